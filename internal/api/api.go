@@ -1,0 +1,120 @@
+// Package api is the HTTP API's vocabulary: paths, requests and answers, as JSON. The
+// server in internal/rest and the public package client share it. It is a leaf.
+package api
+
+import (
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Paths of the API. {id} is a job id, {sha256} the hash of a job binary in hex.
+//
+//	GET  /v1/self                   who am I, who leads (any JobManager)          -> Self
+//	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
+//	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
+//	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
+//	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
+//	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
+//	GET  /v1/jobs                                                                 -> []Summary
+//	GET  /v1/jobs/{id}                                                            -> Job
+//	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
+//
+// All but /v1/self are answered by the leader only. Another JobManager answers 421 with an
+// Error that names the leader, or 503 when it knows of none; a client then asks again.
+// Every failure is an Error.
+
+// Error is the body of every answer that is no success.
+type Error struct {
+	Code    string `json:"code"`             // one of the constants below
+	Message string `json:"message"`          // for a person: what was wrong, with what value, what to do
+	Leader  string `json:"leader,omitempty"` // REST address of the leader, with NotLeader
+}
+
+// Codes of Error.
+const (
+	NotLeader   = "not-leader"  // 421: ask Leader
+	NoLeader    = "no-leader"   // 503: nobody leads at the moment; ask again
+	Unavailable = "unavailable" // 503: coordination or storage is away; ask again
+	NotFound    = "not-found"   // 404
+	BadRequest  = "bad-request" // 400
+	Conflict    = "conflict"    // 409: the id was used for another request
+)
+
+// Self is who a JobManager is. It answers with or without a leader.
+type Self struct {
+	ID      string `json:"id"`
+	Cluster string `json:"cluster"` // incarnation, "" until known
+	RPC     string `json:"rpc"`     // address for TaskManagers and other JobManagers
+	REST    string `json:"rest"`
+	Role    string `json:"role"` // leader or standby
+	// Leader is the REST address of the leader that this JobManager knows of, or "".
+	Leader string `json:"leader,omitempty"`
+	// LeaderRPC is the leader's RPC address.
+	LeaderRPC string             `json:"leaderRpc,omitempty"`
+	Epoch     coordination.Epoch `json:"epoch"` // in force as far as this JobManager knows
+	Version   string             `json:"version"`
+}
+
+// JobManager is a row of the list of JobManagers.
+type JobManager struct {
+	ID      string             `json:"id"`
+	Address string             `json:"address"` // RPC
+	REST    string             `json:"rest"`
+	Role    string             `json:"role"`  // leader or standby
+	Epoch   coordination.Epoch `json:"epoch"` // the leader's; of a standby, the one it follows
+	Since   time.Time          `json:"since"` // in this role
+	PID     int                `json:"pid"`
+	Host    string             `json:"host"`
+}
+
+// Summary is a row of the list of jobs.
+type Summary struct {
+	ID          job.ID     `json:"id"`
+	Name        string     `json:"name"`
+	State       job.State  `json:"state"`
+	Submitted   time.Time  `json:"submitted"`
+	Finished    *time.Time `json:"finished"` // null while it is not
+	Parallelism int        `json:"parallelism"`
+}
+
+// Job is all about one job.
+type Job struct {
+	Summary
+	Attempts     int      `json:"attempts"` // executions so far
+	Restarts     int      `json:"restarts"` // Attempts - 1, or 0
+	Failure      string   `json:"failure,omitempty"`
+	SlotsNeeded  int      `json:"slotsNeeded"`
+	SlotsMissing int      `json:"slotsMissing"` // while it waits for slots
+	Vertices     []Vertex `json:"vertices"`
+}
+
+// Vertex is a chain of fused operators of a job.
+type Vertex struct {
+	Name        string    `json:"name"`
+	Parallelism int       `json:"parallelism"`
+	RecordsIn   uint64    `json:"recordsIn"`
+	RecordsOut  uint64    `json:"recordsOut"`
+	Busy        float64   `json:"busy"`    // share of the last second, mean over its subtasks
+	Blocked     float64   `json:"blocked"` // share of the last second: back-pressured
+	Subtasks    []Subtask `json:"subtasks"`
+}
+
+// Subtask is one parallel instance of a vertex.
+type Subtask struct {
+	Index       int         `json:"index"`
+	Attempt     job.Attempt `json:"attempt"`
+	State       job.State   `json:"state"`
+	TaskManager string      `json:"taskmanager"`
+	PID         int         `json:"pid"` // of its task process
+}
+
+// Cluster is what a client needs to know before it builds and submits.
+type Cluster struct {
+	OS           string `json:"os"`   // of the TaskManagers, as in GOOS; "" while there is none
+	Arch         string `json:"arch"` // GOARCH
+	TaskManagers int    `json:"taskmanagers"`
+	Slots        int    `json:"slots"`
+	SlotsFree    int    `json:"slotsFree"`
+}

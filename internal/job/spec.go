@@ -1,0 +1,28 @@
+package job
+
+// Spec is what a client submits: which binary to run and how. It is immutable.
+type Spec struct {
+	ID          ID       `json:"id"`
+	Name        string   `json:"name"`           // what the client calls it; the graph's name once planned
+	Artifact    string   `json:"artifact"`       // SHA-256 of the job binary, hex
+	Args        []string `json:"args,omitempty"` // the job's own arguments
+	Dir         string   `json:"dir,omitempty"`  // the client's working directory: relative paths in Args start here
+	Parallelism int      `json:"parallelism"`    // 0: what the job says, or 1
+}
+
+// Output is a file that a finished subtask has written and that becomes visible,
+// by a rename from Temp to Final, only once the job's end is committed (R12, I5).
+// Both are absolute paths in one directory.
+type Output struct {
+	Temp  string `json:"temp"`
+	Final string `json:"final"`
+}
+
+// Counters are a subtask's running totals since its attempt began.
+type Counters struct {
+	In           uint64 `json:"in"`           // records received
+	Out          uint64 `json:"out"`          // records emitted
+	BusyNanos    uint64 `json:"busyNanos"`    // working
+	BlockedNanos uint64 `json:"blockedNanos"` // waiting for a consumer: back-pressured
+	IdleNanos    uint64 `json:"idleNanos"`    // waiting for input
+}

@@ -1,0 +1,152 @@
+package rpc
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// MaxFrame bounds a message on the wire, in bytes. A longer one closes the connection before
+// it is read.
+const MaxFrame = 4 << 20
+
+// magic opens a control connection, from the dialing side. The last byte is the version of
+// the framing.
+var magic = [8]byte{'P', 'R', 'N', 'L', 'c', 't', 'l', 1}
+
+// ErrNotPerennial says that the peer does not speak this protocol.
+var ErrNotPerennial = errors.New("rpc: peer does not speak the control protocol")
+
+const writeTimeout = 5 * time.Second
+
+var kinds = func() map[string]reflect.Type {
+	m := map[string]reflect.Type{}
+	for _, v := range []Message{
+		Hello{}, Greeting{}, Heartbeat{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
+		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
+	} {
+		m[v.Kind()] = reflect.TypeOf(v)
+	}
+	return m
+}()
+
+// frame is a message as it travels: a length (4 bytes, big endian), then this as JSON.
+// Unknown fields are ignored and unknown kinds skipped, so that a newer peer can say more.
+type frame struct {
+	Header
+	Kind string          `json:"kind"`
+	Body json.RawMessage `json:"body"`
+}
+
+// Conn carries messages both ways. Send may be called from several goroutines,
+// Receive from one.
+type Conn struct {
+	net.Conn
+	r *bufio.Reader
+
+	mu sync.Mutex // serialises writes
+}
+
+// Dialed returns the connection of the side that dialed: it sends the magic first.
+func Dialed(c net.Conn) (*Conn, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(magic[:]); err != nil {
+		return nil, err
+	}
+	return New(c), nil
+}
+
+// Accepted returns the connection of the side that accepted: it expects the magic within d.
+func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
+	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return nil, err
+	}
+	var got [8]byte
+	if _, err := io.ReadFull(c, got[:]); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrNotPerennial, err)
+	}
+	if got != magic {
+		return nil, fmt.Errorf("%w: it began with %q", ErrNotPerennial, got[:])
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	return New(c), nil
+}
+
+// New returns a connection that needs no magic: a socket pair between parent and child.
+func New(c net.Conn) *Conn { return &Conn{Conn: c, r: bufio.NewReaderSize(c, 16<<10)} }
+
+// Send writes one message, or fails within seconds; after a failure the connection is useless.
+func (c *Conn) Send(h Header, m Message) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", m.Kind(), err)
+	}
+	f, err := json.Marshal(frame{Header: h, Kind: m.Kind(), Body: body})
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", m.Kind(), err)
+	}
+	if len(f) > MaxFrame {
+		return fmt.Errorf("%s message has %d bytes; at most %d can be sent", m.Kind(), len(f), MaxFrame)
+	}
+	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(f)), uint32(len(f)))
+	buf = append(buf, f...)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err = c.Write(buf)
+	return err
+}
+
+// Receive reads the next message of a known kind. It blocks until one comes, the read deadline
+// passes or the connection ends. Malformed or oversized input is an error, and ends the connection.
+func (c *Conn) Receive() (Header, Message, error) {
+	for {
+		f, err := c.readFrame()
+		if err != nil {
+			return Header{}, nil, err
+		}
+		t, known := kinds[f.Kind]
+		if !known {
+			continue
+		}
+		m := reflect.New(t)
+		if err := json.Unmarshal(f.Body, m.Interface()); err != nil {
+			return Header{}, nil, fmt.Errorf("malformed %s message: %w", f.Kind, err)
+		}
+		return f.Header, m.Elem().Interface().(Message), nil
+	}
+}
+
+func (c *Conn) readFrame() (frame, error) {
+	var n [4]byte
+	if _, err := io.ReadFull(c.r, n[:]); err != nil {
+		return frame{}, err
+	}
+	size := binary.BigEndian.Uint32(n[:])
+	if size > MaxFrame {
+		return frame{}, fmt.Errorf("message of %d bytes; at most %d are accepted", size, MaxFrame)
+	}
+	buf := make([]byte, size)
+	if _, err := io.ReadFull(c.r, buf); err != nil {
+		return frame{}, err
+	}
+	var f frame
+	if err := json.Unmarshal(buf, &f); err != nil {
+		return frame{}, fmt.Errorf("malformed message: %w", err)
+	}
+	return f, nil
+}

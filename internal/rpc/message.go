@@ -1,0 +1,196 @@
+package rpc
+
+import (
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Header travels with every message of the control plane.
+type Header struct {
+	// Cluster is the incarnation of the cluster: a message of another one is refused (R16).
+	Cluster string `json:"cluster,omitempty"`
+	// Epoch is the sender's: of a leader, the one it holds; of a TaskManager, the highest
+	// that it has seen. 0 where the sender has none (a standby, a task process).
+	Epoch coordination.Epoch `json:"epoch,omitempty"`
+}
+
+// A Message is one of the types below. Its Kind is its name on the wire.
+type Message interface{ Kind() string }
+
+// Between JobManagers. A standby dials the leader, sends Hello and holds the connection.
+
+// Hello opens a connection between JobManagers, or asks who is there.
+type Hello struct {
+	ID string `json:"id"` // of the sender
+}
+
+// Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
+// under another id than expected says that the expected one is dead (its port was reused).
+type Greeting struct {
+	ID   string `json:"id"`
+	Lead bool   `json:"lead"`
+}
+
+// Heartbeat is sent by a leader, to standbys and TaskManagers, every heartbeat.interval.
+// A TaskManager answers each with a Heartbeat of the same Seq.
+type Heartbeat struct {
+	Seq uint64 `json:"seq"`
+}
+
+// From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.
+
+// Register opens the connection of a TaskManager.
+type Register struct {
+	Instance string `json:"instance"` // new at each start of a TaskManager
+	Host     string `json:"host"`
+	PID      int    `json:"pid"`
+	Slots    int    `json:"slots"`
+	Data     string `json:"data"` // address of its data port
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
+	Version  string `json:"version"`
+	// Storage is the incarnation that the TaskManager read from its storage directory:
+	// when it is not the cluster's, the two have different storage and it is refused.
+	Storage string `json:"storage"`
+}
+
+// Report answers Lead: every attempt that the TaskManager runs or whose final state no leader
+// has confirmed (R12). What is not in it is not proof of anything (R5).
+type Report struct {
+	Attempts []AttemptReport `json:"attempts"`
+}
+
+// AttemptReport is what a TaskManager knows of one attempt of a job.
+type AttemptReport struct {
+	Job      job.ID          `json:"job"`
+	Attempt  job.Attempt     `json:"attempt"`
+	PID      int             `json:"pid"`
+	Subtasks []SubtaskReport `json:"subtasks"`
+}
+
+// SubtaskReport is the state of a subtask on a TaskManager.
+type SubtaskReport struct {
+	Subtask job.Subtask  `json:"subtask"`
+	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED, CANCELED, FAILED
+	Failure string       `json:"failure,omitempty"` // of FAILED: operator, subtask, cause, stack or tail of stderr
+	Outputs []job.Output `json:"outputs,omitempty"` // of FINISHED: what it wrote and did not publish
+}
+
+// Status tells a leader of changed subtasks of one attempt, in order. FINISHED and FAILED are
+// sent again to each new leader until Confirm says that they are committed.
+type Status struct{ AttemptReport }
+
+// Progress carries counters, every second; a lost one does not matter.
+type Progress struct {
+	Job      job.ID         `json:"job"`
+	Attempt  job.Attempt    `json:"attempt"`
+	Subtasks []job.Subtask  `json:"subtasks"`
+	Counters []job.Counters `json:"counters"` // one for each of Subtasks
+}
+
+// Planned answers Plan.
+type Planned struct {
+	Job   job.ID     `json:"job"`
+	Graph *job.Graph `json:"graph,omitempty"`
+	Error string     `json:"error,omitempty"`
+	// Retry says that the failure is the TaskManager's own (no disk space, shutting down) and
+	// another one may succeed; otherwise the job is at fault and fails.
+	Retry bool `json:"retry,omitempty"`
+}
+
+// Stopped answers Stop: no attempt of the job up to Attempt runs here, and none ever will (R6).
+type Stopped struct {
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+}
+
+// Farewell is sent by a TaskManager that ends politely: it runs nothing any more.
+type Farewell struct{}
+
+// From a JobManager to a TaskManager.
+
+// Welcome answers Register; every JobManager sends it, leading or not.
+type Welcome struct {
+	ID string `json:"id"`
+}
+
+// Refused answers Register when the TaskManager cannot take part; the connection is closed.
+type Refused struct {
+	Reason string `json:"reason"`
+	// Dead says that this instance was declared dead in a committed write: it ends
+	// every task and registers as a new instance.
+	Dead bool `json:"dead"`
+}
+
+// Lead tells a TaskManager that the sender leads under Header.Epoch, and that its registration
+// is committed. The TaskManager answers with Report.
+type Lead struct{}
+
+// Plan asks for the plan of a job, by running its binary in plan mode.
+type Plan struct {
+	Spec job.Spec `json:"spec"`
+}
+
+// Deploy starts slots of a committed attempt, and is idempotent: a TaskManager that has
+// the attempt answers with its Status and changes nothing, one that has (or had, or promised
+// never to have) a higher one refuses it with that one's Stopped.
+type Deploy struct {
+	Instance  string            `json:"instance"` // of the TaskManager that is meant
+	Spec      job.Spec          `json:"spec"`
+	GraphHash string            `json:"graphHash"` // the task process must build the same graph
+	Attempt   job.Attempt       `json:"attempt"`
+	Slots     []int             `json:"slots"` // slot i runs subtask i of every vertex
+	Peers     map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
+}
+
+// Stop ends every attempt of a job up to Attempt.
+type Stop struct {
+	Instance string      `json:"instance"`
+	Job      job.ID      `json:"job"`
+	Attempt  job.Attempt `json:"attempt"`
+}
+
+// Confirm says that the outcome of an attempt is committed: the TaskManager may forget it,
+// its held states included, and remove its files but never a job.Output.
+type Confirm struct {
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+}
+
+// Between a TaskManager and its task process, over an inherited socket pair.
+
+// Start is the first message to a task process.
+type Start struct {
+	Deploy Deploy `json:"deploy"`
+	Local  string `json:"local"` // the data address of this TaskManager, as it appears in Peers
+}
+
+// Ready answers Start once the graph is built and its hash matches.
+type Ready struct {
+	GraphHash string `json:"graphHash"`
+}
+
+// Cancel asks the task process to end its subtasks in order and exit.
+type Cancel struct{}
+
+// Kind names the message on the wire.
+func (Hello) Kind() string     { return "hello" }
+func (Greeting) Kind() string  { return "greeting" }
+func (Heartbeat) Kind() string { return "heartbeat" }
+func (Register) Kind() string  { return "register" }
+func (Report) Kind() string    { return "report" }
+func (Status) Kind() string    { return "status" }
+func (Progress) Kind() string  { return "progress" }
+func (Planned) Kind() string   { return "planned" }
+func (Stopped) Kind() string   { return "stopped" }
+func (Farewell) Kind() string  { return "farewell" }
+func (Welcome) Kind() string   { return "welcome" }
+func (Refused) Kind() string   { return "refused" }
+func (Lead) Kind() string      { return "lead" }
+func (Plan) Kind() string      { return "plan" }
+func (Deploy) Kind() string    { return "deploy" }
+func (Stop) Kind() string      { return "stop" }
+func (Confirm) Kind() string   { return "confirm" }
+func (Start) Kind() string     { return "start" }
+func (Ready) Kind() string     { return "ready" }
+func (Cancel) Kind() string    { return "cancel" }
