@@ -1,0 +1,71 @@
+package connector
+
+import (
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
+)
+
+// Context tells a connector where it runs, and ends when its subtask is to stop.
+type Context = operator.Context
+
+// Output is a file that a sink has written and that becomes visible, by a rename from Temp to
+// Final, only once the job's end is committed. Both are absolute paths in one directory.
+type Output = job.Output
+
+// Source describes where records come from: it names splits, and opens any of them.
+type Source[T any] interface {
+	// Bounded reports whether every split ends.
+	Bounded() bool
+	// Splits emits what there is to read, in one subtask of the job, and returns when it has
+	// named everything. A source that discovers new splits for ever returns when ctx ends.
+	// emit blocks while no reader has room, and fails when the job is to stop.
+	Splits(ctx *Context, emit func(Split) error) error
+	// Open returns a reader of s. Any subtask of any process of the job may be asked.
+	Open(ctx *Context, s Split) (Reader[T], error)
+}
+
+// Split is a piece of a source that one subtask reads from its beginning to its end: a range of
+// a file, a partition of a topic, a part of a sequence. It travels between processes, so it says
+// everything that Open needs beside the Source itself. What the fields mean is the source's choice.
+type Split struct {
+	Name string // of what is read: a path, a topic and partition
+	From int64  // where to begin: a byte, an offset, an index
+	To   int64  // where to end, excluding it
+	Data []byte // whatever else the source needs
+}
+
+// Reader reads one split.
+type Reader[T any] interface {
+	// Next fills dst and returns how many records it wrote. It never waits for something to
+	// happen elsewhere: 0 and nil say that there is nothing now. io.EOF, alone or with the last
+	// records, says that the split is done. The reader keeps no part of dst.
+	Next(dst []T) (n int, err error)
+	// Ready returns a channel that receives a value, or is closed, once there is more after
+	// Next returned 0 and nil; nil if Next never does that.
+	Ready() <-chan struct{}
+	// Close frees what the reader holds, after io.EOF, an error, or in the midst of it all.
+	Close() error
+}
+
+// Sink describes where records go.
+type Sink[T any] interface {
+	// Open returns the writer of one subtask.
+	Open(ctx *Context) (SinkWriter[T], error)
+}
+
+// SinkWriter writes what one subtask receives. Nothing that it writes may be taken for complete
+// before Finish's outputs are published. Exactly one of Finish and Abort is called, last.
+type SinkWriter[T any] interface {
+	// Write takes records, and keeps neither the slice nor, without copying them, strings and
+	// byte slices in it: they may share the memory of a whole batch.
+	Write(records []T) error
+	// Flush hands on what Write buffered; it is called when the oldest of it is older than
+	// buffer.timeout, and may be called at any time.
+	Flush() error
+	// Finish is called when the input ended. It makes everything durable, closes, and returns
+	// what is to become visible once the job's end is committed.
+	Finish() ([]Output, error)
+	// Abort is called instead of Finish when the job fails or is cancelled: it removes what was
+	// written and not published.
+	Abort() error
+}
