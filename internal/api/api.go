@@ -57,7 +57,9 @@ type Self struct {
 	Version   string             `json:"version"`
 }
 
-// JobManager is a row of the list of JobManagers.
+// JobManager is a row of the list of JobManagers. As JSON it is also what a JobManager publishes of
+// itself in coordination, as coordination.Candidate.Data and coordination.Member.Data: TaskManagers
+// and clients find Address and REST there.
 type JobManager struct {
 	ID      string             `json:"id"`
 	Address string             `json:"address"` // RPC

@@ -1,0 +1,267 @@
+// Package config reads what an operator configures: conf/perennial.yaml with flat dotted keys,
+// overridden by the environment (PERENNIAL_ZOOKEEPER_QUORUM), overridden by -D key=value, and
+// conf/masters.
+//
+// Keys is the table of all keys; whatever is not in it is refused with the name of the nearest
+// that is. Values are checked when they are read, all of them, so that one start tells every
+// mistake. The package starts nothing and keeps nothing open.
+package config
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is a checked configuration.
+type Config struct {
+	values  map[Name]string
+	masters []string // host:rest-port, from conf/masters
+}
+
+// reserved are environment variables of Perennial that are no configuration keys.
+var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true}
+
+// Load reads dir (which may be "" for none) and applies environ (as from os.Environ) and
+// overrides, each "key=value". A file that is not there is an empty one; everything that is
+// wrong is told in one error.
+func Load(dir string, environ, overrides []string) (*Config, error) {
+	c := &Config{values: map[Name]string{}}
+	var problems []error
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("configuration directory %s: not there; --conf names it", dir)
+		}
+		problems = append(problems, c.readFile(filepath.Join(dir, "perennial.yaml"))...)
+		masters, errs := readMasters(filepath.Join(dir, "masters"))
+		c.masters = masters
+		problems = append(problems, errs...)
+	}
+	problems = append(problems, c.readEnvironment(environ)...)
+	for _, o := range overrides {
+		key, value, ok := strings.Cut(o, "=")
+		if !ok {
+			problems = append(problems, fmt.Errorf("-D %s: expected key=value", o))
+			continue
+		}
+		problems = append(problems, c.set(key, value, "-D "+o))
+	}
+	problems = append(problems, c.checkTogether()...)
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Config) set(key, value, origin string) error {
+	k := find(Name(key))
+	if k == nil {
+		return fmt.Errorf("%s: there is no key %q; the nearest is %q", origin, key, nearest(key))
+	}
+	if value == "" {
+		delete(c.values, k.Name) // empty: back to the default
+		return nil
+	}
+	if k.check != nil {
+		if err := k.check(value); err != nil {
+			return fmt.Errorf("%s: %s is %q: %w", origin, key, value, err)
+		}
+	}
+	c.values[k.Name] = value
+	return nil
+}
+
+func (c *Config) readFile(path string) []error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return []error{err}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return []error{fmt.Errorf("%s: %w", path, err)}
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	return c.readMapping(path, "", doc.Content[0])
+}
+
+// readMapping takes flat dotted keys, and nested ones as well: "rest: {port: 8081}".
+func (c *Config) readMapping(path, prefix string, n *yaml.Node) []error {
+	if n.Kind != yaml.MappingNode {
+		return []error{fmt.Errorf("%s:%d: expected lines of the form key: value", path, n.Line)}
+	}
+	var problems []error
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := prefix+n.Content[i].Value, n.Content[i+1]
+		origin := fmt.Sprintf("%s:%d", path, n.Content[i].Line)
+		switch value.Kind {
+		case yaml.ScalarNode:
+			text := value.Value
+			if value.Tag == "!!null" {
+				text = ""
+			}
+			problems = append(problems, c.set(key, text, origin))
+		case yaml.MappingNode:
+			problems = append(problems, c.readMapping(path, key+".", value)...)
+		default:
+			problems = append(problems, fmt.Errorf("%s: %s: expected one value, not a list", origin, key))
+		}
+	}
+	return problems
+}
+
+func (c *Config) readEnvironment(environ []string) []error {
+	byEnv := map[string]Name{}
+	for _, k := range Keys {
+		byEnv[k.Name.Env()] = k.Name
+	}
+	var problems []error
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, "PERENNIAL_") || reserved[name] {
+			continue
+		}
+		key, ok := byEnv[name]
+		if !ok {
+			guess := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "PERENNIAL_"), "_", "."))
+			problems = append(problems, fmt.Errorf("environment variable %s: no key is set by it; the nearest is %s", name, nearest(guess).Env()))
+			continue
+		}
+		problems = append(problems, c.set(string(key), value, "environment variable "+name))
+	}
+	return problems
+}
+
+// checkTogether finds what is wrong between keys that are right by themselves.
+func (c *Config) checkTogether() []error {
+	var problems []error
+	switch c.String(HighAvailability) {
+	case "zookeeper":
+		if c.String(ZooKeeperQuorum) == "" {
+			problems = append(problems, fmt.Errorf("high-availability is zookeeper, and zookeeper.quorum is not set: expected host:port,host:port,host:port"))
+		}
+	case "etcd":
+		if c.String(EtcdEndpoints) == "" {
+			problems = append(problems, fmt.Errorf("high-availability is etcd, and etcd.endpoints is not set: expected host:port,host:port,host:port"))
+		}
+	case "embedded":
+		switch n := len(c.List(JobManagers)); {
+		case n == 0:
+			problems = append(problems, fmt.Errorf("high-availability is embedded, and no JobManagers are listed: name 3 or 5 in conf/masters or by the key jobmanagers"))
+		case n%2 == 0 || n < 3:
+			problems = append(problems, fmt.Errorf("high-availability is embedded, and %d JobManagers are listed: a quorum wants an odd number, 3 or 5; %d would survive no more failures than %d", n, n, max(n-1, 1)))
+		}
+	}
+	if c.Duration(HeartbeatTimeout) < 2*c.Duration(HeartbeatInterval) {
+		problems = append(problems, fmt.Errorf("heartbeat.timeout is %s and heartbeat.interval %s: the time-out wants to be at least twice the interval", c.String(HeartbeatTimeout), c.String(HeartbeatInterval)))
+	}
+	return problems
+}
+
+// String is the key's value, or its default.
+func (c *Config) String(n Name) string {
+	if v, ok := c.values[n]; ok {
+		return v
+	}
+	return c.defaultOf(n)
+}
+
+// IsSet tells whether somebody set the key.
+func (c *Config) IsSet(n Name) bool { _, ok := c.values[n]; return ok }
+
+// Int is the value of a count or port.
+func (c *Config) Int(n Name) int {
+	v, err := strconv.Atoi(c.String(n))
+	if err != nil {
+		panic(fmt.Sprintf("config: %s is no number: %v", n, err)) // checked when it was set
+	}
+	return v
+}
+
+// Duration is the value of a duration.
+func (c *Config) Duration(n Name) time.Duration {
+	v, err := time.ParseDuration(c.String(n))
+	if err != nil {
+		panic(fmt.Sprintf("config: %s is no duration: %v", n, err)) // checked when it was set
+	}
+	return v
+}
+
+// List is the value of a list, its elements trimmed; nil when it is unset.
+func (c *Config) List(n Name) []string {
+	v := c.String(n)
+	if v == "" {
+		return nil
+	}
+	parts := strings.Split(v, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+// readMasters reads one host[:rest-port] per line. Without a port a host gets 8081, and a
+// repeated one 8082 and so on.
+func readMasters(path string) ([]string, []error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, []error{err}
+	}
+	defer f.Close()
+	var masters []string
+	var problems []error
+	next := map[string]int{}
+	lines := bufio.NewScanner(f)
+	for number := 1; lines.Scan(); number++ {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		master, err := parseMaster(line, next)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s:%d: %w", path, number, err))
+			continue
+		}
+		masters = append(masters, master)
+	}
+	if err := lines.Err(); err != nil {
+		problems = append(problems, fmt.Errorf("%s: %w", path, err))
+	}
+	return masters, problems
+}
+
+func parseMaster(line string, next map[string]int) (string, error) {
+	host, p, err := net.SplitHostPort(line)
+	if err != nil {
+		host, p = strings.Trim(line, "[]"), ""
+		if strings.ContainsAny(host, " \t,/") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
+			return "", fmt.Errorf("%q: expected host or host:rest-port, an IPv6 address in brackets", line)
+		}
+	}
+	if p == "" {
+		if next[host] == 0 {
+			next[host] = 8081
+		}
+		p = strconv.Itoa(next[host])
+		next[host]++
+	}
+	master := net.JoinHostPort(host, p)
+	return master, hostPorts(master)
+}

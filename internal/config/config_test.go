@@ -1,0 +1,129 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestPrecedence(t *testing.T) {
+	dir := write(t, "perennial.yaml", "rest.port: 1000\ncluster.id: file\nheartbeat:\n  interval: 10ms\n")
+	c, err := Load(dir, []string{"PERENNIAL_REST_PORT=2000", "PERENNIAL_CLUSTER_ID=env", "HOME=/"}, []string{"rest.port=3000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Int(RestPort); got != 3000 {
+		t.Errorf("rest.port = %d; -D wins", got)
+	}
+	if got := c.String(ClusterID); got != "env" {
+		t.Errorf("cluster.id = %q; the environment wins over the file", got)
+	}
+	if got := c.Duration(HeartbeatInterval); got != 10*time.Millisecond {
+		t.Errorf("heartbeat.interval = %v; nested keys are read", got)
+	}
+	if got := c.Duration(TaskManagerTimeout); got != 5*time.Second {
+		t.Errorf("taskmanager.timeout = %v; expected its default", got)
+	}
+}
+
+func TestQuorumTurnsHighAvailabilityOn(t *testing.T) {
+	plain, err := Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain.String(HighAvailability) != "none" || plain.Int(JobManagerPort) != 6123 {
+		t.Errorf("without a quorum: %s, port %d", plain.String(HighAvailability), plain.Int(JobManagerPort))
+	}
+	ha, err := Load("", nil, []string{"zookeeper.quorum=a:2181,b:2181"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ha.String(HighAvailability) != "zookeeper" || ha.Int(JobManagerPort) != 0 {
+		t.Errorf("with a quorum: %s, port %d", ha.String(HighAvailability), ha.Int(JobManagerPort))
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	tests := []struct {
+		name      string
+		file      string
+		env       []string
+		overrides []string
+		want      []string
+	}{
+		{"unknown key in the file", "zookeper.quorum: a:1\n", nil, nil, []string{"perennial.yaml:1", `"zookeper.quorum"`, `"zookeeper.quorum"`}},
+		{"unknown key by -D", "", nil, []string{"rest.prt=1"}, []string{`"rest.prt"`, `"rest.port"`}},
+		{"unknown variable", "", []string{"PERENNIAL_ZOOKEEPER_QORUM=a:1"}, nil, []string{"PERENNIAL_ZOOKEEPER_QORUM", "PERENNIAL_ZOOKEEPER_QUORUM"}},
+		{"not key=value", "", nil, []string{"rest.port"}, []string{"expected key=value"}},
+		{"quorum without a port", "", nil, []string{"zookeeper.quorum=a:2181,b"}, []string{"entry 2", `"b"`, "host:port"}},
+		{"quorum with an empty entry", "", nil, []string{"zookeeper.quorum=a:2181,,b:2181"}, []string{"entry 2 is empty"}},
+		{"bad duration", "", nil, []string{"heartbeat.interval=5"}, []string{"500ms"}},
+		{"bad port", "", nil, []string{"rest.port=70000"}, []string{"0 to 65535"}},
+		{"no slots", "", nil, []string{"taskmanager.slots=0"}, []string{"at least 1"}},
+		{"even quorum", "", nil, []string{"high-availability=embedded", "jobmanagers=a:1,b:2"}, []string{"2 JobManagers", "odd"}},
+		{"zookeeper without a quorum", "", nil, []string{"high-availability=zookeeper"}, []string{"zookeeper.quorum is not set"}},
+		{"time-out below the interval", "", nil, []string{"heartbeat.timeout=100ms"}, []string{"twice"}},
+		{"a list", "rest.port: [1, 2]\n", nil, nil, []string{"perennial.yaml:1", "not a list"}},
+		{"broken YAML", "a: b: c\n", nil, nil, []string{"perennial.yaml"}},
+		{"both are told", "rest.prt: 1\n", nil, []string{"heartbeat.interval=x"}, []string{"rest.prt", "heartbeat.interval"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Load(write(t, "perennial.yaml", test.file), test.env, test.overrides)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not mention %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestMasters(t *testing.T) {
+	dir := write(t, "masters", "# the masters\nalpha\nalpha\nbeta:9000 # by port\n\n[::1]:7000\n")
+	c, err := Load(dir, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"alpha:8081", "alpha:8082", "beta:9000", "[::1]:7000"}
+	if got := c.List(JobManagers); !slices.Equal(got, want) {
+		t.Errorf("masters = %q, want %q", got, want)
+	}
+	_, err = Load(write(t, "masters", "ok\na b\n"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "masters:2") {
+		t.Errorf("a line that cannot be read: %v", err)
+	}
+}
+
+// TestDefaults holds the table to its own rules.
+func TestDefaults(t *testing.T) {
+	c, err := Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys {
+		if v := c.String(k.Name); v != "" && k.check != nil {
+			if err := k.check(v); err != nil {
+				t.Errorf("%s: default %q: %v", k.Name, v, err)
+			}
+		}
+		if k.Meaning == "" || k.Since == "" {
+			t.Errorf("%s: the reference wants a meaning and a version", k.Name)
+		}
+	}
+}

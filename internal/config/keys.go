@@ -1,0 +1,203 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Name is a configuration key.
+type Name string
+
+// The keys. Their meanings are in Keys.
+const (
+	HighAvailability = Name("high-availability")
+	ClusterID        = Name("cluster.id")
+	StorageDir       = Name("storage.dir")
+	LocalDir         = Name("coordination.local.dir")
+	EmbeddedDir      = Name("coordination.embedded.dir")
+
+	JobManagers       = Name("jobmanagers")
+	JobManagerAddress = Name("jobmanager.rpc.address")
+	JobManagerPort    = Name("jobmanager.rpc.port")
+	JobManagerBind    = Name("jobmanager.bind-host")
+	RestPort          = Name("rest.port")
+	RestBind          = Name("rest.bind-host")
+
+	HeartbeatInterval  = Name("heartbeat.interval")
+	HeartbeatTimeout   = Name("heartbeat.timeout")
+	TaskManagerTimeout = Name("taskmanager.timeout")
+
+	TaskManagerSlots = Name("taskmanager.slots")
+	TaskManagerDir   = Name("taskmanager.dir")
+	TaskManagerBind  = Name("taskmanager.bind-host")
+	TaskManagerPort  = Name("taskmanager.data.port")
+
+	ZooKeeperQuorum  = Name("zookeeper.quorum")
+	ZooKeeperRoot    = Name("zookeeper.path.root")
+	ZooKeeperLeader  = Name("zookeeper.path.leader")
+	ZooKeeperEpoch   = Name("zookeeper.path.epoch")
+	ZooKeeperHistory = Name("zookeeper.path.history")
+	ZooKeeperMembers = Name("zookeeper.path.jobmanagers")
+	ZooKeeperSession = Name("zookeeper.session-timeout")
+
+	EtcdEndpoints = Name("etcd.endpoints")
+
+	LogLevel  = Name("log.level")
+	LogFormat = Name("log.format")
+)
+
+// Key is one row of the reference.
+type Key struct {
+	Name    Name
+	Type    string // string, port, count, duration, path, choice, host, list
+	Default string // "" : unset
+	Meaning string
+	Since   string
+	check   func(string) error
+}
+
+// Keys is every key there is: a key that is not here is refused.
+var Keys = []Key{
+	{HighAvailability, "choice", "", "none, zookeeper, etcd or embedded; unset, it is zookeeper if a quorum is set, else none", "0.1", oneOf("none", "zookeeper", "etcd", "embedded")},
+	{ClusterID, "string", "default", "tells clusters apart that share one ensemble", "0.1", pathElement},
+	{StorageDir, "path", "./data", "job binaries and what must outlive processes; one directory shared by all JobManagers and TaskManagers", "0.1", nil},
+	{LocalDir, "path", "./local", "without high availability: where the JobManager keeps its jobs, on a local disk", "0.1", nil},
+	{EmbeddedDir, "path", "./quorum", "with the embedded quorum: where this member keeps its log, on a local disk, one directory per JobManager", "0.1", nil},
+
+	{JobManagers, "list", "", "host:rest-port of every JobManager, separated by commas, for the embedded quorum and for those who look for its leader; unset, the lines of conf/masters", "0.1", hostPorts},
+	{JobManagerAddress, "host", "localhost", "the JobManager's host as others reach it", "0.1", nil},
+	{JobManagerPort, "port", "", "where TaskManagers and other JobManagers connect; 0 takes any free port; unset, it is 6123, and 0 with high availability", "0.1", port},
+	{JobManagerBind, "host", "127.0.0.1", "the address that the JobManager's port is bound to", "0.1", nil},
+	{RestPort, "port", "8081", "the API; 0 takes any free port (not with the embedded quorum)", "0.1", port},
+	{RestBind, "host", "127.0.0.1", "the address that the API is bound to", "0.1", nil},
+
+	{HeartbeatInterval, "duration", "100ms", "between heartbeats of the leader", "0.1", positive},
+	{HeartbeatTimeout, "duration", "500ms", "silence of the leader after which a standby takes over; being wrong disturbs no task", "0.1", positive},
+	{TaskManagerTimeout, "duration", "5s", "silence of a TaskManager after which it is declared dead; being wrong restarts its tasks", "0.1", positive},
+
+	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
+	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", nil},
+	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to, and reached at", "0.1", nil},
+	{TaskManagerPort, "port", "0", "where records of other TaskManagers arrive; 0 takes any free port", "0.1", port},
+
+	{ZooKeeperQuorum, "list", "", "host:port,[...]host:port of the ZooKeeper servers; setting it turns high availability on", "0.1", hostPorts},
+	{ZooKeeperRoot, "path", "/perennial", "the znode under which everything is", "0.1", znode},
+	{ZooKeeperLeader, "path", "/leader", "relative to the root and the cluster id: who leads, while it lives", "0.1", znode},
+	{ZooKeeperEpoch, "path", "/epoch", "relative, like the leader's: the epoch in force", "0.1", znode},
+	{ZooKeeperHistory, "path", "/history", "relative: the newest 64 leader changes", "0.1", znode},
+	{ZooKeeperMembers, "path", "/jobmanagers", "relative: the JobManagers that are up", "0.1", znode},
+	{ZooKeeperSession, "duration", "10s", "session time-out asked for; what the servers grant counts", "0.1", positive},
+
+	{EtcdEndpoints, "list", "", "host:port,[...]host:port of an etcd cluster, with high-availability: etcd", "0.1", hostPorts},
+
+	{LogLevel, "choice", "info", "debug, info, warn or error", "0.1", oneOf("debug", "info", "warn", "error")},
+	{LogFormat, "choice", "text", "text or json", "0.1", oneOf("text", "json")},
+}
+
+func find(n Name) *Key {
+	for i := range Keys {
+		if Keys[i].Name == n {
+			return &Keys[i]
+		}
+	}
+	return nil
+}
+
+// Env is the environment variable that sets the key: PERENNIAL_ZOOKEEPER_QUORUM.
+func (n Name) Env() string {
+	return "PERENNIAL_" + strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToUpper(string(n)))
+}
+
+// defaultOf is a key's default where it depends on the machine or on other keys.
+func (c *Config) defaultOf(n Name) string {
+	switch n {
+	case TaskManagerSlots:
+		return strconv.Itoa(runtime.NumCPU())
+	case HighAvailability:
+		if c.values[ZooKeeperQuorum] != "" {
+			return "zookeeper"
+		}
+		return "none"
+	case JobManagerPort:
+		if c.String(HighAvailability) == "none" {
+			return "6123"
+		}
+		return "0"
+	case JobManagers:
+		return strings.Join(c.masters, ",")
+	}
+	return find(n).Default
+}
+
+func oneOf(choices ...string) func(string) error {
+	return func(s string) error {
+		for _, c := range choices {
+			if s == c {
+				return nil
+			}
+		}
+		return fmt.Errorf("expected one of %s", strings.Join(choices, ", "))
+	}
+}
+
+func port(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("expected a port number, 0 to 65535")
+	}
+	return nil
+}
+
+func atLeastOne(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 1 {
+		return fmt.Errorf("expected a whole number of at least 1")
+	}
+	return nil
+}
+
+func positive(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("expected a duration with its unit, such as 500ms or 10s")
+	}
+	if d <= 0 {
+		return fmt.Errorf("expected a duration above zero")
+	}
+	return nil
+}
+
+func pathElement(s string) error {
+	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "/ \t\n") {
+		return fmt.Errorf("expected a name without slashes and spaces")
+	}
+	return nil
+}
+
+func znode(s string) error {
+	if !strings.HasPrefix(s, "/") || s == "/" || strings.HasSuffix(s, "/") || strings.Contains(s, "//") {
+		return fmt.Errorf("expected a path such as /perennial: a slash first, none at the end")
+	}
+	return nil
+}
+
+// hostPorts checks host:port,[...]host:port and says which entry is wrong. Names are resolved
+// when they are used, not here: a name may come to life later.
+func hostPorts(s string) error {
+	for i, entry := range strings.Split(s, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			return fmt.Errorf("entry %d is empty; expected host:port,host:port", i+1)
+		}
+		host, p, err := net.SplitHostPort(entry)
+		if err != nil {
+			return fmt.Errorf("entry %d, %q: expected host:port (an IPv6 address in brackets)", i+1, entry)
+		}
+		if n, err := strconv.Atoi(p); host == "" || err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("entry %d, %q: expected host:port with a port of 1 to 65535", i+1, entry)
+		}
+	}
+	return nil
+}
