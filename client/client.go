@@ -1,0 +1,313 @@
+// Package client submits jobs to a Perennial cluster, follows and cancels them. The command
+// perennial is built on it.
+//
+// A Client rides through a change of leader: each call is repeated, against whoever leads now,
+// until it is answered or its context ends. That is safe because every request names its own
+// effect (a job's id is made by the client), so that a repeated one changes nothing.
+//
+// The package starts no goroutine. It never retries an answer: what the leader refused stays
+// refused, as an *Error.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// The vocabulary of the API, whose documentation is with the types.
+type (
+	// ID names a job.
+	ID = job.ID
+	// State is what a job or subtask is doing.
+	State = job.State
+	// Spec is what is submitted.
+	Spec = job.Spec
+	// Job is all about one job.
+	Job = api.Job
+	// Vertex is a chain of fused operators of a job.
+	Vertex = api.Vertex
+	// Summary is a row of the list of jobs.
+	Summary = api.Summary
+	// JobManager is a row of the list of JobManagers.
+	JobManager = api.JobManager
+	// Cluster is what a cluster offers.
+	Cluster = api.Cluster
+)
+
+// NewID makes the id of a job that is to be submitted.
+func NewID() ID { return job.NewID() }
+
+// Error is the leader's refusal of a request.
+type Error struct {
+	Status  int    // of HTTP
+	Code    string // one of internal/api's codes: not-found, bad-request, conflict …
+	Message string // for a person
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Attempts and waits of a call. A frozen leader costs one perTry before the client looks again.
+const (
+	perTry     = 3 * time.Second
+	firstPause = 5 * time.Millisecond
+	longest    = 250 * time.Millisecond
+)
+
+// Client talks to the leader of one cluster. Its methods may be called from several goroutines;
+// each takes as long as its context allows while no leader answers.
+type Client struct {
+	locate Locator
+	http   *http.Client
+
+	mu     sync.Mutex
+	leader string // REST address that answered last, or ""
+}
+
+// New returns a client that finds the leader by locate. Close ends what it holds open.
+func New(locate Locator) *Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	return &Client{locate: locate, http: &http.Client{Transport: transport}}
+}
+
+// Close releases connections, and the locator.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return c.locate.Close()
+}
+
+// Submit asks for the job that s describes; s.ID, made by NewID, makes it safe to ask again.
+// It returns once the job is committed: from then on it outlives every JobManager.
+func (c *Client) Submit(ctx context.Context, s Spec) (Job, error) {
+	var j Job
+	return j, c.call(ctx, http.MethodPost, "/v1/jobs", s, &j)
+}
+
+// Jobs lists the cluster's jobs.
+func (c *Client) Jobs(ctx context.Context) ([]Summary, error) {
+	var list []Summary
+	return list, c.call(ctx, http.MethodGet, "/v1/jobs", nil, &list)
+}
+
+// Job tells all about one job.
+func (c *Client) Job(ctx context.Context, id ID) (Job, error) {
+	var j Job
+	return j, c.call(ctx, http.MethodGet, "/v1/jobs/"+string(id), nil, &j)
+}
+
+// Cancel asks a job to end. It returns once that is committed; Wait tells when it has ended.
+// Cancelling a job that has ended changes nothing.
+func (c *Client) Cancel(ctx context.Context, id ID) (Job, error) {
+	var j Job
+	return j, c.call(ctx, http.MethodPost, "/v1/jobs/"+string(id)+"/cancel", nil, &j)
+}
+
+// JobManagers lists the leader and the standbys.
+func (c *Client) JobManagers(ctx context.Context) ([]JobManager, error) {
+	var list []JobManager
+	return list, c.call(ctx, http.MethodGet, "/v1/jobmanagers", nil, &list)
+}
+
+// Cluster tells what the cluster offers.
+func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
+	var cl Cluster
+	return cl, c.call(ctx, http.MethodGet, "/v1/cluster", nil, &cl)
+}
+
+// Resolve finds the one job whose id starts or ends with part.
+func (c *Client) Resolve(ctx context.Context, part string) (ID, error) {
+	if id, err := job.ParseID(part); err == nil {
+		return id, nil
+	}
+	jobs, err := c.Jobs(ctx)
+	if err != nil {
+		return "", err
+	}
+	return match(jobs, part)
+}
+
+// Wait follows a job until its state is terminal, calling each with every answer (if it is not
+// nil), each interval.
+func (c *Client) Wait(ctx context.Context, id ID, interval time.Duration, each func(Job)) (Job, error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		j, err := c.Job(ctx, id)
+		if err != nil {
+			return j, err
+		}
+		if each != nil {
+			each(j)
+		}
+		if j.State.Terminal() {
+			return j, nil
+		}
+		select {
+		case <-ctx.Done():
+			return j, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// call sends a request that carries its body as JSON, until somebody who leads answers it.
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	var data []byte
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+	}
+	open := func() (io.ReadCloser, int64, error) {
+		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+	}
+	return c.retry(ctx, request{method: method, path: path, open: open, timeout: perTry}, answer)
+}
+
+// A request can be sent any number of times.
+type request struct {
+	method, path string
+	open         func() (body io.ReadCloser, size int64, err error)
+	timeout      time.Duration // of one try
+}
+
+// retry tries every address that may be the leader's, again and again.
+func (c *Client) retry(ctx context.Context, r request, answer any) error {
+	var last error
+	for pause := firstPause; ; pause = min(2*pause, longest) {
+		addresses, err := c.addresses(ctx)
+		if err != nil {
+			last = err
+		}
+		for _, address := range addresses {
+			final, err := c.follow(ctx, address, r, answer)
+			if final {
+				return err
+			}
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return gaveUp(ctx, last)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func gaveUp(ctx context.Context, last error) error {
+	if last == nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("no leading JobManager answered: %w (gave up: %w)", last, context.Cause(ctx))
+}
+
+// follow tries one address, and the leader that it names if it is not the leader itself.
+func (c *Client) follow(ctx context.Context, address string, r request, answer any) (final bool, err error) {
+	for range 3 {
+		err = c.try(ctx, address, r, answer)
+		var refused *refusal
+		switch {
+		case err == nil:
+			c.remember(address)
+			return true, nil
+		case !errors.As(err, &refused):
+			c.remember("")
+			return ctx.Err() != nil, err
+		case refused.said.Code == api.NotLeader && refused.said.Leader != "" && refused.said.Leader != address:
+			address = refused.said.Leader
+		case refused.said.Code == api.NotLeader || refused.said.Code == api.NoLeader || refused.said.Code == api.Unavailable:
+			return false, err
+		default:
+			return true, &Error{Status: refused.status, Code: refused.said.Code, Message: refused.said.Message}
+		}
+	}
+	return false, err
+}
+
+// refusal is an answer that is no success.
+type refusal struct {
+	status int
+	said   api.Error
+}
+
+func (r *refusal) Error() string { return r.said.Message }
+
+func (c *Client) try(ctx context.Context, address string, r request, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	body, size, err := r.open()
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, "http://"+address+r.path, body)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return readRefusal(resp, data, address)
+	}
+	if answer == nil || len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("http://%s%s answered something that is not Perennial's: %w", address, r.path, err)
+	}
+	return nil
+}
+
+func readRefusal(resp *http.Response, data []byte, address string) error {
+	r := &refusal{status: resp.StatusCode}
+	if err := json.Unmarshal(data, &r.said); err != nil || r.said.Code == "" {
+		if resp.Request.Method == http.MethodHead {
+			r.said.Code = api.NotFound
+			if resp.StatusCode != http.StatusNotFound {
+				r.said.Code = api.Unavailable
+			}
+			r.said.Message = resp.Status
+			return r
+		}
+		return fmt.Errorf("http://%s answered %s: is this a JobManager's REST port?", address, resp.Status)
+	}
+	return r
+}
+
+func (c *Client) remember(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leader = address
+}
+
+// addresses is whom to ask, the likeliest first.
+func (c *Client) addresses(ctx context.Context) ([]string, error) {
+	c.mu.Lock()
+	leader := c.leader
+	c.mu.Unlock()
+	if leader != "" {
+		return []string{leader}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, perTry)
+	defer cancel()
+	return c.locate.Addresses(ctx)
+}
