@@ -1,0 +1,96 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// MaxArtifact is the size of the largest job binary that is accepted, in bytes.
+const MaxArtifact = 1 << 30
+
+// ErrHash says that the bytes given for an artifact have another hash than its name, or are
+// more than MaxArtifact.
+var ErrHash = errors.New("storage: not the artifact that was named")
+
+// PutArtifact stores the job binary with this SHA-256 (lower-case hex), reading r to its end
+// and holding little of it in memory. Storing one that is there already succeeds, and reads
+// nothing.
+func (s *Storage) PutArtifact(ctx context.Context, sum string, r io.Reader) error {
+	if err := checkSum(sum); err != nil {
+		return err
+	}
+	if has, err := s.HasArtifact(sum); err != nil || has {
+		return err
+	}
+	_, err := s.create(artifactDir, sum, 0o755, func(w io.Writer) error { return copyVerified(ctx, w, r, sum) })
+	if err != nil {
+		return fmt.Errorf("store artifact %s: %w", sum, err)
+	}
+	return nil
+}
+
+func copyVerified(ctx context.Context, w io.Writer, r io.Reader, sum string) error {
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(contextReader{ctx, r}, MaxArtifact+1))
+	if err != nil {
+		return err
+	}
+	if n > MaxArtifact {
+		return fmt.Errorf("%w: more than %d bytes", ErrHash, MaxArtifact)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
+		return fmt.Errorf("%w: the %d bytes that came have hash %s", ErrHash, n, got)
+	}
+	return nil
+}
+
+// HasArtifact reports whether the job binary with this hash is stored.
+func (s *Storage) HasArtifact(sum string) (bool, error) {
+	if err := checkSum(sum); err != nil {
+		return false, err
+	}
+	_, err := os.Stat(s.path(artifactDir, sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// OpenArtifact opens the job binary with this hash, or fails with ErrNotFound. The caller
+// closes it. The file may be executed in place but is never to be changed.
+func (s *Storage) OpenArtifact(sum string) (*os.File, error) {
+	if err := checkSum(sum); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(s.path(artifactDir, sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: artifact %s in %s", ErrNotFound, sum, s.dir)
+	}
+	return f, err
+}
+
+// checkSum refuses names that are no hash, and so every path that would leave the storage.
+func checkSum(sum string) error {
+	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size || hex.EncodeToString(b) != sum {
+		return fmt.Errorf("%q is no SHA-256: expected 64 lower-case hex digits", sum)
+	}
+	return nil
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

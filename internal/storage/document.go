@@ -1,0 +1,110 @@
+package storage
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Incarnation reads the cluster's incarnation, or fails with ErrNotFound in a storage that
+// no leader has used yet.
+func (s *Storage) Incarnation() (string, error) {
+	b, err := s.read(clusterDir, "incarnation")
+	return strings.TrimSpace(string(b)), err
+}
+
+// CreateIncarnation stores the cluster's incarnation unless there is one, and returns the one
+// that is stored now.
+func (s *Storage) CreateIncarnation(incarnation string) (string, error) {
+	if _, err := s.createBytes(clusterDir, "incarnation", []byte(incarnation+"\n")); err != nil {
+		return "", err
+	}
+	return s.Incarnation()
+}
+
+// PutGraph stores a job's plan under its hash, which it returns.
+func (s *Storage) PutGraph(g *job.Graph) (hash string, err error) {
+	b, err := json.Marshal(g)
+	if err != nil {
+		return "", fmt.Errorf("encode graph of %q: %w", g.Name, err)
+	}
+	hash = g.Hash()
+	_, err = s.createBytes(graphDir, hash, b)
+	return hash, err
+}
+
+// Graph reads the plan with this hash, or fails with ErrNotFound.
+func (s *Storage) Graph(hash string) (*job.Graph, error) {
+	if err := checkSum(hash); err != nil {
+		return nil, err
+	}
+	b, err := s.read(graphDir, hash)
+	if err != nil {
+		return nil, err
+	}
+	g := new(job.Graph)
+	if err := json.Unmarshal(b, g); err != nil {
+		return nil, fmt.Errorf("graph %s: %w", hash, err)
+	}
+	return g, nil
+}
+
+// PutIntent stores an intent that is too large for coordination, and returns its hash.
+func (s *Storage) PutIntent(b []byte) (hash string, err error) {
+	sum := sha256.Sum256(b)
+	hash = hex.EncodeToString(sum[:])
+	_, err = s.createBytes(intentDir, hash, b)
+	return hash, err
+}
+
+// Intent reads what PutIntent stored, or fails with ErrNotFound.
+func (s *Storage) Intent(hash string) ([]byte, error) {
+	if err := checkSum(hash); err != nil {
+		return nil, err
+	}
+	return s.read(intentDir, hash)
+}
+
+// PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A
+// second list for the same attempt must be equal: it is what the attempt's subtasks have
+// said, in order, whichever leader heard them.
+func (s *Storage) PutOutputs(id job.ID, attempt job.Attempt, outputs []job.Output) (name string, err error) {
+	if _, err := job.ParseID(string(id)); err != nil {
+		return "", err
+	}
+	b, err := json.Marshal(outputs)
+	if err != nil {
+		return "", fmt.Errorf("encode outputs of %s: %w", id, err)
+	}
+	name = fmt.Sprintf("%s-%d", id, attempt)
+	created, err := s.createBytes(outputDir, name, b)
+	if err != nil || created {
+		return name, err
+	}
+	stored, err := s.read(outputDir, name)
+	if err == nil && !bytes.Equal(stored, b) {
+		err = fmt.Errorf("outputs %s: another list is stored already", name)
+	}
+	return name, err
+}
+
+// Outputs reads the list with this name, or fails with ErrNotFound.
+func (s *Storage) Outputs(name string) ([]job.Output, error) {
+	if name == "" || strings.ContainsAny(name, `/\`) || name[0] == '.' {
+		return nil, fmt.Errorf("%q is no name of a list of outputs", name)
+	}
+	b, err := s.read(outputDir, name)
+	if err != nil {
+		return nil, err
+	}
+	var outputs []job.Output
+	if err := json.Unmarshal(b, &outputs); err != nil {
+		return nil, fmt.Errorf("outputs %s: %w", name, err)
+	}
+	return outputs, nil
+}
