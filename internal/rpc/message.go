@@ -126,7 +126,8 @@ type Refused struct {
 // is committed. The TaskManager answers with Report.
 type Lead struct{}
 
-// Plan asks for the plan of a job, by running its binary in plan mode.
+// Plan asks for the plan of a job, by running its binary in plan mode, with the Spec as JSON
+// in the environment variable PERENNIAL_SPEC.
 type Plan struct {
 	Spec job.Spec `json:"spec"`
 }
@@ -140,6 +141,9 @@ type Deploy struct {
 	GraphHash string            `json:"graphHash"` // the task process must build the same graph
 	Attempt   job.Attempt       `json:"attempt"`
 	Slots     []int             `json:"slots"` // slot i runs subtask i of every vertex
+	// Subtasks is what those slots run (job.Graph.SlotSubtasks): the TaskManager does not know
+	// the graph, and names them in its Status when the task process cannot.
+	Subtasks []job.Subtask `json:"subtasks"`
 	Peers     map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
 }
 
