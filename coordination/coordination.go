@@ -23,13 +23,15 @@ import (
 type Epoch uint64
 
 // Version is the identity of one write of a key. Versions of a key are compared
-// for equality only. NoVersion means that the key does not exist.
+// for equality only. NoVersion means that the key does not exist. A key that was deleted
+// and is created again may get a version that it had before: keys are better not used twice.
 type Version int64
 
 // NoVersion is the version of a key that does not exist.
 const NoVersion Version = -1
 
-// MaxValue is the largest value that a Store accepts, in bytes. ZooKeeper ends the
+// MaxValue is the largest value that a Store accepts, in bytes, and the largest sum of
+// the values of one commit; more is refused with ErrTooLarge. ZooKeeper ends the
 // session that sends it more than a megabyte, so larger values are refused before
 // they are sent: keep bytes in storage and a pointer here.
 const MaxValue = 512 << 10
@@ -77,7 +79,8 @@ type Entry struct {
 
 // A Store is one process's session with coordination. When the session ends, Done is
 // closed, every method returns ErrSessionEnded, and the process opens another Store.
-// Keys are slash-separated paths without a leading slash, such as "jobs/1f/intent".
+// Keys are slash-separated paths without a leading slash, such as "jobs/1f/intent". No key
+// is the directory of another: where there is "jobs/1f/intent" there is no key "jobs/1f".
 // All methods may be called at once from several goroutines.
 type Store interface {
 	// Leader reads the epoch record from the quorum: no claim that was acknowledged
@@ -98,10 +101,12 @@ type Store interface {
 
 	// Resume returns the term of an epoch that was claimed with this nonce, perhaps
 	// over a session that has ended since, if that epoch is still in force, and marks
-	// its leader alive again. Otherwise it fails with ErrStaleEpoch.
+	// its leader alive again. Otherwise it fails with ErrStaleEpoch. It may be called while
+	// the earlier session still lives: from then on the leader lives with this one.
 	Resume(ctx context.Context, c Candidate, nonce string) (Term, error)
 
-	// Join publishes m until the session ends. Joining again replaces its data.
+	// Join publishes m until the session ends. Joining again replaces its data, also over a
+	// new session while an earlier one still lives, whose end then takes nothing away.
 	Join(ctx context.Context, m Member) error
 
 	// Members lists who has joined, in order of ID.
@@ -136,14 +141,16 @@ type Term interface {
 	// decides from several entries names their versions in the commit (R1).
 	List(ctx context.Context, prefix string) ([]Entry, error)
 
-	// Commit applies all ops or none, if the epoch is in force: else ErrStaleEpoch. If a
-	// version does not match: ErrConflict. It returns the new version of each op's key, in
+	// Commit applies all ops, each of another key, or none, if the epoch is in force: else
+	// ErrStaleEpoch. If a version does not match: ErrConflict. It returns the new version of each op's key, in
 	// order (NoVersion for a delete; the one given for a check).
 	//
 	// A lost connection is resolved inside: written values carry a nonce, which is read
-	// back, and the same conditional write is sent again (R8). Only when ctx ends first is
-	// the outcome unknown: ErrUnknown; the caller re-reads before it decides anew.
-	// Two commits that name the same key are not to be under way at once.
+	// back, and the same conditional write is sent again (R8). A commit that only deletes is
+	// recognised by its keys being gone. Only when ctx ends first is the outcome unknown:
+	// ErrUnknown; the caller re-reads before it decides anew. Of two commits of one version
+	// that are under way at once one wins, but a winner whose reply is lost may then be told
+	// ErrConflict: a caller that must know has no two commits of a key under way.
 	Commit(ctx context.Context, ops ...Op) ([]Version, error)
 
 	// Resign marks the leader as gone, so that a standby claims at once. The epoch stays
