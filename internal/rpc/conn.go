@@ -72,7 +72,7 @@ func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
 	}
 	var got [8]byte
 	if _, err := io.ReadFull(c, got[:]); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrNotPerennial, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotPerennial, err)
 	}
 	if got != magic {
 		return nil, fmt.Errorf("%w: it began with %q", ErrNotPerennial, got[:])

@@ -1,0 +1,66 @@
+# make help lists the verbs. Everything a verb needs it installs by itself, under .tools or as a
+# Debian package, and says so.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+LINT_VERSION := v2.15.0
+TOOLS := $(CURDIR)/.tools
+PACKAGES := ./...
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+.PHONY: build
+build: ## bin/perennial
+	go build -o bin/perennial ./cmd/perennial
+
+.PHONY: demo
+demo: ## a job on a cluster whose leader is killed again and again (needs Go and make alone)
+	@go run ./internal/demo/cmd
+
+.PHONY: test
+test: zookeeper ## all tests, real ZooKeeper and etcd servers included
+	go test -timeout 15m $(PACKAGES)
+
+.PHONY: race
+race: zookeeper ## all tests under the race detector
+	go test -race -timeout 30m $(PACKAGES)
+
+.PHONY: check
+check: vet lint house ## vet, lint, the rules of the house
+
+.PHONY: vet
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet $(PACKAGES)
+	go mod verify >/dev/null
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(LINT_VERSION)
+	$< run $(PACKAGES)
+
+$(TOOLS)/golangci-lint-$(LINT_VERSION):
+	@echo "installing golangci-lint $(LINT_VERSION) into .tools"
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
+
+.PHONY: house
+house:
+	go test ./internal/house
+
+.PHONY: bench
+bench: zookeeper ## every figure of benchmarks/results.md
+	go run ./benchmarks
+
+.PHONY: zookeeper
+zookeeper: # Debian's own ZooKeeper, for the tests that want a real one
+	@test -e /usr/share/java/zookeeper.jar || { \
+	  echo "installing Debian's zookeeper for the tests"; \
+	  if [ "$$(id -u)" = 0 ]; then S=; else S=sudo; fi; \
+	  $$S apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$S apt-get install -y -qq --no-install-recommends zookeeper >/dev/null; }
+
+.PHONY: clean
+clean: ## what was built
+	rm -rf bin .tools
