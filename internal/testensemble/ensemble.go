@@ -1,0 +1,204 @@
+package testensemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// configName is the file in a server's directory that it is started with.
+const configName = "zoo.cfg"
+
+// Tick is the ensemble's tickTime. Elections and the detection of a frozen server
+// take a few of them; with the customary 2 s a test would wait for ten.
+const Tick = 200 * time.Millisecond
+
+// MinSessionTimeout is the shortest session that the servers grant.
+const MinSessionTimeout = 2 * Tick
+
+// startAttempts bounds how often an ensemble is started over because another process
+// took one of its ports between their choice and their use.
+const startAttempts = 3
+
+// Ensemble is a running ZooKeeper ensemble.
+type Ensemble struct {
+	Servers []*Server
+
+	starter *starter
+}
+
+// ZooKeeper starts n servers (1, 3 or 5) with their files under dir, and returns when
+// all of them serve. The caller closes the ensemble. It fails with ErrNotInstalled where
+// Java or ZooKeeper is missing, and says what to install.
+func ZooKeeper(ctx context.Context, dir string, n int) (*Ensemble, error) {
+	install, err := findInstallation()
+	if err != nil {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		e, err := start(ctx, install, filepath.Join(dir, strconv.Itoa(attempt)), n)
+		if err == nil {
+			return e, nil
+		}
+		if attempt == startAttempts || !errors.Is(err, errExited) {
+			return nil, fmt.Errorf("start a ZooKeeper ensemble of %d: %w", n, err)
+		}
+	}
+}
+
+// TB is what Start needs of a *testing.T or *testing.B.
+type TB interface {
+	Helper()
+	TempDir() string
+	Context() context.Context
+	Cleanup(func())
+	Fatal(args ...any)
+}
+
+// Start is ZooKeeper for one test: it fails the test if the ensemble cannot be
+// started, and closes it at the test's end. Packages with many tests start one ensemble
+// in TestMain instead: a start costs seconds of CPU.
+func Start(t TB, n int) *Ensemble {
+	t.Helper()
+	dir := t.TempDir()
+	e, err := ZooKeeper(t.Context(), dir, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+func start(ctx context.Context, install installation, dir string, n int) (*Ensemble, error) {
+	ports, err := freePorts(3 * n)
+	if err != nil {
+		return nil, err
+	}
+	e := &Ensemble{starter: newStarter()}
+	for i := range n {
+		s := &Server{
+			Addr:    fmt.Sprintf("%s:%d", host, ports[3*i]),
+			install: install,
+			dir:     filepath.Join(dir, fmt.Sprintf("server-%d", i+1)),
+			starter: e.starter,
+		}
+		e.Servers = append(e.Servers, s)
+		err = errors.Join(err, writeFiles(s.dir, i, ports))
+	}
+	for _, s := range e.Servers {
+		if err == nil {
+			err = s.Start()
+		}
+	}
+	if err == nil {
+		err = e.WaitServing(ctx)
+	}
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// writeFiles makes the directory of server i (from 0) of an ensemble that has ports
+// for clients, for the quorum and for elections, in turn.
+func writeFiles(dir string, i int, ports []int) error {
+	data := filepath.Join(dir, "data")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return err
+	}
+	files := map[string]string{
+		filepath.Join(data, "myid"):            strconv.Itoa(i + 1),
+		filepath.Join(dir, configName):         config(data, i, ports),
+		filepath.Join(dir, "logback.xml"):      "<configuration><root level=\"OFF\"/></configuration>\n",
+		filepath.Join(dir, "log4j.properties"): "log4j.rootLogger=OFF\n",
+	}
+	for name, text := range files {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config is a zoo.cfg. Sessions may be longer than the customary 20 ticks: on a loaded
+// machine a test must not lose a session that it did not mean to lose.
+func config(data string, i int, ports []int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "tickTime=%d\ninitLimit=50\nsyncLimit=8\n", Tick.Milliseconds())
+	fmt.Fprintf(&b, "minSessionTimeout=%d\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n", MinSessionTimeout.Milliseconds())
+	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\nclientPortAddress=%s\n", data, ports[3*i], host)
+	fmt.Fprintf(&b, "admin.enableServer=false\n4lw.commands.whitelist=srvr\n")
+	if len(ports) == 3 {
+		return b.String() // one server: standalone
+	}
+	for j := range len(ports) / 3 {
+		fmt.Fprintf(&b, "server.%d=%s:%d:%d\n", j+1, host, ports[3*j+1], ports[3*j+2])
+	}
+	return b.String()
+}
+
+// Connect is the list of servers as clients are given it: host:port,host:port.
+func (e *Ensemble) Connect() string {
+	addrs := make([]string, len(e.Servers))
+	for i, s := range e.Servers {
+		addrs[i] = s.Addr
+	}
+	return strings.Join(addrs, ",")
+}
+
+// WaitServing returns when every server serves, or with the reason why one did not
+// until ctx ended. It fails at once if a server's process has ended by itself.
+func (e *Ensemble) WaitServing(ctx context.Context) error {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for _, s := range e.Servers {
+		for {
+			_, err := s.Mode(ctx)
+			if err == nil {
+				break
+			}
+			if errors.Is(err, errExited) {
+				return err
+			}
+			select {
+			case <-poll.C:
+			case <-ctx.Done():
+				return fmt.Errorf("%w while waiting: %v", context.Cause(ctx), err)
+			}
+		}
+	}
+	return nil
+}
+
+// Leader is the server that leads the ensemble now, waited for until ctx ends.
+// An ensemble of one is led by its one server.
+func (e *Ensemble) Leader(ctx context.Context) (*Server, error) {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		for _, s := range e.Servers {
+			if mode, err := s.Mode(ctx); err == nil && mode != "follower" {
+				return s, nil
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no ZooKeeper server leads: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Close kills all servers and returns when they are gone. Their files stay.
+func (e *Ensemble) Close() {
+	for _, s := range e.Servers {
+		_ = s.Kill() // what cannot be killed here dies with the starter's thread
+	}
+	e.starter.close()
+}

@@ -1,0 +1,198 @@
+package testensemble
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// pollInterval is how often a state that cannot be waited for is looked at.
+const pollInterval = 25 * time.Millisecond
+
+// Server is one ZooKeeper server of an Ensemble. Its methods may be called at once
+// from several goroutines.
+type Server struct {
+	Addr string // host:port for clients
+
+	install installation
+	dir     string
+	starter *starter
+
+	mu   sync.Mutex // held over start and stop alone
+	proc *process   // nil: not running
+}
+
+// process is one run of a server.
+type process struct {
+	cmd    *exec.Cmd
+	stderr *tail
+	exited chan struct{}
+	err    error // why it ended; read after exited is closed
+}
+
+// Pid is the server's process id, 0 while it is not running.
+func (s *Server) Pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.cmd.Process.Pid
+}
+
+// Kill ends the server with SIGKILL and returns when it is gone. Its files stay.
+func (s *Server) Kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return nil
+	}
+	err := s.proc.cmd.Process.Kill()
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill ZooKeeper server %s: %w", s.Addr, err)
+	}
+	<-s.proc.exited
+	s.proc = nil
+	return nil
+}
+
+// Freeze stops the server with SIGSTOP: its connections stay open and answer nothing.
+func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server run on.
+func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return fmt.Errorf("signal ZooKeeper server %s: it is not running", s.Addr)
+	}
+	return s.proc.cmd.Process.Signal(sig)
+}
+
+// Start starts a server that was killed, on the same port and with its files as they
+// are. It returns at once: Ensemble.WaitServing tells when it takes part again.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc != nil {
+		return fmt.Errorf("start ZooKeeper server %s: it runs as process %d", s.Addr, s.proc.cmd.Process.Pid)
+	}
+	p := &process{cmd: s.command(), stderr: &tail{}, exited: make(chan struct{})}
+	p.cmd.Stderr = p.stderr
+	p.cmd.Stdout = p.stderr
+	if err := s.starter.start(p.cmd); err != nil {
+		return fmt.Errorf("start ZooKeeper server %s: %w", s.Addr, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	s.proc = p
+	return nil
+}
+
+// command has a small heap, and the quick compiler alone: servers in tests live for
+// seconds, and share two cores with what is tested.
+func (s *Server) command() *exec.Cmd {
+	cmd := exec.Command(s.install.java,
+		"-Xms24m", "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+		"-Dzookeeper.jmx.log4j.disable=true", "-Dzookeeper.preAllocSize=1024",
+		"-cp", s.dir+string(os.PathListSeparator)+s.install.classpath,
+		"org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, configName))
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = dieWithParent()
+	return cmd
+}
+
+// Mode asks the server itself: "leader", "follower", "standalone", or an error if it
+// is not serving or does not answer until ctx ends.
+func (s *Server) Mode(ctx context.Context) (string, error) {
+	if err := s.exit(); err != nil {
+		return "", err
+	}
+	answer, err := ask(ctx, s.Addr, "srvr")
+	if err != nil {
+		return "", fmt.Errorf("ask ZooKeeper server %s for its mode: %w", s.Addr, err)
+	}
+	for line := range strings.Lines(answer) {
+		if mode, ok := strings.CutPrefix(line, "Mode: "); ok {
+			return strings.TrimSpace(mode), nil
+		}
+	}
+	return "", fmt.Errorf("ZooKeeper server %s is not serving: %s", s.Addr, strings.TrimSpace(answer))
+}
+
+// errExited marks a server that ended by itself, for which waiting is in vain.
+var errExited = errors.New("exited")
+
+// exit is nil while the server runs.
+func (s *Server) exit() error {
+	s.mu.Lock()
+	p := s.proc
+	s.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("ZooKeeper server %s is not running", s.Addr)
+	}
+	select {
+	case <-p.exited:
+		return fmt.Errorf("ZooKeeper server %s %w: %v\n%s", s.Addr, errExited, p.err, p.stderr)
+	default:
+		return nil
+	}
+}
+
+// ask sends a four-letter word and returns the answer.
+func ask(ctx context.Context, addr, word string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, word); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, 64<<10))
+	return string(answer), err
+}
+
+// tail keeps the last bytes that a process wrote, to show them when it ends.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if extra := len(t.buf) - tailBytes; extra > 0 {
+		t.buf = append(t.buf[:0], t.buf[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.buf))
+}
