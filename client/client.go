@@ -36,6 +36,8 @@ type (
 	Job = api.Job
 	// Vertex is a chain of fused operators of a job.
 	Vertex = api.Vertex
+	// Subtask is one parallel instance of a vertex.
+	Subtask = api.Subtask
 	// Summary is a row of the list of jobs.
 	Summary = api.Summary
 	// JobManager is a row of the list of JobManagers.

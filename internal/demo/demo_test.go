@@ -1,0 +1,74 @@
+package demo
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCompareFindsWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.go"), []byte("the cat, the dog42cat\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want, err := count(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name             string
+		csv              string
+		lost, duplicated uint64
+	}{
+		{"right", "Word,Count\nthe,2\ncat,2\ndog,1\n", 0, 0},
+		{"a word missing", "Word,Count\nthe,2\ncat,2\n", 1, 0},
+		{"a count too high", "Word,Count\nthe,3\ncat,2\ndog,1\n", 0, 1},
+		{"a word that is not there", "Word,Count\nthe,2\ncat,2\ndog,1\ncow,4\n", 0, 4},
+		{"a word twice", "Word,Count\nthe,2\ncat,2\ndog,1\nthe,2\n", 0, 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out := t.TempDir()
+			if err := os.WriteFile(filepath.Join(out, "part-00000-1.csv"), []byte(test.csv), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readCounts(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := compare(want, got); r.Lost != test.lost || r.Duplicated != test.duplicated {
+				t.Errorf("lost %d, duplicated %d; want %d, %d", r.Lost, r.Duplicated, test.lost, test.duplicated)
+			}
+		})
+	}
+	if _, err := readCounts(t.TempDir()); err == nil {
+		t.Error("no output at all was accepted")
+	}
+}
+
+func TestLastLine(t *testing.T) {
+	good := Result{Words: 5, Distinct: 3, Kills: 2, Takeovers: []time.Duration{3 * time.Millisecond, time.Millisecond}}
+	var out bytes.Buffer
+	good.Report(&out, 2)
+	if want := "demo: OK words=5 distinct=3 leaders-killed=2 takeover-p50-ms=3.0 takeover-max-ms=3.0 task-restarts=0 lost=0 duplicated=0\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("got %q, want the end %q", out.String(), want)
+	}
+	for name, spoil := range map[string]func(*Result){
+		"lost":       func(r *Result) { r.Lost = 1 },
+		"duplicated": func(r *Result) { r.Duplicated = 1 },
+		"restarted":  func(r *Result) { r.Restarts = 1 },
+		"few kills":  func(r *Result) { r.Kills = 1 },
+		"nothing":    func(r *Result) { r.Words = 0 },
+	} {
+		bad := good
+		spoil(&bad)
+		out.Reset()
+		bad.Report(&out, 2)
+		if !strings.Contains(out.String(), "demo: FAILED") {
+			t.Errorf("%s: %q", name, out.String())
+		}
+	}
+}

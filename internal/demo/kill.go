@@ -1,0 +1,148 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// running waits until every subtask of the job runs.
+func (r *run) running(ctx context.Context, id client.ID) (client.Job, error) {
+	var j client.Job
+	err := r.cluster.Until(ctx, func() (err error) {
+		if j, err = r.client.Job(ctx, id); err != nil {
+			return err
+		}
+		if j.State.Terminal() {
+			return nil
+		}
+		for _, s := range subtasks(j) {
+			if s.State != job.Running {
+				return fmt.Errorf("a subtask is %s", s.State)
+			}
+		}
+		if j.State != job.Running || len(j.Vertices) == 0 {
+			return fmt.Errorf("the job is %s", j.State)
+		}
+		return nil
+	})
+	if err == nil && j.State == job.Failed {
+		err = fmt.Errorf("the job failed: %s", j.Failure)
+	}
+	return j, err
+}
+
+// killUntilFinished kills the leader at random moments, each time once all three JobManagers are
+// members, until the job ends. It returns the time of each takeover, and the job at its end.
+func (r *run) killUntilFinished(ctx context.Context, id client.ID) ([]time.Duration, client.Job, error) {
+	var kills []time.Duration
+	for {
+		j, ended, err := r.watch(ctx, id, pause())
+		if err != nil || ended {
+			return kills, j, err
+		}
+		took, err := r.kill(ctx, len(kills)+1)
+		if err != nil {
+			return kills, j, err
+		}
+		kills = append(kills, took)
+	}
+}
+
+// pause is the time to the next kill, drawn anew each time.
+func pause() time.Duration {
+	return 200*time.Millisecond + time.Duration(rand.Int64N(int64(800*time.Millisecond)))
+}
+
+// watch shows the job for a while, and tells whether it has ended.
+func (r *run) watch(ctx context.Context, id client.ID, d time.Duration) (client.Job, bool, error) {
+	end := time.After(d)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		j, err := r.client.Job(ctx, id)
+		if err != nil {
+			return j, false, err
+		}
+		r.screen.job(j)
+		if j.State == job.Failed || j.State == job.Canceled {
+			return j, true, fmt.Errorf("the job is %s: %s", j.State, j.Failure)
+		}
+		if j.State.Terminal() {
+			return j, true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return j, false, context.Cause(ctx)
+		case <-end:
+			return j, false, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// kill kills the leader, waits for the next one, starts the killed one again as a standby and
+// waits until all are members.
+func (r *run) kill(ctx context.Context, n int) (time.Duration, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("nobody took over within 30 s"))
+	defer cancel()
+	victim, was, err := r.cluster.Leader(ctx, r.client)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	victim.Kill()
+	var now client.JobManager
+	err = r.cluster.Until(ctx, func() error {
+		_, next, err := r.cluster.Leader(ctx, r.client)
+		if err == nil && next.Epoch <= was.Epoch {
+			err = fmt.Errorf("epoch %d still", next.Epoch)
+		}
+		now = next
+		return err
+	})
+	took := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	r.screen.killed(n, was, now, took)
+	if err := victim.Start(); err != nil {
+		return 0, err
+	}
+	return took, r.cluster.Members(ctx, r.client)
+}
+
+func subtasks(j client.Job) []client.Subtask {
+	var all []client.Subtask
+	for _, v := range j.Vertices {
+		all = append(all, v.Subtasks...)
+	}
+	return all
+}
+
+// changed counts the subtasks that were not left alone: another attempt, process or TaskManager.
+func changed(before, after client.Job) int {
+	n := 0
+	then, now := subtasks(before), subtasks(after)
+	for i := range then {
+		if i >= len(now) || then[i].Attempt != now[i].Attempt || then[i].PID != now[i].PID || then[i].TaskManager != now[i].TaskManager {
+			n++
+		}
+	}
+	return n
+}
+
+func pids(j client.Job) []int {
+	var all []int
+	for _, s := range subtasks(j) {
+		if !slices.Contains(all, s.PID) {
+			all = append(all, s.PID)
+		}
+	}
+	return all
+}

@@ -1,0 +1,244 @@
+// Package localcluster runs a cluster of real processes on this machine: JobManagers and
+// TaskManagers of the perennial binary, on free loopback ports, each of which can be killed and
+// started again. The demo, the tests on real processes and the benchmarks are built on it.
+//
+// It never ends a process that it did not start. One goroutine per child waits for the child's
+// end; Stop ends all children and waits for them; a child also ends with this process (on Linux).
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/client"
+)
+
+// Config describes a cluster.
+type Config struct {
+	Binary       string // perennial
+	Dir          string // for data and logs; the caller removes it
+	JobManagers  int
+	TaskManagers int
+	Slots        int // per TaskManager
+	// Settings choose the coordination and override anything: Embedded(), or
+	// {"zookeeper.quorum": "…"}, or nil for a cluster without high availability.
+	Settings map[string]string
+	Embedded bool // the JobManagers are the quorum
+}
+
+// Cluster is what Start has started.
+type Cluster struct {
+	JobManagers  []*Process
+	TaskManagers []*Process
+	Rest         []string // REST address of each JobManager
+	config       Config
+}
+
+// Start starts every process and returns at once; Ready waits for them.
+func Start(c Config) (*Cluster, error) {
+	ports, err := freePorts(c.JobManagers)
+	if err != nil {
+		return nil, err
+	}
+	cl := &Cluster{config: c}
+	for _, p := range ports {
+		cl.Rest = append(cl.Rest, net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
+	}
+	for i, p := range ports {
+		cl.JobManagers = append(cl.JobManagers, cl.jobManager(i, p))
+	}
+	for i := range c.TaskManagers {
+		cl.TaskManagers = append(cl.TaskManagers, cl.taskManager(i))
+	}
+	for _, p := range append(append([]*Process(nil), cl.JobManagers...), cl.TaskManagers...) {
+		if err := p.Start(); err != nil {
+			cl.Stop()
+			return nil, err
+		}
+	}
+	return cl, nil
+}
+
+func (cl *Cluster) jobManager(i, rest int) *Process {
+	own := map[string]string{
+		"rest.port":                 strconv.Itoa(rest),
+		"jobmanager.rpc.port":       "0",
+		"coordination.embedded.dir": filepath.Join(cl.config.Dir, fmt.Sprintf("quorum-%d", i+1)),
+		"coordination.local.dir":    filepath.Join(cl.config.Dir, "local"),
+	}
+	if !cl.highlyAvailable() {
+		own["jobmanager.rpc.port"] = cl.rpcPort()
+	}
+	return cl.process("jobmanager", i, own)
+}
+
+func (cl *Cluster) taskManager(i int) *Process {
+	own := map[string]string{
+		"taskmanager.slots": strconv.Itoa(cl.config.Slots),
+		"taskmanager.dir":   filepath.Join(cl.config.Dir, fmt.Sprintf("taskmanager-%d.d", i+1)),
+	}
+	if !cl.highlyAvailable() {
+		own["jobmanager.rpc.port"] = cl.rpcPort()
+	}
+	return cl.process("taskmanager", i, own)
+}
+
+func (cl *Cluster) highlyAvailable() bool {
+	return cl.config.Embedded || cl.config.Settings["zookeeper.quorum"] != "" || cl.config.Settings["etcd.endpoints"] != ""
+}
+
+// rpcPort is the fixed port of a cluster without high availability: free when the ports were
+// chosen, and above the range that they are chosen from by a constant.
+func (cl *Cluster) rpcPort() string {
+	_, p, _ := net.SplitHostPort(cl.Rest[0])
+	n, _ := strconv.Atoi(p)
+	return strconv.Itoa(n + 1000)
+}
+
+func (cl *Cluster) process(role string, i int, own map[string]string) *Process {
+	name := fmt.Sprintf("%s-%d", role, i+1)
+	args := []string{role, "--conf", ""}
+	settings := map[string]string{"storage.dir": filepath.Join(cl.config.Dir, "storage")}
+	if cl.config.Embedded {
+		settings["high-availability"] = "embedded"
+		settings["jobmanagers"] = strings.Join(cl.Rest, ",")
+	}
+	for _, m := range []map[string]string{cl.config.Settings, own} {
+		for k, v := range m {
+			settings[k] = v
+		}
+	}
+	for k, v := range settings {
+		args = append(args, "-D", k+"="+v)
+	}
+	return &Process{Name: name, Log: filepath.Join(cl.config.Dir, name+".log"), binary: cl.config.Binary, args: args}
+}
+
+// Client returns a client of this cluster that knows all of its JobManagers. The caller closes it.
+func (cl *Cluster) Client() *client.Client { return client.New(client.Fixed(cl.Rest...)) }
+
+// Ready waits until one JobManager leads, all are members and every slot is there.
+func (cl *Cluster) Ready(ctx context.Context, c *client.Client) error {
+	return cl.Until(ctx, func() error {
+		if err := cl.members(ctx, c); err != nil {
+			return err
+		}
+		have, err := c.Cluster(ctx)
+		if err != nil {
+			return err
+		}
+		if want := cl.config.TaskManagers * cl.config.Slots; have.Slots < want {
+			return fmt.Errorf("%d of %d slots are there", have.Slots, want)
+		}
+		return nil
+	})
+}
+
+// Members waits until every JobManager is a member.
+func (cl *Cluster) Members(ctx context.Context, c *client.Client) error {
+	return cl.Until(ctx, func() error { return cl.members(ctx, c) })
+}
+
+func (cl *Cluster) members(ctx context.Context, c *client.Client) error {
+	list, err := c.JobManagers(ctx)
+	if err != nil {
+		return err
+	}
+	pids := map[int]bool{}
+	for _, m := range list {
+		pids[m.PID] = true
+	}
+	for _, p := range cl.JobManagers {
+		if p.Running() && !pids[p.PID()] {
+			return fmt.Errorf("%s is not a member yet", p.Name)
+		}
+	}
+	return nil
+}
+
+// Until tries again, each 10 ms, until try succeeds or ctx ends; a process that has died by
+// itself ends it too.
+func (cl *Cluster) Until(ctx context.Context, try func() error) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// Leader is the process that leads, with what it says of itself.
+func (cl *Cluster) Leader(ctx context.Context, c *client.Client) (*Process, client.JobManager, error) {
+	list, err := c.JobManagers(ctx)
+	if err != nil {
+		return nil, client.JobManager{}, err
+	}
+	for _, m := range list {
+		for _, p := range cl.JobManagers {
+			if m.Role == "leader" && m.PID == p.PID() {
+				return p, m, nil
+			}
+		}
+	}
+	return nil, client.JobManager{}, errors.New("the leader is none of this cluster's processes")
+}
+
+// Stop ends every process, politely at first, and waits for their ends.
+func (cl *Cluster) Stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, p := range append(append([]*Process(nil), cl.TaskManagers...), cl.JobManagers...) {
+		all.Go(func() { p.Terminate(ctx) })
+	}
+	all.Wait()
+}
+
+// Logs is the end of every process's log, for a message about a failure.
+func (cl *Cluster) Logs() string {
+	var b strings.Builder
+	for _, p := range append(append([]*Process(nil), cl.JobManagers...), cl.TaskManagers...) {
+		fmt.Fprintf(&b, "== %s (running: %v): %s\n", p.Name, p.Running(), p.Tail())
+	}
+	return b.String()
+}
+
+// freePorts finds n ports p that are free on loopback with p+1000, the port of Raft, being free
+// as well. They lie below the range that the system gives to outgoing connections.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	start := 12000 + os.Getpid()%8000
+	for p := start; p < start+4000 && len(ports) < n; p++ {
+		if isFree(p) && isFree(p+1000) && (len(ports) == 0 || p != ports[0]+1000) {
+			ports = append(ports, p)
+		}
+	}
+	if len(ports) < n {
+		return nil, fmt.Errorf("found %d free ports of the %d wanted, from %d upward", len(ports), n, start)
+	}
+	return ports, nil
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
