@@ -16,8 +16,8 @@ build: ## bin/perennial
 	go build -o bin/perennial ./cmd/perennial
 
 .PHONY: demo
-demo: ## a job on a cluster whose leader is killed again and again (needs Go and make alone)
-	@go run ./internal/demo/cmd
+demo: build ## a job on a cluster whose leader is killed again and again (needs Go and make alone)
+	@bin/perennial demo --job examples/wordcount
 
 .PHONY: test
 test: zookeeper ## all tests, real ZooKeeper and etcd servers included

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/perennial-io/perennial/internal/demo"
+)
+
+func demoCommand() *cobra.Command {
+	c := demo.Config{Out: os.Stdout}
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Count words on a cluster whose leader is killed again and again, and check the result", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := completeDemo(&c); err != nil {
+				return usageError{err}
+			}
+			r, err := demo.Run(cmd.Context(), c)
+			if err != nil {
+				fmt.Println("demo: FAILED", err)
+				return fmt.Errorf("the demo was not carried through")
+			}
+			r.Report(os.Stdout, c.Kills)
+			if !r.OK(c.Kills) {
+				return fmt.Errorf("the demo did not show what it is to show")
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Job, "job", "", "directory or binary of the word count (default: examples/wordcount beside bin)")
+	flags.StringVar(&c.Input, "input", "", "directory whose .go files are counted (default: Go's own standard library)")
+	flags.IntVar(&c.Kills, "kills", 10, "how many leaders must be killed for the demo to be OK")
+	flags.DurationVar(&c.Length, "length", 20*time.Second, "about how long the job lasts")
+	return cmd
+}
+
+func completeDemo(c *demo.Config) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Binary = self
+	c.Live = term.IsTerminal(int(os.Stdout.Fd()))
+	if c.Job == "" {
+		c.Job = filepath.Join(filepath.Dir(self), "..", "examples", "wordcount")
+	}
+	if c.Input == "" {
+		root, err := exec.Command("go", "env", "GOROOT").Output()
+		if err != nil {
+			return fmt.Errorf("find Go's source: %w; or name a directory with --input", err)
+		}
+		c.Input = filepath.Join(strings.TrimSpace(string(root)), "src")
+	}
+	if c.Length < time.Second || c.Kills < 0 {
+		return fmt.Errorf("--length %s, --kills %d: expected at least 1s, and no negative number", c.Length, c.Kills)
+	}
+	return nil
+}

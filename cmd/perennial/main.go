@@ -1,0 +1,108 @@
+// Command perennial is everything in one binary: the JobManager, the TaskManager, and what a
+// person types to run, list and cancel jobs. This package is flags and wiring; what is done is
+// done in client, internal/jobmanager, internal/taskmanager and internal/demo.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perennial-io/perennial/internal/config"
+)
+
+// Exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := newRoot().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "perennial:", err)
+	if errors.As(err, &usageError{}) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
+}
+
+// global is what every command takes.
+type global struct {
+	confDir   string
+	overrides []string
+}
+
+func newRoot() *cobra.Command {
+	g := &global{}
+	root := &cobra.Command{
+		Use:           "perennial",
+		Short:         "Streams whose jobs outlive the process that manages them",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q; perennial --help lists them", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.confDir, "conf", defaultConf(), "directory with perennial.yaml and masters")
+	flags.StringArrayVarP(&g.overrides, "define", "D", nil, "configuration `key=value`, over file and environment")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		jobManagerCommand(g), taskManagerCommand(g),
+		runCommand(g), listCommand(g), infoCommand(g), cancelCommand(g), jobManagersCommand(g),
+		demoCommand(), versionCommand(),
+	)
+	return root
+}
+
+// defaultConf is $PERENNIAL_CONF_DIR, or conf beside the directory of the binary, or none.
+func defaultConf() string {
+	if dir := os.Getenv("PERENNIAL_CONF_DIR"); dir != "" {
+		return dir
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Join(filepath.Dir(self), "..", "conf")
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return ""
+	}
+	return filepath.Clean(dir)
+}
+
+func (g *global) load() (*config.Config, error) {
+	c, err := config.Load(g.confDir, os.Environ(), g.overrides)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("configuration: %w", err)}
+	}
+	return c, nil
+}
+
+// exactly is cobra.ExactArgs with a message that names what is missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usageError{fmt.Errorf("%s takes %d argument(s) %q and got %q", cmd.Name(), len(names), names, args)}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+type runOptions struct {
+	detached    bool
+	parallelism int
+	json        bool
+}
+
+func runCommand(g *global) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [flags] JOB [-- ARGS...]",
+		Short: "Submit a job: a directory with a Go package main, or a binary",
+		Long: `Run builds JOB if it is a directory, uploads it once, submits it with ARGS and follows it to its end.
+The job belongs to the cluster from the moment it is accepted: interrupting this command leaves it running.
+With -d, the job's id is printed alone on standard output once the job runs or waits for slots.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{fmt.Errorf("run: which job? Give a directory with a Go package main, or a binary")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				return run(ctx, c, o, args[0], args[1:])
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.detached, "detached", "d", false, "print the job's id and return once it runs")
+	flags.IntVarP(&o.parallelism, "parallelism", "p", 0, "subtasks per operator (default: what the job says, or 1)")
+	flags.BoolVar(&o.json, "json", false, "print the job at its end as JSON")
+	flags.SetInterspersed(false) // what follows JOB is the job's
+	return cmd
+}
+
+func run(ctx context.Context, c *client.Client, o runOptions, path string, args []string) error {
+	id, err := submit(ctx, c, o, path, args)
+	if err != nil {
+		return err
+	}
+	if o.detached {
+		return detach(ctx, c, id)
+	}
+	return follow(ctx, c, id, o.json)
+}
+
+func submit(ctx context.Context, c *client.Client, o runOptions, path string, args []string) (client.ID, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, fmt.Errorf("nothing happened for 5 minutes"))
+	defer cancel()
+	cluster, err := askCluster(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp("", "perennial-job-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	binary, err := client.Build(ctx, path, tmp, cluster)
+	if err != nil {
+		return "", err
+	}
+	artifact, err := c.Upload(ctx, binary)
+	if err != nil {
+		return "", fmt.Errorf("upload %s: %w", binary, err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	j, err := c.Submit(ctx, client.Spec{
+		ID: client.NewID(), Name: filepath.Base(binary), Artifact: artifact, Args: args, Dir: dir, Parallelism: o.parallelism,
+	})
+	return j.ID, err
+}
+
+// askCluster fails soon when nobody answers: a build would only delay the message.
+func askCluster(ctx context.Context, c *client.Client) (client.Cluster, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	return c.Cluster(ctx)
+}
+
+// detach prints the id as soon as the job is on its way: running, ended, or waiting for slots.
+func detach(ctx context.Context, c *client.Client, id client.ID) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fmt.Println(id)
+	j, err := c.Wait(ctx, id, 20*time.Millisecond, func(j client.Job) {
+		if j.SlotsMissing > 0 {
+			fmt.Fprintf(os.Stderr, "job %s waits for %s\n", id.Short(), missingSlots(j))
+		}
+		if j.State != job.Created || j.SlotsMissing > 0 {
+			cancel()
+		}
+	})
+	if j.State == job.Failed {
+		return fmt.Errorf("job %s failed: %s", id.Short(), j.Failure)
+	}
+	if err != nil && j.State == "" {
+		return err
+	}
+	return nil
+}
+
+func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) error {
+	p := newProgress(os.Stderr)
+	fmt.Fprintf(os.Stderr, "job %s submitted; perennial cancel %s ends it\n", id, id.Short())
+	j, err := c.Wait(ctx, id, p.interval, p.show)
+	p.done()
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted; job %s goes on: perennial info %s, perennial cancel %s", id.Short(), id.Short(), id.Short())
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if err := printJSON(j); err != nil {
+			return err
+		}
+	}
+	switch j.State {
+	case job.Failed:
+		return fmt.Errorf("job %s failed: %s", id.Short(), j.Failure)
+	case job.Canceled:
+		return fmt.Errorf("job %s was canceled", id.Short())
+	}
+	fmt.Fprintf(os.Stderr, "job %s finished in %s\n", id.Short(), j.Finished.Sub(j.Submitted).Round(time.Millisecond))
+	return nil
+}
