@@ -1,0 +1,150 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+)
+
+// Peer is one member of the quorum, as all of them know it.
+type Peer struct {
+	REST string // host:port of the JobManager's API: the member's name
+	Raft string // host:port at which the other members reach it
+}
+
+// Config says which member of which quorum to start.
+type Config struct {
+	// Self is the REST address of this member's Peer.
+	Self string
+
+	// Peers are all members, this one included: three or five, the same on each.
+	Peers []Peer
+
+	// Dir is this member's own directory on a local disk. It is made if it is not there.
+	Dir string
+
+	// Listen is the host:port to listen on for the other members. "": this member's Raft
+	// address. Whoever reaches it can write: Raft's port has no authentication.
+	Listen string
+
+	// Cluster is the cluster.id. Members of another cluster are refused.
+	Cluster string
+
+	// Logger gets etcd's warnings and errors. nil: slog.Default.
+	Logger *slog.Logger
+}
+
+const (
+	heartbeatMillis = 50  // shorter ones halve nothing in a takeover …
+	electionMillis  = 500 // … and gave false elections under load
+
+	// Metadata is small; what is kept in memory is kept small too.
+	quotaBytes       = 256 << 20
+	walSegmentBytes  = 16 << 20 // of disk, allocated at once, two at the start
+	snapshotEvery    = 2000     // log entries held in memory …
+	snapshotLag      = 500      // … and of them after a snapshot, for members that lag
+	maxOpsPerTxn     = 1024
+	compactionMode   = "periodic"
+	compactionWindow = "10m" // so long a watch that was interrupted can go on
+)
+
+func init() { wal.SegmentSizeBytes = walSegmentBytes } // etcd has no other way to say it
+
+// self is this member's Peer.
+func (c Config) self() (Peer, bool) {
+	for _, p := range c.Peers {
+		if p.REST == c.Self {
+			return p, true
+		}
+	}
+	return Peer{}, false
+}
+
+// check refuses what etcd would accept and fail with, or would explain in its own words.
+func (c Config) check() error {
+	switch n := len(c.Peers); {
+	case n == 3 || n == 5:
+	case n < 3:
+		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): it takes 3 or 5, as a majority must be up when one is lost; list more, or use high-availability: none", n, c.names())
+	case n%2 == 0:
+		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): an even number survives no more losses than one fewer; list %d or %d", n, c.names(), 3, 5)
+	default:
+		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): each write waits for a majority of them; list 3 or 5", n, c.names())
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Peers {
+		for _, address := range []string{p.REST, p.Raft} {
+			if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" || port == "0" {
+				return fmt.Errorf("embedded quorum: address %q of member %q: want host:port with a fixed port", address, p.REST)
+			}
+			if seen[address] {
+				return fmt.Errorf("embedded quorum: the address %s is there twice: each member needs its own for REST and for Raft", address)
+			}
+			seen[address] = true
+		}
+	}
+	if _, ok := c.self(); !ok {
+		return fmt.Errorf("embedded quorum: this JobManager, %q, is none of the configured ones (%s)", c.Self, c.names())
+	}
+	if c.Dir == "" || c.Cluster == "" {
+		return errors.New("embedded quorum: a data directory and a cluster id are needed")
+	}
+	return nil
+}
+
+func (c Config) names() string {
+	names := make([]string, len(c.Peers))
+	for i, p := range c.Peers {
+		names[i] = p.REST
+	}
+	return strings.Join(names, ", ")
+}
+
+// etcd is the server's configuration. listen is host:port with a numeric host.
+func (c Config) etcd(listen string) *embed.Config {
+	self, _ := c.self()
+	e := embed.NewConfig()
+	e.Name = self.REST
+	e.Dir = c.Dir
+	e.InitialClusterToken = c.Cluster
+	e.InitialCluster = c.initialCluster()
+	e.ListenPeerUrls = []url.URL{httpURL(listen)}
+	e.AdvertisePeerUrls = []url.URL{httpURL(self.Raft)}
+	// No port for clients. A member that has announced some address is known to have
+	// voted, and is not let in again with an empty directory.
+	e.ListenClientUrls, e.ListenClientHttpUrls = nil, nil
+	e.AdvertiseClientUrls = []url.URL{httpURL(self.REST)}
+	e.EnableGRPCGateway = false
+	e.TickMs, e.ElectionMs = heartbeatMillis, electionMillis
+	e.QuotaBackendBytes = quotaBytes
+	e.MaxTxnOps = maxOpsPerTxn
+	e.SnapshotCount, e.SnapshotCatchUpEntries = snapshotEvery, snapshotLag
+	e.AutoCompactionMode, e.AutoCompactionRetention = compactionMode, compactionWindow
+	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapOver(c.logger()))
+	return e
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.Default()
+	}
+	return c.Logger
+}
+
+// initialCluster is the members in etcd's notation.
+func (c Config) initialCluster() string {
+	members := make([]string, len(c.Peers))
+	for i, p := range c.Peers {
+		u := httpURL(p.Raft)
+		members[i] = p.REST + "=" + u.String()
+	}
+	return strings.Join(members, ",")
+}
+
+func httpURL(address string) url.URL { return url.URL{Scheme: "http", Host: address} }

@@ -1,0 +1,175 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/lease"
+
+	"github.com/perennial-io/perennial/coordination/etcd"
+)
+
+const (
+	firstTry   = 25 * time.Millisecond // in one process, a proposal that takes longer is lost
+	claimDelay = 20 * time.Millisecond // what a claim of another member needs
+)
+
+// Server is one member of the quorum, running in this process.
+type Server struct {
+	cfg    Config
+	etcd   *embed.Etcd
+	client *clientv3.Client
+
+	closed sync.Once
+}
+
+// Start starts this member and returns once it is part of a quorum that answers. While
+// the others are not there it waits, and says so in the log; ctx ends the waiting, and means
+// nothing to the Server afterwards.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	listen, err := cfg.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded quorum: data directory: %w", err)
+	}
+	e, err := embed.StartEtcd(cfg.etcd(listen))
+	if err != nil {
+		return nil, cfg.explain(err, listen)
+	}
+	s := &Server{cfg: cfg, etcd: e, client: v3client.New(e.Server)}
+	if err := s.awaitQuorum(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// resolve finds the numeric address to listen on. etcd looks names up again as it
+// starts, in its own time; after this it finds them.
+func (c Config) resolve(ctx context.Context) (string, error) {
+	self, _ := c.self()
+	listen := c.Listen
+	if listen == "" {
+		listen = self.Raft
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", fmt.Errorf("embedded quorum: listen address %q: want host:port", listen)
+	}
+	if _, err := lookup(ctx, c.logger(), self.Raft); err != nil {
+		return "", err
+	}
+	ip, err := lookup(ctx, c.logger(), net.JoinHostPort(host, port))
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(ip, port), nil
+}
+
+// lookup resolves the host of an address, and tries again until ctx ends: the network may
+// not be up yet.
+func lookup(ctx context.Context, log *slog.Logger, address string) (string, error) {
+	host, _, _ := net.SplitHostPort(address)
+	if host == "" {
+		return "", nil // all addresses of this machine
+	}
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		found, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+		if err == nil && len(found) > 0 {
+			return found[0].String(), nil
+		}
+		log.Warn("embedded quorum: the host name does not resolve; trying again", "host", host, "error", err)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return "", fmt.Errorf("embedded quorum: resolve %q: %w (%w)", host, err, ctx.Err())
+		}
+	}
+}
+
+// explain turns etcd's errors into what a person can act upon.
+func (c Config) explain(err error, listen string) error {
+	switch text := err.Error(); {
+	case errors.Is(err, syscall.EADDRINUSE) || strings.Contains(text, "address already in use"):
+		return fmt.Errorf("embedded quorum: listen on %s for the other members: the port is in use: does another JobManager run here? (%w)", listen, err)
+	case strings.Contains(text, "has already been bootstrapped"):
+		return fmt.Errorf("embedded quorum: the data directory %s is empty, but the other members know %s as one that has voted: bring its data back, or remove that member and add it again (%w)", c.Dir, c.Self, err)
+	}
+	return fmt.Errorf("embedded quorum: start with the data in %s: %w", c.Dir, err)
+}
+
+// awaitQuorum returns once a majority has let this member in.
+func (s *Server) awaitQuorum(ctx context.Context) error {
+	remind := time.NewTicker(5 * time.Second)
+	defer remind.Stop()
+	for {
+		select {
+		case <-s.etcd.Server.ReadyNotify():
+			return nil
+		case err := <-s.etcd.Err():
+			return fmt.Errorf("embedded quorum: etcd stopped: %w", err)
+		case <-s.etcd.Server.StopNotify():
+			return errors.New("embedded quorum: etcd stopped: see the log above")
+		case <-ctx.Done():
+			return fmt.Errorf("embedded quorum: %s: no majority of %s was there: %w", s.cfg.Self, s.cfg.names(), ctx.Err())
+		case <-remind.C:
+			s.cfg.logger().Warn("embedded quorum: waiting for a majority of the members", "self", s.cfg.Self, "members", s.cfg.names())
+		}
+	}
+}
+
+// Store opens a session of this process. Close it before the Server. 0 is the default
+// session time-out, 10 seconds.
+func (s *Server) Store(ctx context.Context, sessionTimeout time.Duration) (*etcd.Store, error) {
+	return etcd.Open(ctx, s.storeConfig(sessionTimeout))
+}
+
+func (s *Server) storeConfig(sessionTimeout time.Duration) etcd.Config {
+	return etcd.Config{
+		Client: s.client, Cluster: s.cfg.Cluster,
+		SessionTimeout: sessionTimeout, FirstTry: firstTry,
+		Renew: s.renew, ClaimDelay: s.ClaimDelay, Logger: s.cfg.Logger,
+	}
+}
+
+// renew asks the server itself, which passes it on to Raft's leader.
+func (s *Server) renew(ctx context.Context, id clientv3.LeaseID) (time.Duration, error) {
+	ttl, err := s.etcd.Server.LeaseRenew(ctx, lease.LeaseID(id))
+	if errors.Is(err, lease.ErrLeaseNotFound) {
+		return 0, rpctypes.ErrLeaseNotFound
+	}
+	return time.Duration(ttl) * time.Second, err
+}
+
+// Done is closed when the member has stopped: by Close, or because it cannot go on.
+func (s *Server) Done() <-chan struct{} { return s.etcd.Server.StopNotify() }
+
+// Close stops this member; the others go on if they are a majority. Move Raft's leadership
+// away first if this member has it and is meant to leave no gap.
+func (s *Server) Close() error {
+	s.closed.Do(func() {
+		s.etcd.Server.HardStop() // or etcd looks for a successor for as long as six seconds
+		s.client.Close()
+		s.etcd.Close()
+	})
+	return nil
+}
