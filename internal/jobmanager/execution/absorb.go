@@ -1,0 +1,127 @@
+package execution
+
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// absorbPlan notes the answer to Plan. A job without a plan has failed.
+func (e *Execution) absorbPlan(event Event) []Action {
+	if !e.planning || e.committed.Phase != Created || e.pending {
+		return nil // answered before, or the job has ended meanwhile
+	}
+	e.planning = false
+	planned, ok := event.(Planned)
+	if !ok {
+		return nil // PlanLost: decide asks again
+	}
+	failure := planned.Error
+	if failure == "" && planned.Graph == nil {
+		failure = "the TaskManager answered with neither a plan nor an error"
+	}
+	if failure == "" {
+		if err := planned.Graph.Validate(); err != nil {
+			failure = err.Error()
+		}
+	}
+	if failure != "" {
+		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failed, failure })
+	}
+	e.graph = planned.Graph
+	return nil
+}
+
+// absorbGrant commits the next attempt on the slots granted (R3: before it is deployed).
+func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
+	if e.committed.Phase != Created || !e.requested || e.pending {
+		return nil // ReleaseSlots is under way
+	}
+	e.missing = 0
+	next := e.committed
+	next.Phase = Running
+	next.Attempt++
+	next.Assignment = granted.Assignment
+	next.GraphHash = e.graph.Hash()
+	next.Failure = ""
+	e.pending = true
+	return []Action{Commit{Intent: next, Graph: e.graph}}
+}
+
+// absorbReady notes that a TaskManager is connected, and all that it knows of the job.
+func (e *Execution) absorbReady(ready Ready) []Action {
+	i := e.instance(ready.Instance)
+	if i.dead {
+		return nil
+	}
+	i.connected, i.deployed, i.stopping = true, 0, 0
+	var actions []Action
+	for _, r := range ready.Attempts {
+		actions = append(actions, e.absorbReport(ready.Instance, r)...)
+	}
+	return actions
+}
+
+// absorbReport notes the state of an attempt on a TaskManager. An attempt that is not
+// the committed one is ended: it was given up, or nobody ever decided on it.
+func (e *Execution) absorbReport(instance string, r rpc.AttemptReport) []Action {
+	i := e.instance(instance)
+	switch {
+	case i.dead:
+		return nil
+	case e.awaits(instance, r.Attempt):
+		e.noteSubtasks(instance, r)
+		return nil
+	case r.Attempt == e.committed.Attempt && e.committed.Phase == Finished:
+		return []Action{Confirm{Instance: instance, Attempt: r.Attempt}}
+	case i.stopping >= r.Attempt:
+		return nil
+	}
+	i.stopping = r.Attempt
+	return append(e.discard(r), Stop{Instance: instance, Attempt: r.Attempt})
+}
+
+// discard removes what a given-up attempt wrote, of which the leader that gave it up
+// may have died before it could.
+func (e *Execution) discard(r rpc.AttemptReport) []Action {
+	var outputs []job.Output
+	for _, s := range r.Subtasks {
+		outputs = append(outputs, s.Outputs...)
+	}
+	if len(outputs) == 0 || e.committed.Outputs != "" {
+		return nil // published, or left for a person to see to
+	}
+	return []Action{Discard{Outputs: outputs}}
+}
+
+// absorbStopped notes a promise. About an attempt that nobody waits for it is also the sign
+// that the TaskManager may forget it.
+func (e *Execution) absorbStopped(s Stopped) []Action {
+	i := e.instance(s.Instance)
+	i.stopped = max(i.stopped, s.Attempt)
+	if e.awaits(s.Instance, s.Attempt) {
+		return nil // close confirms it, once its end is committed
+	}
+	return []Action{Confirm(s)}
+}
+
+// awaits reports whether the attempt is the committed one, not ended, and the instance has a
+// part in it.
+func (e *Execution) awaits(instance string, attempt job.Attempt) bool {
+	in := &e.committed
+	return attempt == in.Attempt && in.Holds() && len(in.slotsOf(instance)) > 0
+}
+
+// absorbPublished commits the end of the job.
+func (e *Execution) absorbPublished(p Published) []Action {
+	if e.committed.Phase != Publishing || e.pending {
+		return nil
+	}
+	return e.commit(func(in *Intent) {
+		in.Phase = Finished
+		if p.Error != "" {
+			in.Phase, in.Failure = Failed, fmt.Sprintf("the job ran to its end, but its output could not be made visible: %s", p.Error)
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package execution
+
+import "github.com/perennial-io/perennial/internal/job"
+
+// Action is something to do: one of the types below. The owner of an Execution performs actions
+// in the order in which they are returned.
+type Action interface{ action() }
+
+// Commit stores what the intent points to, then commits the intent, then answers with
+// Committed. Nothing else is decided meanwhile. A commit that fails ends the term.
+type Commit struct {
+	Intent  Intent
+	Graph   *job.Graph   // to be stored, if not nil; Intent.GraphHash is its hash
+	Outputs []job.Output // to be stored when Intent.Phase is Publishing; its name goes into Intent.Outputs
+}
+
+// Plan asks any TaskManager for the job's graph. Answered by Planned or PlanLost.
+type Plan struct{}
+
+// RequestSlots asks for slots until they are granted or released. Answered by any number
+// of SlotsMissing, then SlotsGranted.
+type RequestSlots struct{ Slots int }
+
+// ReleaseSlots ends a request and every reservation of the job.
+type ReleaseSlots struct{}
+
+// Deploy sends the committed attempt's slots to an instance.
+type Deploy struct {
+	Instance string
+	Attempt  job.Attempt
+	Slots    []int
+}
+
+// Stop ends the attempts up to Attempt on an instance. Answered by Stopped.
+type Stop struct {
+	Instance string
+	Attempt  job.Attempt
+}
+
+// Confirm tells an instance that the outcome of an attempt is committed.
+type Confirm struct {
+	Instance string
+	Attempt  job.Attempt
+}
+
+// Publish makes the committed list of outputs visible. Answered by Published.
+type Publish struct{ Outputs string }
+
+// Discard removes what finished subtasks of a given-up attempt wrote, as well as can be: its end
+// is committed, so nobody refers to it (R13).
+type Discard struct{ Outputs []job.Output }
+
+func (Commit) action()       {}
+func (Plan) action()         {}
+func (RequestSlots) action() {}
+func (ReleaseSlots) action() {}
+func (Deploy) action()       {}
+func (Stop) action()         {}
+func (Confirm) action()      {}
+func (Publish) action()      {}
+func (Discard) action()      {}

@@ -1,0 +1,84 @@
+package execution
+
+import (
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// Event is something that happened: one of the types below.
+type Event interface{ event() }
+
+// Began is the first event of an Execution: a leader begins to look after the job.
+type Began struct{}
+
+// Committed says that the intent of the last Commit action is in force. Its owner has
+// filled in what only it knows: names in storage, and the time.
+type Committed struct{ Intent Intent }
+
+// Planned answers the Plan action: a graph, or why the job has none.
+type Planned struct {
+	Graph *job.Graph
+	Error string
+}
+
+// PlanLost says that the TaskManager that was planning cannot, through no fault of the job.
+type PlanLost struct{}
+
+// SlotsGranted answers RequestSlots: the instance of each slot. They are reserved.
+type SlotsGranted struct{ Assignment []string }
+
+// SlotsMissing says that RequestSlots waits, and for how many slots.
+type SlotsMissing struct{ Missing int }
+
+// Ready says that a TaskManager is connected and what it knows of this job. It is sent again
+// each time that the TaskManager has connected anew.
+type Ready struct {
+	Instance string
+	Attempts []rpc.AttemptReport
+}
+
+// Gone says that a TaskManager is not connected any more. That is no evidence of anything.
+type Gone struct{ Instance string }
+
+// Dead says that the death of a TaskManager is committed: nothing that it was given runs, or
+// will ever be heard (R4).
+type Dead struct {
+	Instance string
+	Reason   string // for a person
+}
+
+// Changed is news from a TaskManager about an attempt.
+type Changed struct {
+	Instance string
+	Attempt  rpc.AttemptReport
+}
+
+// Stopped is a TaskManager's promise that no attempt up to Attempt runs there, ever (R6).
+type Stopped struct {
+	Instance string
+	Attempt  job.Attempt
+}
+
+// Progressed carries counters of running subtasks.
+type Progressed struct{ Progress rpc.Progress }
+
+// CancelRequested says that a client wants the job to be canceled.
+type CancelRequested struct{}
+
+// Published answers the Publish action. Error is what no retry mends, or "".
+type Published struct{ Error string }
+
+func (Began) event()           {}
+func (Committed) event()       {}
+func (Planned) event()         {}
+func (PlanLost) event()        {}
+func (SlotsGranted) event()    {}
+func (SlotsMissing) event()    {}
+func (Ready) event()           {}
+func (Gone) event()            {}
+func (Dead) event()            {}
+func (Changed) event()         {}
+func (Stopped) event()         {}
+func (Progressed) event()      {}
+func (CancelRequested) event() {}
+func (Published) event()       {}

@@ -1,0 +1,261 @@
+package execution
+
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Execution is one job under one leader. It has one owner, who calls Step for one event after
+// the other. It is not for use by several goroutines at once.
+type Execution struct {
+	committed Intent
+	pending   bool       // a Commit is under way: events are noted, decisions wait for its outcome
+	graph     *job.Graph // nil until planned
+
+	planning   bool // Plan is out
+	requested  bool // RequestSlots is out
+	missing    int  // slots that are missing meanwhile
+	publishing bool // Publish is out
+	cancel     bool // a client wants an end
+
+	subtasks  [][]subtask // of the committed attempt: by vertex, by index
+	instances map[string]*instance
+}
+
+// instance is what an Execution knows of a TaskManager.
+type instance struct {
+	connected bool // it has said what it runs
+	dead      bool
+	reason    string      // of its death
+	deployed  job.Attempt // sent over this connection
+	stopping  job.Attempt // sent over this connection
+	stopped   job.Attempt // promised, for ever
+}
+
+// New returns the execution of a job as it was committed. graph is what GraphHash names, nil if
+// that is empty; the execution does not change it. The first event is Began.
+func New(committed Intent, graph *job.Graph) *Execution {
+	e := &Execution{committed: committed, graph: graph, instances: make(map[string]*instance)}
+	e.resetSubtasks()
+	return e
+}
+
+// Intent is the job as committed. The caller does not change what it refers to.
+func (e *Execution) Intent() Intent { return e.committed }
+
+// Step takes in one event, and returns what is to be done now.
+func (e *Execution) Step(event Event) []Action {
+	actions := e.absorb(event)
+	if e.pending {
+		return actions
+	}
+	return append(actions, e.decide()...)
+}
+
+// absorb notes what an event says. The actions it returns are those that follow from the event
+// alone, whatever state the job is in.
+func (e *Execution) absorb(event Event) []Action {
+	switch ev := event.(type) {
+	case Committed:
+		return e.enter(ev.Intent)
+	case Planned, PlanLost:
+		return e.absorbPlan(ev)
+	case SlotsMissing:
+		e.missing = ev.Missing
+	case SlotsGranted:
+		return e.absorbGrant(ev)
+	case Ready:
+		return e.absorbReady(ev)
+	case Gone:
+		i := e.instance(ev.Instance)
+		i.connected, i.deployed, i.stopping = false, 0, 0
+	case Dead:
+		i := e.instance(ev.Instance)
+		i.connected, i.dead, i.reason = false, true, ev.Reason
+	case Changed:
+		return e.absorbReport(ev.Instance, ev.Attempt)
+	case Stopped:
+		return e.absorbStopped(ev)
+	case Progressed:
+		e.absorbProgress(ev.Progress)
+	case CancelRequested:
+		e.cancel = true
+	case Published:
+		return e.absorbPublished(ev)
+	}
+	return nil
+}
+
+// decide compares what is committed with what is known. It depends on the present alone, never on
+// how it came about: that is what makes a new leader's adoption the same code as normal life.
+func (e *Execution) decide() []Action {
+	switch e.committed.Phase {
+	case Created:
+		return e.created()
+	case Running:
+		return e.running()
+	case Publishing:
+		return e.publish()
+	case Failing, Cancelling, Restarting:
+		return e.ending()
+	default: // terminal: late reports are answered as they come
+		return nil
+	}
+}
+
+// created plans, waits for slots and commits the next attempt.
+func (e *Execution) created() []Action {
+	switch {
+	case e.cancel:
+		return e.commit(func(in *Intent) { in.Phase = Canceled })
+	case e.graph == nil && !e.planning:
+		e.planning = true
+		return []Action{Plan{}}
+	case e.graph != nil && !e.requested:
+		e.requested = true
+		return []Action{RequestSlots{Slots: e.graph.Slots()}}
+	}
+	return nil
+}
+
+// running sees to it that the attempt runs where it was committed to, and to its end.
+func (e *Execution) running() []Action {
+	in := &e.committed
+	if e.cancel {
+		return e.commit(func(in *Intent) { in.Phase = Cancelling })
+	}
+	// A lost TaskManager explains failures around it, so it is looked at first.
+	if reason := e.lost(); reason != "" {
+		return e.commit(func(in *Intent) { in.Phase, in.Failure = Restarting, reason })
+	}
+	if failure := e.failure(); failure != "" {
+		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, failure })
+	}
+	if e.allFinished() {
+		next := *in
+		next.Phase = Publishing
+		e.pending = true
+		return []Action{Commit{Intent: next, Outputs: e.outputs()}}
+	}
+	return e.deploy()
+}
+
+// lost says why the attempt cannot go on although none of its subtasks failed, or "".
+func (e *Execution) lost() string {
+	for _, name := range e.committed.instances() {
+		i := e.instance(name)
+		switch {
+		case i.dead:
+			return fmt.Sprintf("TaskManager %s was lost: %s", name, i.reason)
+		case i.stopped >= e.committed.Attempt:
+			return fmt.Sprintf("TaskManager %s does not run attempt %d any more", name, e.committed.Attempt)
+		}
+	}
+	for v := range e.subtasks {
+		for i := range e.subtasks[v] {
+			if e.subtasks[v][i].state == job.Canceled {
+				return fmt.Sprintf("TaskManager %s ended subtask %d of %q", e.committed.Assignment[i], i, e.graph.Vertices[v].Name)
+			}
+		}
+	}
+	return ""
+}
+
+// deploy sends the attempt to each connected instance that has not reported all of it. What is
+// sent twice changes nothing there, so a leader that died in the midst of this costs nothing.
+func (e *Execution) deploy() []Action {
+	var actions []Action
+	for _, name := range e.committed.instances() {
+		i := e.instance(name)
+		slots := e.committed.slotsOf(name)
+		if !i.connected || i.deployed == e.committed.Attempt || e.reported(slots) {
+			continue
+		}
+		i.deployed = e.committed.Attempt
+		actions = append(actions, Deploy{Instance: name, Attempt: i.deployed, Slots: slots})
+	}
+	return actions
+}
+
+func (e *Execution) publish() []Action {
+	if e.publishing {
+		return nil
+	}
+	e.publishing = true
+	return []Action{Publish{Outputs: e.committed.Outputs}}
+}
+
+// ending stops the attempt everywhere, and commits what follows once each of its
+// TaskManagers has promised, or is dead (R4, R5).
+func (e *Execution) ending() []Action {
+	in := &e.committed
+	if e.cancel && in.Phase == Restarting {
+		return e.commit(func(in *Intent) { in.Phase = Cancelling })
+	}
+	var actions []Action
+	waiting := false
+	for _, name := range in.instances() {
+		i := e.instance(name)
+		if i.dead || i.stopped >= in.Attempt {
+			continue
+		}
+		waiting = true
+		if i.connected && i.stopping < in.Attempt {
+			i.stopping = in.Attempt
+			actions = append(actions, Stop{Instance: name, Attempt: in.Attempt})
+		}
+	}
+	if waiting {
+		return actions
+	}
+	after := map[Phase]Phase{Failing: Failed, Cancelling: Canceled, Restarting: Created}
+	return e.commit(func(in *Intent) { in.Phase = after[in.Phase] })
+}
+
+// commit returns the one action that changes the intent.
+func (e *Execution) commit(change func(*Intent)) []Action {
+	next := e.committed
+	change(&next)
+	e.pending = true
+	return []Action{Commit{Intent: next}}
+}
+
+// enter makes a committed intent the present one, and returns what goes out because of it.
+func (e *Execution) enter(in Intent) []Action {
+	before := e.committed
+	e.committed, e.pending = in, false
+	switch {
+	case in.Phase == Running:
+		e.resetSubtasks()
+		return nil
+	case in.Phase == Created || in.Phase.Terminal():
+		e.requested, e.missing = false, 0
+		return append([]Action{ReleaseSlots{}}, e.close(before.Phase)...)
+	}
+	return nil
+}
+
+// close tells the TaskManagers of the attempt that its outcome is committed, and removes what
+// it wrote if that is not to be seen.
+func (e *Execution) close(before Phase) []Action {
+	var actions []Action
+	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing {
+		actions = append(actions, Discard{Outputs: outputs})
+	}
+	for _, name := range e.committed.instances() {
+		if e.instance(name).connected && before != Created {
+			actions = append(actions, Confirm{Instance: name, Attempt: e.committed.Attempt})
+		}
+	}
+	return actions
+}
+
+func (e *Execution) instance(name string) *instance {
+	i := e.instances[name]
+	if i == nil {
+		i = &instance{}
+		e.instances[name] = i
+	}
+	return i
+}

@@ -1,0 +1,279 @@
+package execution
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+var update = flag.Bool("update", false, "write the transcripts of testdata as they come out")
+
+const testID = job.ID("0198f0c2a1b27c3d8e4f5a6b7c8d9e0f")
+
+// TestTranscripts plays the events of testdata/*.txt, the lines that begin with ">" or "job",
+// and expects the indented lines below each: the actions that the execution asks for.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+				t.Errorf("transcript differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// player plays one transcript.
+type player struct {
+	t    *testing.T
+	e    *Execution
+	last *Intent // of the last commit
+}
+
+func play(t *testing.T, text string) string {
+	p := &player{t: t}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "job"):
+			p.begin(strings.Fields(line)[1:])
+			out.WriteString(line)
+		case strings.HasPrefix(line, ">"):
+			out.WriteString(line)
+			for _, l := range p.step(strings.TrimSpace(line[1:])) {
+				out.WriteString("  " + l + "\n")
+			}
+		case strings.HasPrefix(line, "  "): // an action, told anew
+		default:
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// begin makes the execution: "job" alone is a new one, otherwise phase, attempt=N, vertices
+// as name=parallelism, and one TaskManager per slot.
+func (p *player) begin(fields []string) {
+	in := Intent{Spec: job.Spec{ID: testID, Name: "test"}, Phase: Created, Submitted: time.Unix(0, 0).UTC()}
+	g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
+	for i, f := range fields {
+		name, value, isPair := strings.Cut(f, "=")
+		switch {
+		case i == 0:
+			in.Phase = Phase(f)
+		case name == "attempt":
+			in.Attempt = job.Attempt(p.number(value))
+		case name == "outputs":
+			in.Outputs = value
+		case isPair:
+			g.Vertices = append(g.Vertices, job.Vertex{Name: name, Parallelism: p.number(value)})
+		default:
+			in.Assignment = append(in.Assignment, f)
+		}
+	}
+	if len(g.Vertices) == 0 {
+		g = nil
+	} else {
+		in.GraphHash = g.Hash()
+	}
+	p.e, p.last = New(in, g), nil
+}
+
+func (p *player) step(line string) []string {
+	if line == "view" {
+		return p.view()
+	}
+	var lines []string
+	for _, a := range p.e.Step(p.event(line)) {
+		lines = append(lines, p.describe(a))
+	}
+	return lines
+}
+
+func (p *player) event(line string) Event {
+	verb, rest, _ := strings.Cut(line, " ")
+	f := strings.Fields(rest)
+	switch verb {
+	case "began":
+		return Began{}
+	case "committed":
+		in := *p.last
+		if in.Phase == Publishing {
+			in.Outputs = fmt.Sprintf("outputs-%d", in.Attempt)
+		}
+		return Committed{Intent: in}
+	case "planned":
+		g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
+		for _, v := range f {
+			name, n, _ := strings.Cut(v, "=")
+			g.Vertices = append(g.Vertices, job.Vertex{Name: name, Parallelism: p.number(n)})
+		}
+		return Planned{Graph: g}
+	case "plan-failed":
+		return Planned{Error: rest}
+	case "plan-lost":
+		return PlanLost{}
+	case "granted":
+		return SlotsGranted{Assignment: f}
+	case "missing":
+		return SlotsMissing{Missing: p.number(f[0])}
+	case "cancel":
+		return CancelRequested{}
+	case "published":
+		return Published{Error: rest}
+	}
+	return p.taskManagerEvent(verb, f)
+}
+
+// taskManagerEvent parses: verb, TaskManager, attempt=N, state, vertex.index (else all of its
+// slots), "files" if it wrote some, and words of a failure.
+func (p *player) taskManagerEvent(verb string, f []string) Event {
+	tm := f[0]
+	switch verb {
+	case "gone":
+		return Gone{Instance: tm}
+	case "dead":
+		return Dead{Instance: tm, Reason: strings.Join(f[1:], " ")}
+	case "ready":
+		ready := Ready{Instance: tm}
+		if len(f) > 1 {
+			ready.Attempts = append(ready.Attempts, p.report(tm, f[1:]))
+		}
+		return ready
+	case "changed":
+		return Changed{Instance: tm, Attempt: p.report(tm, f[1:])}
+	case "stopped":
+		return Stopped{Instance: tm, Attempt: p.attempt(f[1])}
+	}
+	p.t.Fatalf("transcript: unknown event %q", verb)
+	return nil
+}
+
+func (p *player) report(tm string, f []string) rpc.AttemptReport {
+	r := rpc.AttemptReport{Job: testID, Attempt: p.attempt(f[0]), PID: 100 * int(p.attempt(f[0]))}
+	template := rpc.SubtaskReport{State: job.State(f[1])}
+	rest := f[2:]
+	var only *job.Subtask
+	if len(rest) > 0 && strings.Contains(rest[0], ".") {
+		v, i, _ := strings.Cut(rest[0], ".")
+		only, rest = &job.Subtask{Vertex: p.number(v), Index: p.number(i)}, rest[1:]
+	}
+	files := len(rest) > 0 && rest[0] == "files"
+	if !files {
+		template.Failure = strings.Join(rest, " ")
+	}
+	in := p.e.Intent()
+	for _, slot := range in.slotsOf(tm) {
+		for _, s := range p.e.graph.SlotSubtasks(slot) {
+			if only != nil && *only != s {
+				continue
+			}
+			report := template
+			report.Subtask = s
+			if files && s.Vertex == len(p.e.graph.Vertices)-1 {
+				name := fmt.Sprintf("part-%d-%d", s.Index, r.Attempt)
+				report.Outputs = []job.Output{{Temp: "/out/." + name, Final: "/out/" + name}}
+			}
+			r.Subtasks = append(r.Subtasks, report)
+		}
+	}
+	return r
+}
+
+func (p *player) describe(a Action) string {
+	switch a := a.(type) {
+	case Commit:
+		p.last = &a.Intent
+		return "commit " + describeIntent(a)
+	case Plan:
+		return "plan"
+	case RequestSlots:
+		return fmt.Sprintf("request %d slots", a.Slots)
+	case ReleaseSlots:
+		return "release slots"
+	case Deploy:
+		return fmt.Sprintf("deploy %s attempt=%d slots=%v", a.Instance, a.Attempt, a.Slots)
+	case Stop:
+		return fmt.Sprintf("stop %s attempt=%d", a.Instance, a.Attempt)
+	case Confirm:
+		return fmt.Sprintf("confirm %s attempt=%d", a.Instance, a.Attempt)
+	case Publish:
+		return "publish " + a.Outputs
+	case Discard:
+		return "discard " + describeOutputs(a.Outputs)
+	}
+	p.t.Fatalf("unknown action %T", a)
+	return ""
+}
+
+func describeIntent(c Commit) string {
+	s := fmt.Sprintf("%s attempt=%d", c.Intent.Phase, c.Intent.Attempt)
+	if c.Intent.Phase == Running {
+		s += " on " + strings.Join(c.Intent.Assignment, " ")
+	}
+	if len(c.Outputs) > 0 {
+		s += " list: " + describeOutputs(c.Outputs)
+	}
+	if c.Intent.Failure != "" {
+		s += " failure: " + c.Intent.Failure
+	}
+	return s
+}
+
+func describeOutputs(outputs []job.Output) string {
+	var names []string
+	for _, o := range outputs {
+		names = append(names, o.Final)
+	}
+	return strings.Join(names, " ")
+}
+
+func (p *player) view() []string {
+	v := p.e.View()
+	lines := []string{fmt.Sprintf("%s attempts=%d restarts=%d missing=%d adopted=%v", v.State, v.Attempts, v.Restarts, v.SlotsMissing, p.e.Adopted())}
+	for _, vertex := range v.Vertices {
+		line := vertex.Name + ":"
+		for _, s := range vertex.Subtasks {
+			line += fmt.Sprintf(" [%d attempt=%d %s %s pid=%d]", s.Index, s.Attempt, s.State, s.TaskManager, s.PID)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (p *player) attempt(s string) job.Attempt {
+	_, n, _ := strings.Cut(s, "attempt=")
+	return job.Attempt(p.number(n))
+}
+
+func (p *player) number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		p.t.Fatalf("transcript: %q is no number", s)
+	}
+	return n
+}

@@ -1,0 +1,82 @@
+package execution
+
+import (
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Phase is where a job stands, as committed. It is a job.State, and Publishing.
+type Phase string
+
+// The phases of a job.
+const (
+	Created    Phase = "CREATED"    // to be planned, or waiting for slots; no attempt runs
+	Running    Phase = "RUNNING"    // the attempt is deployed, or about to be
+	Publishing Phase = "PUBLISHING" // every subtask has finished; outputs are being renamed
+	Failing    Phase = "FAILING"    // the attempt is being stopped, then Failed
+	Cancelling Phase = "CANCELLING" // the attempt is being stopped, then Canceled
+	Restarting Phase = "RESTARTING" // the attempt is being stopped, then Created
+	Failed     Phase = "FAILED"
+	Canceled   Phase = "CANCELED"
+	Finished   Phase = "FINISHED"
+)
+
+// State is the phase as it is shown.
+func (p Phase) State() job.State {
+	if p == Publishing {
+		return job.Running
+	}
+	return job.State(p)
+}
+
+// Terminal reports whether the phase is final (I9).
+func (p Phase) Terminal() bool { return p.State().Terminal() }
+
+// Intent is all that is committed about a job. Each decision is a new version of it.
+type Intent struct {
+	Spec  job.Spec `json:"spec"`
+	Phase Phase    `json:"phase"`
+	// Attempt is the latest that was ever committed, 0 before the first (I3).
+	Attempt job.Attempt `json:"attempt"`
+	// GraphHash names the plan in storage, "" until the first attempt.
+	GraphHash string `json:"graph,omitempty"`
+	// Assignment names the TaskManager instance of each slot of Attempt. It outlives the
+	// attempt, to tell its TaskManagers that its outcome is committed.
+	Assignment []string `json:"assignment,omitempty"`
+	// Outputs names the list, in storage, of what becomes visible.
+	Outputs string `json:"outputs,omitempty"`
+	// Failure is why the job fails or failed, or why its latest attempt was given up.
+	Failure   string     `json:"failure,omitempty"`
+	Submitted time.Time  `json:"submitted"`
+	Finished  *time.Time `json:"finished,omitempty"` // when Phase became terminal
+}
+
+// Holds reports whether the intent reserves the slots of its assignment.
+func (in *Intent) Holds() bool {
+	return in.Phase != Created && !in.Phase.Terminal()
+}
+
+// slotsOf lists the slots that an instance has in the assignment.
+func (in *Intent) slotsOf(instance string) []int {
+	var slots []int
+	for slot, i := range in.Assignment {
+		if i == instance {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
+// instances lists the instances of the assignment, each once, in order of their first slot.
+func (in *Intent) instances() []string {
+	var list []string
+	seen := make(map[string]bool)
+	for _, i := range in.Assignment {
+		if !seen[i] {
+			seen[i] = true
+			list = append(list, i)
+		}
+	}
+	return list
+}

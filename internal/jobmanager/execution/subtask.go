@@ -1,0 +1,114 @@
+package execution
+
+import (
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// subtask is what is known of one subtask of the committed attempt.
+type subtask struct {
+	state    job.State // Deploying until its TaskManager has reported it
+	reported bool
+	pid      int
+	failure  string
+	outputs  []job.Output
+	counters job.Counters
+	before   job.Counters // one Progress earlier, for shares of time
+}
+
+// resetSubtasks forgets the attempt before.
+func (e *Execution) resetSubtasks() {
+	if e.graph == nil {
+		return
+	}
+	e.subtasks = make([][]subtask, len(e.graph.Vertices))
+	for v := range e.subtasks {
+		e.subtasks[v] = make([]subtask, e.graph.Vertices[v].Parallelism)
+		for i := range e.subtasks[v] {
+			e.subtasks[v][i].state = job.Deploying
+		}
+	}
+}
+
+// find returns a subtask of the committed attempt, or nil if the graph has no such.
+func (e *Execution) find(s job.Subtask) *subtask {
+	if s.Vertex < 0 || s.Vertex >= len(e.subtasks) || s.Index < 0 || s.Index >= len(e.subtasks[s.Vertex]) {
+		return nil
+	}
+	return &e.subtasks[s.Vertex][s.Index]
+}
+
+// noteSubtasks takes over a report about the committed attempt. A subtask's end is final: a
+// message that was overtaken does not revive it.
+func (e *Execution) noteSubtasks(instance string, r rpc.AttemptReport) {
+	for _, reported := range r.Subtasks {
+		s := e.find(reported.Subtask)
+		if s == nil || e.committed.Assignment[reported.Subtask.Index] != instance || s.state.Terminal() {
+			continue
+		}
+		s.state, s.reported, s.pid = reported.State, true, r.PID
+		s.failure, s.outputs = reported.Failure, reported.Outputs
+	}
+}
+
+// reported tells whether every subtask of the slots has been reported.
+func (e *Execution) reported(slots []int) bool {
+	for _, slot := range slots {
+		for _, s := range e.graph.SlotSubtasks(slot) {
+			if !e.find(s).reported {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// failure is the first failed subtask's, or "".
+func (e *Execution) failure() string {
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state != job.Failed {
+				continue
+			}
+			if s.failure == "" {
+				return "a subtask of " + e.graph.Vertices[v].Name + " failed and gave no reason"
+			}
+			return s.failure
+		}
+	}
+	return ""
+}
+
+func (e *Execution) allFinished() bool {
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state != job.Finished {
+				return false
+			}
+		}
+	}
+	return len(e.subtasks) > 0
+}
+
+// outputs lists what finished subtasks wrote, by vertex and index: each leader makes the
+// same list.
+func (e *Execution) outputs() []job.Output {
+	var list []job.Output
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			list = append(list, s.outputs...)
+		}
+	}
+	return list
+}
+
+func (e *Execution) absorbProgress(p rpc.Progress) {
+	if p.Attempt != e.committed.Attempt || len(p.Subtasks) != len(p.Counters) {
+		return
+	}
+	for i := range p.Subtasks {
+		if s := e.find(p.Subtasks[i]); s != nil {
+			s.before, s.counters = s.counters, p.Counters[i]
+		}
+	}
+}

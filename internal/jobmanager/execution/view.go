@@ -1,0 +1,90 @@
+package execution
+
+import (
+	"slices"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Adopted reports whether every live TaskManager that the committed intent counts on has
+// said what it runs.
+func (e *Execution) Adopted() bool {
+	if !e.committed.Holds() {
+		return true
+	}
+	return !slices.ContainsFunc(e.committed.instances(), func(name string) bool {
+		i := e.instance(name)
+		return !i.connected && !i.dead
+	})
+}
+
+// View is the job as the API shows it. It shares no memory with the execution.
+func (e *Execution) View() api.Job {
+	in := &e.committed
+	v := api.Job{
+		Summary: api.Summary{
+			ID: in.Spec.ID, Name: in.Spec.Name, State: in.Phase.State(),
+			Submitted: in.Submitted, Finished: in.Finished, Parallelism: max(in.Spec.Parallelism, 1),
+		},
+		Attempts:     int(in.Attempt),
+		Restarts:     max(int(in.Attempt)-1, 0),
+		Failure:      in.Failure,
+		SlotsMissing: e.missing,
+		Vertices:     []api.Vertex{},
+	}
+	if e.graph == nil {
+		return v
+	}
+	v.Name, v.SlotsNeeded, v.Parallelism = e.graph.Name, e.graph.Slots(), e.graph.Slots()
+	for i := range e.graph.Vertices {
+		v.Vertices = append(v.Vertices, e.viewVertex(i))
+	}
+	return v
+}
+
+func (e *Execution) viewVertex(vertex int) api.Vertex {
+	g := &e.graph.Vertices[vertex]
+	v := api.Vertex{Name: g.Name, Parallelism: g.Parallelism}
+	for index := range g.Parallelism {
+		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
+		if s := e.find(job.Subtask{Vertex: vertex, Index: index}); s != nil && e.committed.Attempt > 0 {
+			row.State, row.PID = e.shown(s.state), s.pid
+			row.TaskManager = e.committed.Assignment[index]
+			v.RecordsIn += s.counters.In
+			v.RecordsOut += s.counters.Out
+			busy, blocked := s.shares()
+			v.Busy += busy / float64(g.Parallelism)
+			v.Blocked += blocked / float64(g.Parallelism)
+		}
+		v.Subtasks = append(v.Subtasks, row)
+	}
+	return v
+}
+
+// shown is the state of a subtask in a job that may have ended since it was heard of.
+func (e *Execution) shown(s job.State) job.State {
+	switch {
+	case s.Terminal():
+		return s
+	case e.committed.Phase == Finished || e.committed.Phase == Publishing:
+		return job.Finished
+	case e.committed.Phase.Terminal():
+		return job.Canceled
+	case e.committed.Phase == Created:
+		return job.Created
+	}
+	return s
+}
+
+// shares are the parts of the time between the last two Progress messages that the subtask
+// worked, and waited for a consumer.
+func (s *subtask) shares() (busy, blocked float64) {
+	b := s.counters.BusyNanos - s.before.BusyNanos
+	w := s.counters.BlockedNanos - s.before.BlockedNanos
+	total := b + w + s.counters.IdleNanos - s.before.IdleNanos
+	if total == 0 || s.state.Terminal() {
+		return 0, 0
+	}
+	return float64(b) / float64(total), float64(w) / float64(total)
+}
