@@ -53,6 +53,15 @@ type Sink[T any] interface {
 	Open(ctx *Context) (SinkWriter[T], error)
 }
 
+// Checker is a Source or Sink that can tell before a job runs what will make it fail: a path that
+// is not there, an output that exists, a type that it cannot write. A job is planned only if
+// every Check returns nil. It runs on some host of the cluster, and may be called more than once.
+type Checker interface {
+	// Check returns an error for the person who submits the job. It leaves nothing behind
+	// but, for a Sink, the place to write to.
+	Check(ctx *Context) error
+}
+
 // SinkWriter writes what one subtask receives. Nothing that it writes may be taken for complete
 // before Finish's outputs are published. Exactly one of Finish and Abort is called, last.
 type SinkWriter[T any] interface {
