@@ -24,7 +24,7 @@ type ContextConfig struct {
 	Attempt     job.Attempt
 	Operator    string
 	Subtask     int
-	Parallelism int
+	Parallelism int               // 0: set by the runtime, or 1
 	Args        map[string]string // the job's arguments, by name
 	Dir         string            // absolute; "" means the process's own working directory
 	Logger      *slog.Logger      // nil: slog.Default
@@ -40,6 +40,9 @@ func NewContext(ctx context.Context, cfg ContextConfig) *Context {
 	cfg.Parallelism = max(cfg.Parallelism, 1)
 	return &Context{Context: ctx, cfg: cfg}
 }
+
+// With returns the same place with another end.
+func (c *Context) With(ctx context.Context) *Context { return &Context{Context: ctx, cfg: c.cfg} }
 
 // Logger returns a logger that names the job, operator and subtask on each line.
 func (c *Context) Logger() *slog.Logger { return c.cfg.Logger }

@@ -1,0 +1,92 @@
+package operator
+
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Plan is a job ready to run: the graph as it is compared and shown, and for each vertex and
+// edge what it takes to make one. It is made once and then only read.
+type Plan struct {
+	Graph *job.Graph
+	Heads []*Node // one for each of Graph.Vertices
+	Edges []Edge  // one for each of Graph.Edges
+	Args  map[string]string
+}
+
+// Edge makes the two ends of an edge of the graph.
+type Edge struct {
+	Carrier Carrier
+	// Partition returns a shuffle.Partitioner of the carrier's type, for one producer.
+	Partition func() any
+	// Immediate: each record is sent alone, to whoever has time for it.
+	Immediate bool
+}
+
+// Node is one operator, and those that are fused behind it.
+type Node struct {
+	Name string
+	Out  Carrier // of what it emits; nil for a sink
+
+	// Chain makes the operator's step, a Receiver of what it takes, in front of out, a Receiver
+	// of what it emits (nil for a sink). User code that opens something runs here.
+	Chain func(w *Wiring, out any) (in any, err error)
+	// Read makes the driver of an operator that reads from outside, instead of Chain. Gate is
+	// the input of a source that is given splits, and nil for one that is not.
+	Read func(w *Wiring, gate, out any) (Driver, error)
+
+	Next  []*Node // the operators fused behind it
+	Edges []int   // the edges by which its records leave the vertex, in Plan.Edges
+}
+
+// Wire makes the chain of the vertex whose head n is, from its ends to its beginning, and
+// returns the driver that moves it. Gate is the vertex's input, of the type of in; both are nil
+// for a vertex without one. Outlet makes the Receiver by which records leave on an edge.
+func (n *Node) Wire(w *Wiring, in Carrier, gate any, outlet func(edge int) (any, error)) (Driver, error) {
+	out, err := n.out(w, outlet)
+	if err != nil {
+		return nil, err
+	}
+	w.Enter(n.Name)
+	if n.Read != nil {
+		return n.Read(w, gate, out)
+	}
+	chain, err := n.Chain(w, out)
+	if err != nil {
+		return nil, err
+	}
+	return in.Drive(w, gate, chain), nil
+}
+
+// out returns the Receiver of what n emits; nil for a sink.
+func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
+	if n.Out == nil {
+		return nil, nil
+	}
+	outs := make([]any, 0, len(n.Next)+len(n.Edges))
+	for _, next := range n.Next {
+		out, err := next.out(w, outlet)
+		if err != nil {
+			return nil, err
+		}
+		w.Enter(next.Name)
+		in, err := next.Chain(w, out)
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, in)
+	}
+	for _, e := range n.Edges {
+		w.Enter(n.Name)
+		out, err := outlet(e)
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, out)
+	}
+	if len(outs) == 0 {
+		return nil, fmt.Errorf("operator %q emits records that nothing takes", n.Name)
+	}
+	return n.Out.Tee(outs), nil
+}

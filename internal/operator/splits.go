@@ -1,0 +1,46 @@
+package operator
+
+import (
+	"context"
+	"time"
+)
+
+// NewSplits returns the driver that runs list once and hands on what it emits, one split at a
+// time, so that each goes to a reader that has time for it.
+func NewSplits[S any](w *Wiring, name string, list func(emit func(S) error) error, out Receiver[S]) Driver {
+	return &splits[S]{w: w, name: name, list: list, out: out}
+}
+
+type splits[S any] struct {
+	w    *Wiring
+	name string
+	list func(emit func(S) error) error
+	out  Receiver[S]
+}
+
+func (s *splits[S]) Step() (Outcome, error) {
+	s.w.Enter(s.name)
+	if err := s.list(s.emit); err != nil {
+		return Worked, err
+	}
+	return Done, s.out.End()
+}
+
+func (s *splits[S]) emit(split S) error {
+	s.w.In.Add(1)
+	if err := s.out.Batch([]S{split}); err != nil {
+		return err
+	}
+	for _, f := range s.w.Flushers() {
+		if err := f.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Wait is never called: the one step waits by itself.
+func (s *splits[S]) Wait(context.Context, <-chan time.Time) {}
+
+func (s *splits[S]) WakeAt() time.Time { return time.Time{} }
+func (s *splits[S]) Close() error      { return nil }

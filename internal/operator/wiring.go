@@ -1,0 +1,123 @@
+package operator
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
+)
+
+// Wiring is one subtask: what its steps have in common while it is put together, and what its
+// loop needs to know of them afterwards. Only the subtask's goroutine uses it, but for the
+// counters, which anyone may read.
+type Wiring struct {
+	ctx      context.Context
+	cfg      ContextConfig
+	channels int // of the gate; 0 without one
+
+	current  string // the operator that works, or that worked when an error or panic came
+	flushers []Flusher
+	sinks    []Finisher
+
+	In      atomic.Uint64 // records taken from gates or readers
+	Out     atomic.Uint64 // records given to exchanges
+	blocked []func() time.Duration
+}
+
+// Flusher is a step that holds records back to hand on more of them at once.
+type Flusher interface {
+	// Flush hands on what is held.
+	Flush() error
+	// Deadline returns when Flush is due, by the age of the oldest record held; false if
+	// nothing is held.
+	Deadline() (time.Time, bool)
+}
+
+// Finisher is a step whose result becomes visible only by the end of the job: a sink.
+type Finisher interface {
+	Finish() ([]job.Output, error)
+	Abort() error
+}
+
+// NewWiring returns an empty subtask that ends with ctx and whose gate has so many channels.
+// Of cfg, the operator's name is set for each operator.
+func NewWiring(ctx context.Context, cfg ContextConfig, channels int) *Wiring {
+	return &Wiring{ctx: ctx, cfg: cfg, channels: channels}
+}
+
+// Context returns the context of one operator.
+func (w *Wiring) Context(operator string) *Context {
+	cfg := w.cfg
+	cfg.Operator = operator
+	if cfg.Logger != nil {
+		cfg.Logger = cfg.Logger.With("operator", operator, "subtask", cfg.Subtask)
+	}
+	return NewContext(w.ctx, cfg)
+}
+
+// Current returns the name of the operator that works now, or that last worked.
+func (w *Wiring) Current() string { return w.current }
+
+// Enter says that the named operator works now.
+func (w *Wiring) Enter(operator string) { w.current = operator }
+
+// Flushers returns what is to be flushed by age: the subtask's writers and sinks.
+func (w *Wiring) Flushers() []Flusher { return w.flushers }
+
+// Sinks returns what is to be finished or aborted at the end.
+func (w *Wiring) Sinks() []Finisher { return w.sinks }
+
+// Blocked returns for how long the subtask has waited for its consumers.
+func (w *Wiring) Blocked() time.Duration {
+	var d time.Duration
+	for _, b := range w.blocked {
+		d += b()
+	}
+	return d
+}
+
+// Guard returns a Receiver in front of the steps of the named operator that tells w when it is
+// at work.
+func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
+	return &guard[T]{w: w, name: name, out: out}
+}
+
+// guard stands before the steps of one operator and tells the wiring that it is at work, so
+// that an error or panic is laid at the right door. After an error it stays told.
+type guard[T any] struct {
+	w    *Wiring
+	name string
+	out  Receiver[T]
+}
+
+func (g *guard[T]) Batch(records []T) error {
+	caller := g.w.current
+	g.w.current = g.name
+	if err := g.out.Batch(records); err != nil {
+		return err
+	}
+	g.w.current = caller
+	return nil
+}
+
+func (g *guard[T]) Event(e record.Event) error {
+	caller := g.w.current
+	g.w.current = g.name
+	if err := g.out.Event(e); err != nil {
+		return err
+	}
+	g.w.current = caller
+	return nil
+}
+
+func (g *guard[T]) End() error {
+	caller := g.w.current
+	g.w.current = g.name
+	if err := g.out.End(); err != nil {
+		return err
+	}
+	g.w.current = caller
+	return nil
+}

@@ -1,0 +1,100 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
+)
+
+// Context tells a user function where it runs: logger, subtask, the job's arguments. It is also
+// a context.Context, which ends with the subtask, however that comes about.
+type Context = operator.Context
+
+// Env is a job while it is built: its arguments and its operators. Only the function that
+// builds the job uses it, and only until that returns.
+type Env struct {
+	name        string
+	args        *arguments
+	parallelism int // of the job; 0: not said
+	nodes       []*node
+	errs        []error
+}
+
+// maxParallelism is the number of key groups, and so the highest parallelism of a job.
+const maxParallelism = 128
+
+// SetParallelism says in how many subtasks each operator runs that does not say otherwise by
+// [Parallelism]. The command line (-p) takes precedence. Without either it is 1.
+func (e *Env) SetParallelism(n int) {
+	if n < 1 || n > maxParallelism {
+		e.errorf("SetParallelism(%d): expected 1 to %d", n, maxParallelism)
+		return
+	}
+	e.parallelism = n
+}
+
+func (e *Env) errorf(format string, args ...any) {
+	e.errs = append(e.errs, fmt.Errorf(format, args...))
+}
+
+// node is an operator with its place in the job.
+type node struct {
+	operator.Node
+	kind        string
+	parallelism int              // 0: the job's
+	in          operator.Carrier // of what it takes; nil for one that reads from outside
+	inputs      []input
+	consumed    bool
+	bounded     bool
+}
+
+// input is where an operator's records come from, and how they get there.
+type input struct {
+	from         *node
+	partitioning job.Partitioning
+	partition    func() any // of Hash; else nil
+}
+
+// add puts a node into the job, and reports what is wrong with it and its inputs.
+func (e *Env) add(n *node, o options) {
+	n.parallelism = o.parallelism
+	if n.Name == "" {
+		e.errorf("a %s operator has no name", n.kind)
+	}
+	for _, other := range e.nodes {
+		if other.Name == n.Name && n.Name != "" {
+			e.errorf("operator %q: another one (%s) has this name; names tell a job's operators apart", n.Name, other.kind)
+			break
+		}
+	}
+	for _, err := range o.check(n.kind) {
+		e.errorf("operator %q: %w", n.Name, err)
+	}
+	for _, in := range n.inputs {
+		in.from.consumed = true
+	}
+	e.nodes = append(e.nodes, n)
+}
+
+// problems returns everything that keeps the job from running, arguments first.
+func (e *Env) problems() error {
+	errs := append(e.args.problems(), e.errs...)
+	if len(e.nodes) == 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("the job has no operators"))
+	}
+	sink := false
+	for _, n := range e.nodes {
+		sink = sink || n.Out == nil
+	}
+	if !sink && len(e.nodes) > 0 {
+		errs = append(errs, errors.New("the job has no sink: end it with stream.To, ToFunc or ForEach"))
+	}
+	for _, n := range e.nodes {
+		if sink && n.Out != nil && !n.consumed {
+			errs = append(errs, fmt.Errorf("operator %q: nothing takes its records; connect it to a sink or remove it", n.Name))
+		}
+	}
+	return errors.Join(errs...)
+}

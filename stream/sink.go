@@ -1,0 +1,66 @@
+package stream
+
+import (
+	"time"
+
+	"github.com/perennial-io/perennial/connector"
+	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/shuffle"
+)
+
+// To sends the records to a sink.
+func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option) {
+	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+		return sink.Open(w.Context(name))
+	})
+}
+
+// ToFunc sends the records to a function. open is called once in each subtask and returns the
+// function, which only that subtask calls. An error of either fails the job. The function keeps
+// neither slices nor, without cloning them, strings of a record for long: they share the memory
+// of a whole batch.
+func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(record T) error, error), opts ...Option) {
+	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+		f, err := open(w.Context(name))
+		return funcWriter[T](f), err
+	})
+}
+
+// ForEach calls f for each record: from several goroutines at once if the operator is parallel.
+func ForEach[T any](s Stream[T], name string, f func(T), opts ...Option) {
+	ToFunc(s, name, func(*Context) (func(T) error, error) {
+		return func(record T) error { f(record); return nil }, nil
+	}, opts...)
+}
+
+func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.SinkWriter[T], error)) {
+	n := &node{kind: kindSink}
+	n.Name = name
+	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
+		sw, err := open(w)
+		if err != nil {
+			return nil, err
+		}
+		return operator.Guard(w, name, operator.Sink(w, name, sw, sinkMaxAge)), nil
+	}
+	s.take(n).add(n, newOptions(opts))
+}
+
+// sinkMaxAge is the age at which a sink's writer is flushed, the same as that of an exchange.
+const sinkMaxAge time.Duration = shuffle.DefaultTimeout
+
+// funcWriter is a plain function as a sink: it holds nothing back and publishes nothing.
+type funcWriter[T any] func(T) error
+
+func (f funcWriter[T]) Write(records []T) error {
+	for i := range records {
+		if err := f(records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f funcWriter[T]) Flush() error                        { return nil }
+func (f funcWriter[T]) Finish() ([]connector.Output, error) { return nil, nil }
+func (f funcWriter[T]) Abort() error                        { return nil }
