@@ -18,6 +18,7 @@ type Source[T any] interface {
 	Bounded() bool
 	// Splits emits what there is to read, in one subtask of the job, and returns when it has
 	// named everything. A source that discovers new splits for ever returns when ctx ends.
+	// Here ctx.Parallelism is the number of subtasks that will read.
 	// emit blocks while no reader has room, and fails when the job is to stop.
 	Splits(ctx *Context, emit func(Split) error) error
 	// Open returns a reader of s. Any subtask of any process of the job may be asked.

@@ -1,16 +1,10 @@
 package connector
 
-import (
-	"context"
-	"math"
-)
+import "context"
 
-// maxRange is the most elements of a range: so few that an endless sequence is shared out evenly and
-// nearly in order, so many that handing out ranges costs nothing beside reading them.
+// maxRange is the most elements of a range: so few that a long sequence is shared out evenly,
+// so many that handing out ranges costs nothing beside reading them.
 const maxRange = 1 << 16
-
-// Endless is a length for Ranges: it goes on until the job is stopped.
-const Endless = math.MaxInt64
 
 // Ranges emits splits that together cover a sequence of n elements, in order: the first has
 // From 0, the last To n. It is the Splits of a source whose elements are found by their index.

@@ -3,7 +3,6 @@ package file
 import (
 	"encoding"
 	"fmt"
-	"iter"
 	"math"
 	"reflect"
 	"strconv"
@@ -92,17 +91,6 @@ func typeError(format, path string, t reflect.Type, why string) error {
 		return fmt.Errorf("records of type %v cannot be written as %s: %s", t, format, why)
 	}
 	return fmt.Errorf("field %s of type %v cannot be written as %s: %s", path, t, format, why)
-}
-
-// fields yields the fields of a struct type in order, unexported ones too.
-func fields(t reflect.Type) iter.Seq[reflect.StructField] {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
-		}
-	}
 }
 
 func join(path, name string) string {

@@ -116,14 +116,14 @@ func csvColumns(t reflect.Type) ([]csvColumn, error) {
 // structColumns lists the columns of a struct at base in the record; path leads to it.
 func structColumns(path string, t reflect.Type, base uintptr) ([]csvColumn, error) {
 	var columns []csvColumn
-	for field := range fields(t) {
+	for field := range t.Fields() {
 		name := field.Tag.Get("csv")
 		if name == "-" {
 			continue
 		}
-		here := path + field.Name
+		here := join(path, field.Name)
 		if field.Anonymous && name == "" && plainStruct(field.Type) {
-			inner, err := structColumns(here+".", field.Type, base+field.Offset)
+			inner, err := structColumns(here, field.Type, base+field.Offset)
 			if err != nil {
 				return nil, err
 			}

@@ -108,13 +108,14 @@ func (c *jsonCompiler) compilePointer(path string, t reflect.Type) (appendFunc, 
 
 func (c *jsonCompiler) compileStruct(path string, t reflect.Type) (appendFunc, error) {
 	type member struct {
-		key    string // with the comma or brace before it, and the colon
+		name   string
+		key    string // the name in JSON with the comma or brace before it, and the colon
 		append appendFunc
 	}
 	var members []member
 	plain := true // no rule of encoding/json is needed that is not known here
 	names := make(map[string]bool)
-	for field := range fields(t) {
+	for field := range t.Fields() {
 		name, isPlain, skip := jsonName(field)
 		if skip {
 			continue
@@ -129,7 +130,7 @@ func (c *jsonCompiler) compileStruct(path string, t reflect.Type) (appendFunc, e
 		if len(members) == 0 {
 			key[0] = '{'
 		}
-		members = append(members, member{string(append(key, ':')), f.at(field.Offset)})
+		members = append(members, member{field.Name, string(append(key, ':')), f.at(field.Offset)})
 	}
 	if !plain {
 		return appendByEncodingJSON(t), nil
@@ -141,7 +142,7 @@ func (c *jsonCompiler) compileStruct(path string, t reflect.Type) (appendFunc, e
 		for i := range members {
 			dst = append(dst, members[i].key...)
 			if dst, err = members[i].append(dst, p); err != nil {
-				return dst, err
+				return dst, fmt.Errorf("field %s: %w", members[i].name, err)
 			}
 		}
 		return append(dst, '}'), nil

@@ -1,64 +1,69 @@
 // Package generator makes records out of their numbers: element i of a sequence is a function of i
 // alone. It is for demos, tests and benchmarks, and for a job that begins with a range of numbers.
 //
-// It starts no goroutine. For a rate, wrap a generator in connector.Throttle.
+// It starts no goroutine. stream.Rate, given to stream.From, slows a generator down.
 package generator
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/perennial-io/perennial/connector"
 )
 
-// Count is the source of element(0) to element(n-1). Each reader gets them in ascending order, in
-// ranges of up to 65536. element is called by many goroutines, and must depend on i alone, as a
-// record is made again when the job starts over.
+// Count is the bounded source of element(0) to element(n-1), handed out in ranges of up to 65536 in
+// ascending order. element is called by many goroutines, and must depend on i alone: it is called
+// again for the same i when the job starts over.
 func Count[T any](n uint64, element func(i uint64) T) connector.Source[T] {
-	return sequence[T]{n: n, element: element}
+	return counted[T]{n: n, element: element}
 }
 
-// Unbounded is the source of element(0), element(1), … without end; else as Count.
+// Unbounded is the source of element(0), element(1), … without end. Of n readers each takes every
+// n-th element, in ascending order. element is as in Count.
 func Unbounded[T any](element func(i uint64) T) connector.Source[T] {
-	return sequence[T]{n: connector.Endless, element: element, unbounded: true}
+	return endless[T]{element}
 }
 
-type sequence[T any] struct {
-	n         uint64
-	element   func(uint64) T
-	unbounded bool
+var errNoElement = errors.New("generator without a function that makes its elements")
+
+type counted[T any] struct {
+	n       uint64
+	element func(uint64) T
 }
 
-func (s sequence[T]) Bounded() bool { return !s.unbounded }
+func (s counted[T]) Bounded() bool { return true }
 
 // Check reports a length that cannot be counted, and a missing function.
-func (s sequence[T]) Check(*connector.Context) error {
-	if s.n > connector.Endless {
-		return fmt.Errorf("generator of %d records: expected at most %d", s.n, int64(connector.Endless))
+func (s counted[T]) Check(*connector.Context) error {
+	if s.n > math.MaxInt64 {
+		return fmt.Errorf("generator of %d elements: expected at most %d", s.n, math.MaxInt64)
 	}
 	if s.element == nil {
-		return fmt.Errorf("generator without a function that makes element i")
+		return errNoElement
 	}
 	return nil
 }
 
-func (s sequence[T]) Splits(ctx *connector.Context, emit func(connector.Split) error) error {
+func (s counted[T]) Splits(ctx *connector.Context, emit func(connector.Split) error) error {
 	if err := s.Check(ctx); err != nil {
 		return err
 	}
 	return connector.Ranges(ctx, int64(s.n), emit)
 }
 
-func (s sequence[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
-	return &reader[T]{next: uint64(split.From), end: uint64(split.To), element: s.element}, nil
+func (s counted[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
+	return &rangeReader[T]{next: uint64(split.From), end: uint64(split.To), element: s.element}, nil
 }
 
-type reader[T any] struct {
+type rangeReader[T any] struct {
 	next, end uint64
 	element   func(uint64) T
 }
 
-func (r *reader[T]) Next(dst []T) (int, error) {
+func (r *rangeReader[T]) Next(dst []T) (int, error) {
 	n := int(min(r.end-r.next, uint64(len(dst))))
 	for i := range dst[:n] {
 		dst[i] = r.element(r.next + uint64(i))
@@ -70,5 +75,57 @@ func (r *reader[T]) Next(dst []T) (int, error) {
 	return n, nil
 }
 
-func (r *reader[T]) Ready() <-chan struct{} { return nil }
-func (r *reader[T]) Close() error           { return nil }
+func (r *rangeReader[T]) Ready() <-chan struct{} { return nil }
+func (r *rangeReader[T]) Close() error           { return nil }
+
+type endless[T any] struct{ element func(uint64) T }
+
+func (s endless[T]) Bounded() bool { return false }
+
+// Check reports a missing function.
+func (s endless[T]) Check(*connector.Context) error {
+	if s.element == nil {
+		return errNoElement
+	}
+	return nil
+}
+
+// Splits emits one split per reader. The step from one element to the next travels with it, as the
+// number of readers may be another when the split is opened again.
+func (s endless[T]) Splits(ctx *connector.Context, emit func(connector.Split) error) error {
+	if err := s.Check(ctx); err != nil {
+		return err
+	}
+	step := ctx.Parallelism()
+	for i := range step {
+		split := connector.Split{From: int64(i), To: math.MaxInt64, Data: binary.AppendUvarint(nil, uint64(step))}
+		if err := emit(split); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s endless[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
+	step, n := binary.Uvarint(split.Data)
+	if n <= 0 || step == 0 {
+		return nil, fmt.Errorf("generator: split without a step: %x", split.Data)
+	}
+	return &stepReader[T]{next: uint64(split.From), step: step, element: s.element}, nil
+}
+
+type stepReader[T any] struct {
+	next, step uint64
+	element    func(uint64) T
+}
+
+func (r *stepReader[T]) Next(dst []T) (int, error) {
+	for i := range dst {
+		dst[i] = r.element(r.next)
+		r.next += r.step
+	}
+	return len(dst), nil
+}
+
+func (r *stepReader[T]) Ready() <-chan struct{} { return nil }
+func (r *stepReader[T]) Close() error           { return nil }
