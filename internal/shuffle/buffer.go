@@ -25,12 +25,11 @@ type buffer[T any] struct {
 
 func newBuffer[T any](out int, home chan *buffer[T]) *buffer[T] {
 	b := &buffer[T]{out: out, home: home}
-	b.frame.free = b.free
+	b.frame.free = b.goHome
 	return b
 }
 
-// free sends the buffer home. It never blocks.
-func (b *buffer[T]) free() {
-	b.records = b.records[:0]
+// goHome makes the buffer free. It never blocks.
+func (b *buffer[T]) goHome() {
 	b.home <- b
 }

@@ -2,11 +2,13 @@ package shuffle
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/perennial-io/perennial/internal/job"
-	"github.com/perennial-io/perennial/internal/record"
 )
 
 // Channel names a channel between two subtasks of one attempt of a job.
@@ -18,6 +20,10 @@ type Channel struct {
 	Attempt job.Attempt
 }
 
+func (c Channel) String() string {
+	return fmt.Sprintf("edge %d from subtask %d to %d of attempt %d of job %s", c.Edge, c.From, c.To, c.Attempt, c.Job)
+}
+
 // Config is what an Exchange is told.
 type Config struct {
 	Job     job.ID
@@ -27,31 +33,165 @@ type Config struct {
 	Log  *slog.Logger // nil: slog.Default()
 }
 
-// Exchange has all data connections of a task process.
-type Exchange struct{ cfg Config }
+// ErrClosed is the cause when a channel's Exchange was closed.
+var ErrClosed = errors.New("shuffle: the exchange is closed")
 
-// NewExchange returns an exchange without a connection.
-func NewExchange(cfg Config) *Exchange { return &Exchange{cfg: cfg} }
+// Exchange has all data connections of a task process, in both directions: one to each peer that its
+// subtasks send to, and those that peers have opened.
+type Exchange struct {
+	cfg     Config
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup
+	drained chan struct{} // signals that an outbound channel has nothing outstanding any more
 
-// Accept takes over a connection whose preamble has been read.
-func (x *Exchange) Accept(c net.Conn) { c.Close() }
-
-// Drain waits until every consumer has what was sent to it.
-func (x *Exchange) Drain(ctx context.Context) error { return nil }
-
-// Close ends every connection and waits for the goroutines.
-func (x *Exchange) Close() {}
-
-// RemoteOutput is a channel to a gate of another process.
-func RemoteOutput[T any](x *Exchange, ch Channel, peer string, codec *record.Codec[T]) (Output[T], error) {
-	return nil, net.UnknownNetworkError("remote channels do not exist yet")
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]struct{}
+	links  map[string]*link // by peer
+	inputs map[Channel]*inbound
 }
 
-// BindInput makes a gate's channel the receiving end of ch.
-func BindInput[T any](x *Exchange, ch Channel, g *Gate[T], channel int) {}
+// NewExchange returns an exchange for one attempt of a job. It dials when the first
+// RemoteOutput of a peer is written to. Close ends it.
+func NewExchange(cfg Config) *Exchange {
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &Exchange{
+		cfg:     cfg,
+		log:     cfg.Log.With("job", cfg.Job, "attempt", cfg.Attempt),
+		ctx:     ctx,
+		cancel:  cancel,
+		drained: make(chan struct{}, 1),
+		conns:   map[net.Conn]struct{}{},
+		links:   map[string]*link{},
+		inputs:  map[Channel]*inbound{},
+	}
+}
 
-type frame struct{ free func() }
+// Accept takes over a connection that a peer has opened and whose preamble, and nothing after it, has been
+// read: the next byte is the first of a frame. It returns at once; the exchange closes the
+// connection, at the first malformed frame or in the end.
+func (x *Exchange) Accept(c net.Conn) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		_ = c.Close()
+		return
+	}
+	x.conns[c] = struct{}{}
+	x.wg.Go(newPeerConn(x, c).run)
+}
 
-type received struct{ payload []byte }
+// Drain waits until the consumers of all remote channels have released all that was sent to
+// them. A task process calls it after its subtasks have ended and before Close: what has not arrived
+// is lost with the process. It fails when a peer refused a channel, or ctx ends. One
+// goroutine may call it.
+func (x *Exchange) Drain(ctx context.Context) error {
+	for {
+		pending, err := x.outstanding()
+		if err != nil || !pending {
+			return err
+		}
+		select {
+		case <-x.drained:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for consumers to take what was sent: %w", context.Cause(ctx))
+		case <-x.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
 
-func (r *received) release() {}
+func (x *Exchange) outstanding() (bool, error) {
+	for _, l := range x.allLinks() {
+		if pending, err := l.outstanding(); pending || err != nil {
+			return pending, err
+		}
+	}
+	return false, nil
+}
+
+func (x *Exchange) allLinks() []*link {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	links := make([]*link, 0, len(x.links))
+	for _, l := range x.links {
+		links = append(links, l)
+	}
+	return links
+}
+
+// Close closes every connection, whatever is outstanding, and waits for every goroutine. Writers that wait for a
+// remote consumer return ErrClosed.
+func (x *Exchange) Close() {
+	x.cancel(ErrClosed)
+	x.mu.Lock()
+	x.closed = true
+	for c := range x.conns {
+		_ = c.Close()
+	}
+	x.mu.Unlock()
+	for _, l := range x.allLinks() {
+		l.fail(ErrClosed)
+	}
+	x.wg.Wait()
+}
+
+// track notes a connection that Close is to close; false: it is closed already.
+func (x *Exchange) track(c net.Conn) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return false
+	}
+	x.conns[c] = struct{}{}
+	return true
+}
+
+// end closes a connection and forgets it.
+func (x *Exchange) end(c net.Conn) {
+	_ = c.Close()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.conns, c)
+}
+
+// linkTo returns the link to a peer, and starts it when it is new.
+func (x *Exchange) linkTo(peer string) (*link, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil, ErrClosed
+	}
+	l := x.links[peer]
+	if l == nil {
+		l = &link{x: x, peer: peer, wake: make(chan struct{}, 1)}
+		x.links[peer] = l
+		x.wg.Go(l.run)
+	}
+	return l, nil
+}
+
+func (x *Exchange) input(ch Channel) *inbound {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.inputs[ch]
+}
+
+// signalDrained tells Drain to look again.
+func (x *Exchange) signalDrained() {
+	select {
+	case x.drained <- struct{}{}:
+	default:
+	}
+}

@@ -60,7 +60,7 @@ func (it *Item[T]) Release() {
 		if it.gate.codec.HasPointers() {
 			clear(it.local.records) // else a free buffer keeps what its records refer to
 		}
-		it.local.free()
+		it.local.goHome()
 		it.local = nil
 	case it.remote != nil:
 		it.remote.release()

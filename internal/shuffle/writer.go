@@ -2,6 +2,7 @@ package shuffle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,8 @@ type Writer[T any] struct {
 	groups  []uint32          // scratch, per record of a batch
 	oldest  time.Time         // no record in filling is older; zero: there is none
 
-	done    <-chan struct{}
+	ctx     context.Context // ends with the config's, or by the failure of an output
+	cancel  context.CancelCauseFunc
 	blocked atomic.Int64
 }
 
@@ -52,7 +54,8 @@ func NewWriter[T any](p Partitioner[T], outs []Output[T], cfg WriterConfig) *Wri
 	if len(outs) == 0 || p.partitioning == forward && len(outs) != 1 {
 		panic(fmt.Sprintf("shuffle: a writer with %d outputs", len(outs)))
 	}
-	w := &Writer[T]{cfg: cfg.withDefaults(), part: p, outs: outs, size: record.BatchSize[T](), done: cfg.Context.Done()}
+	w := &Writer[T]{cfg: cfg.withDefaults(), part: p, outs: outs, size: record.BatchSize[T]()}
+	w.ctx, w.cancel = context.WithCancelCause(cfg.Context)
 	if w.cfg.Immediate {
 		w.size = 1
 	}
@@ -62,7 +65,7 @@ func NewWriter[T any](p Partitioner[T], outs []Output[T], cfg WriterConfig) *Wri
 	w.filling = make([]*buffer[T], len(outs))
 	w.makeBuffers()
 	for _, o := range outs {
-		o.open(w.cfg.Credits)
+		o.open(w.cfg.Credits, w.cancel)
 	}
 	return w
 }
@@ -184,10 +187,14 @@ func (w *Writer[T]) fill(i int, records []T) error {
 // empty waits for a free buffer to fill at position i.
 func (w *Writer[T]) empty(i int) (*buffer[T], error) {
 	b, err := w.take(w.free[i])
-	if err == nil && b.records == nil {
+	if err != nil {
+		return nil, err
+	}
+	if b.records == nil {
 		b.records = make([]T, 0, w.size)
 	}
-	return b, err
+	b.records = b.records[:0]
+	return b, nil
 }
 
 // take waits for a free buffer.
@@ -200,8 +207,8 @@ func (w *Writer[T]) take(free chan *buffer[T]) (*buffer[T], error) {
 		select {
 		case b = <-free:
 			w.blocked.Add(int64(time.Since(began)))
-		case <-w.done:
-			return nil, context.Cause(w.cfg.Context)
+		case <-w.ctx.Done():
+			return nil, context.Cause(w.ctx)
 		}
 	}
 	return b, nil
@@ -215,12 +222,10 @@ func (w *Writer[T]) sendFilling(i int) error {
 		if err != nil || len(rest) == 0 {
 			return err
 		}
-		next, err := w.take(b.home)
-		if err != nil {
+		if b, err = w.empty(i); err != nil {
 			return err
 		}
-		next.records = append(next.records[:0], rest...)
-		b = next
+		b.records = append(b.records, rest...)
 	}
 }
 
@@ -244,7 +249,13 @@ func (w *Writer[T]) Event(e record.Event) error {
 
 // End sends what is held and says that nothing follows. It does not wait until that has
 // arrived: see Exchange.Drain.
-func (w *Writer[T]) End() error { return w.Event(record.Event{Kind: record.End}) }
+func (w *Writer[T]) End() error {
+	err := w.Event(record.Event{Kind: record.End})
+	w.cancel(errEnded)
+	return err
+}
+
+var errEnded = errors.New("shuffle: the writer has ended")
 
 // Flush sends every batch that has records.
 func (w *Writer[T]) Flush() error {
