@@ -16,8 +16,8 @@ var errResume = errors.New("this claim has been made already")
 
 // Claim implements coordination.Store: one transaction, the same at each try.
 func (s *Store) Claim(ctx context.Context, over coordination.Leadership, c coordination.Candidate, nonce string) (coordination.Term, error) {
-	if len(c.Data) > coordination.MaxValue {
-		return nil, tooLarge("data of candidate "+c.ID, len(c.Data))
+	if err := coordination.CheckSize("the data of candidate "+c.ID, len(c.Data)); err != nil {
+		return nil, err
 	}
 	what := fmt.Sprintf("claim epoch %d", over.Epoch+1)
 	at, err := s.revisionOf(ctx, over, nonce)
@@ -146,9 +146,4 @@ func (s *Store) Resume(ctx context.Context, c coordination.Candidate, nonce stri
 		return nil, err
 	}
 	return t, nil
-}
-
-func tooLarge(what string, size int) error {
-	return fmt.Errorf("etcd: %s: %d bytes, at most %d: keep them in storage and a pointer here: %w",
-		what, size, coordination.MaxValue, coordination.ErrTooLarge)
 }

@@ -18,7 +18,7 @@ func (t *Term) Commit(ctx context.Context, ops ...coordination.Op) ([]coordinati
 	}
 	s, c := t.store, t.newCommit(ops)
 	var versions []coordination.Version
-	err := s.write(ctx, "commit "+c.name(), func(ctx context.Context, n int) error {
+	err := s.write(ctx, "commit "+ops[0].Key, func(ctx context.Context, n int) error {
 		effects := c.effects
 		if len(effects) == 0 { // checks only: a read, see ask
 			effects = s.probing(n, effects)
@@ -41,21 +41,14 @@ func (t *Term) Commit(ctx context.Context, ops ...coordination.Op) ([]coordinati
 	return versions, err
 }
 
-// checkOps refuses before sending what no etcd would accept.
+// checkOps refuses before sending what must not be sent.
 func checkOps(ops []coordination.Op) error {
-	size := 0
 	for _, op := range ops {
-		if err := checkKey(op.Key); err != nil {
+		if err := checkOwn(op.Key); err != nil {
 			return err
 		}
-		if op.Kind < coordination.OpCheck || op.Kind > coordination.OpDelete {
-			return fmt.Errorf("etcd: commit %s: %d is no kind of op", op.Key, op.Kind)
-		}
-		if size += len(op.Value); size > coordination.MaxValue {
-			return tooLarge("commit "+op.Key, size)
-		}
 	}
-	return nil
+	return coordination.CheckOps(ops)
 }
 
 // commit is one Commit as a transaction: every try sends exactly this.
@@ -93,14 +86,6 @@ func revisionWanted(op coordination.Op) int64 {
 		return 0
 	}
 	return int64(op.Version)
-}
-
-// name is the commit in an error: its first key.
-func (c *commit) name() string {
-	if len(c.ops) == 0 {
-		return "nothing"
-	}
-	return c.ops[0].Key
 }
 
 // versions are the keys' versions after revision has applied the commit.

@@ -38,13 +38,9 @@ func (k keys) history(e coordination.Epoch) string {
 	return k.root + "history/" + strconv.FormatUint(uint64(e), 10)
 }
 
-// checkKey refuses a key that would be read as something else.
-func checkKey(key string) error {
-	first, _, _ := strings.Cut(key, "/")
-	if key == "" || first == "" {
-		return fmt.Errorf("etcd: key %q: want a slash-separated path without a leading slash", key)
-	}
-	if slices.Contains(reserved, first) {
+// checkOwn refuses a key or prefix that is the Store's own.
+func checkOwn(key string) error {
+	if first, _, _ := strings.Cut(key, "/"); slices.Contains(reserved, first) {
 		return fmt.Errorf("etcd: key %q: %q is the coordination's own; use another first segment", key, first)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/perennial-io/perennial/coordination"
 )
@@ -24,6 +25,9 @@ type Config struct {
 	// Endpoints are the host:port of an etcd cluster's members. The Store connects to them
 	// and closes the connections. Unused when Client is set.
 	Endpoints []string
+
+	// DialOptions are used for those connections.
+	DialOptions []grpc.DialOption
 
 	// Client is used instead, and stays open when the Store is closed.
 	Client *clientv3.Client
@@ -91,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.log = slog.Default()
 	}
 	if s.client == nil {
-		client, err := dial(cfg.Endpoints)
+		client, err := dial(cfg.Endpoints, cfg.DialOptions)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +121,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 }
 
 // dial prepares a client; connections are made when they are needed.
-func dial(endpoints []string) (*clientv3.Client, error) {
+func dial(endpoints []string, options []grpc.DialOption) (*clientv3.Client, error) {
 	if len(endpoints) == 0 {
 		return nil, errors.New(`etcd: no endpoints: set etcd.endpoints to "host:port,…"`)
 	}
@@ -127,7 +131,8 @@ func dial(endpoints []string) (*clientv3.Client, error) {
 		}
 	}
 	return clientv3.New(clientv3.Config{
-		Endpoints: endpoints,
+		Endpoints:   endpoints,
+		DialOptions: options,
 		// A frozen server is noticed by the deadline of each try; a watch has none and
 		// needs these. Servers end connections that ask more often than every 5 s.
 		DialKeepAliveTime:    6 * time.Second,

@@ -2,9 +2,9 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -61,7 +61,7 @@ func (t *Term) verify(epoch *mvccpb.KeyValue) error {
 
 // Get implements coordination.Term.
 func (t *Term) Get(ctx context.Context, key string) (coordination.Entry, error) {
-	if err := checkKey(key); err != nil {
+	if err := errors.Join(coordination.CheckKey(key), checkOwn(key)); err != nil {
 		return coordination.Entry{}, err
 	}
 	kvs, err := t.scan(ctx, key)
@@ -76,11 +76,8 @@ func (t *Term) Get(ctx context.Context, key string) (coordination.Entry, error) 
 
 // List implements coordination.Term.
 func (t *Term) List(ctx context.Context, prefix string) ([]coordination.Entry, error) {
-	if err := checkKey(prefix); err != nil {
+	if err := errors.Join(coordination.CheckPrefix(prefix), checkOwn(prefix)); err != nil {
 		return nil, err
-	}
-	if !strings.HasSuffix(prefix, "/") {
-		return nil, fmt.Errorf("etcd: list %q: the prefix must end with a slash", prefix)
 	}
 	kvs, err := t.scan(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {

@@ -26,8 +26,8 @@ func (s *Store) Observe(ctx context.Context) <-chan coordination.Leadership {
 // Join implements coordination.Store. Each try compares the key's revision, so that a
 // try which lingers somewhere cannot replace what a later Join wrote.
 func (s *Store) Join(ctx context.Context, m coordination.Member) error {
-	if len(m.Data) > coordination.MaxValue {
-		return tooLarge("data of member "+m.ID, len(m.Data))
+	if err := coordination.CheckSize("the data of member "+m.ID, len(m.Data)); err != nil {
+		return err
 	}
 	what, key := "join as "+m.ID, s.keys.member(m.ID)
 	resp, err := s.ask(ctx, what, clientv3.OpGet(key))
