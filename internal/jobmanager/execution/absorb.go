@@ -8,14 +8,9 @@ import (
 )
 
 // absorbPlan notes the answer to Plan. A job without a plan has failed.
-func (e *Execution) absorbPlan(event Event) []Action {
-	if !e.planning || e.committed.Phase != Created || e.pending {
+func (e *Execution) absorbPlan(planned Planned) []Action {
+	if e.graph != nil || e.committed.Phase != Created || e.pending {
 		return nil // answered before, or the job has ended meanwhile
-	}
-	e.planning = false
-	planned, ok := event.(Planned)
-	if !ok {
-		return nil // PlanLost: decide asks again
 	}
 	failure := planned.Error
 	if failure == "" && planned.Graph == nil {
@@ -44,6 +39,7 @@ func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
 	next.Attempt++
 	next.Assignment = granted.Assignment
 	next.GraphHash = e.graph.Hash()
+	next.Name, next.Slots = e.graph.Name, e.graph.Slots()
 	next.Failure = ""
 	e.pending = true
 	return []Action{Commit{Intent: next, Graph: e.graph}}

@@ -14,14 +14,15 @@ type Commit struct {
 	Outputs []job.Output // to be stored when Intent.Phase is Publishing; its name goes into Intent.Outputs
 }
 
-// Plan asks any TaskManager for the job's graph. Answered by Planned or PlanLost.
+// Plan asks any TaskManager for the job's graph, and another when that one cannot. Answered
+// by Planned.
 type Plan struct{}
 
 // RequestSlots asks for slots until they are granted or released. Answered by any number
 // of SlotsMissing, then SlotsGranted.
 type RequestSlots struct{ Slots int }
 
-// ReleaseSlots ends a request and every reservation of the job.
+// ReleaseSlots ends every request and reservation of the job.
 type ReleaseSlots struct{}
 
 // Deploy sends the committed attempt's slots to an instance.

@@ -21,9 +21,6 @@ type Planned struct {
 	Error string
 }
 
-// PlanLost says that the TaskManager that was planning cannot, through no fault of the job.
-type PlanLost struct{}
-
 // SlotsGranted answers RequestSlots: the instance of each slot. They are reserved.
 type SlotsGranted struct{ Assignment []string }
 
@@ -71,7 +68,6 @@ type Published struct{ Error string }
 func (Began) event()           {}
 func (Committed) event()       {}
 func (Planned) event()         {}
-func (PlanLost) event()        {}
 func (SlotsGranted) event()    {}
 func (SlotsMissing) event()    {}
 func (Ready) event()           {}

@@ -59,7 +59,7 @@ func (e *Execution) absorb(event Event) []Action {
 	switch ev := event.(type) {
 	case Committed:
 		return e.enter(ev.Intent)
-	case Planned, PlanLost:
+	case Planned:
 		return e.absorbPlan(ev)
 	case SlotsMissing:
 		e.missing = ev.Missing

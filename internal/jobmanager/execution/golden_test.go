@@ -135,8 +135,6 @@ func (p *player) event(line string) Event {
 		return Planned{Graph: g}
 	case "plan-failed":
 		return Planned{Error: rest}
-	case "plan-lost":
-		return PlanLost{}
 	case "granted":
 		return SlotsGranted{Assignment: f}
 	case "missing":

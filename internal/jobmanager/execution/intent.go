@@ -39,8 +39,11 @@ type Intent struct {
 	Phase Phase    `json:"phase"`
 	// Attempt is the latest that was ever committed, 0 before the first (I3).
 	Attempt job.Attempt `json:"attempt"`
-	// GraphHash names the plan in storage, "" until the first attempt.
+	// GraphHash names the plan in storage, "" until the first attempt; Name and Slots are
+	// what a list of jobs shows of it.
 	GraphHash string `json:"graph,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Slots     int    `json:"slots,omitempty"`
 	// Assignment names the TaskManager instance of each slot of Attempt. It outlives the
 	// attempt, to tell its TaskManagers that its outcome is committed.
 	Assignment []string `json:"assignment,omitempty"`

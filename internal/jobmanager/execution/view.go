@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/api"
@@ -24,9 +25,10 @@ func (e *Execution) View() api.Job {
 	in := &e.committed
 	v := api.Job{
 		Summary: api.Summary{
-			ID: in.Spec.ID, Name: in.Spec.Name, State: in.Phase.State(),
-			Submitted: in.Submitted, Finished: in.Finished, Parallelism: max(in.Spec.Parallelism, 1),
+			ID: in.Spec.ID, Name: cmp.Or(in.Name, in.Spec.Name), State: in.Phase.State(),
+			Submitted: in.Submitted, Finished: in.Finished, Parallelism: cmp.Or(in.Slots, in.Spec.Parallelism, 1),
 		},
+		SlotsNeeded:  in.Slots,
 		Attempts:     int(in.Attempt),
 		Restarts:     max(int(in.Attempt)-1, 0),
 		Failure:      in.Failure,
