@@ -1,0 +1,131 @@
+package taskmanager
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// Bounds on the text of failures: a Report must fit into one message.
+const (
+	maxFailure  = 10 << 10 // bytes for one subtask
+	maxFailures = 1 << 20  // bytes in one Report; beyond it each is cut to shortText
+	shortText   = 256
+)
+
+// attempt is what this TaskManager runs, or holds until a leader confirms it, of one attempt
+// of a job. The table owns it.
+type attempt struct {
+	job       job.ID
+	number    job.Attempt
+	process   *process // nil once it has ended
+	pid       int      // 0 while there is no process
+	subtasks  []rpc.SubtaskReport
+	confirmed bool // to be forgotten as soon as the process has ended
+}
+
+func newAttempt(d rpc.Deploy) *attempt {
+	a := &attempt{job: d.Spec.ID, number: d.Attempt}
+	for _, s := range d.Subtasks {
+		a.subtasks = append(a.subtasks, rpc.SubtaskReport{Subtask: s, State: job.Deploying})
+	}
+	return a
+}
+
+// checkDeploy refuses what cannot be executed or reported on.
+func checkDeploy(d rpc.Deploy) error {
+	if _, err := job.ParseID(string(d.Spec.ID)); err != nil {
+		return err
+	}
+	if d.Attempt == 0 {
+		return errors.New("attempt 0; attempts count from 1")
+	}
+	if len(d.Subtasks) == 0 {
+		return fmt.Errorf("attempt %d names no subtasks", d.Attempt)
+	}
+	return nil
+}
+
+func (a *attempt) running() bool { return a.process != nil }
+
+// end asks the process to end, and has it killed when it does not. It does not wait.
+func (a *attempt) end() {
+	if a.process != nil {
+		a.process.end()
+	}
+}
+
+// report tells all of the attempt; the caller may keep it.
+func (a *attempt) report() rpc.AttemptReport { return a.reportOf(slices.Clone(a.subtasks)) }
+
+func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {
+	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks}
+}
+
+// merge takes over what the task process says about its subtasks and returns what changed.
+// A final state stays, and a subtask that was not deployed here is not believed.
+func (a *attempt) merge(said []rpc.SubtaskReport) (changed []rpc.SubtaskReport) {
+	for _, s := range said {
+		i := slices.IndexFunc(a.subtasks, func(r rpc.SubtaskReport) bool { return r.Subtask == s.Subtask })
+		if i < 0 || a.subtasks[i].State.Terminal() || !known(s.State) {
+			continue
+		}
+		s.Failure = head(s.Failure, maxFailure)
+		a.subtasks[i] = s
+		changed = append(changed, s)
+	}
+	return changed
+}
+
+func finished(subtasks []rpc.SubtaskReport) []rpc.SubtaskReport {
+	return slices.DeleteFunc(subtasks, func(s rpc.SubtaskReport) bool { return s.State != job.Finished })
+}
+
+func known(s job.State) bool {
+	return s == job.Deploying || s == job.Running || s.Terminal()
+}
+
+// close ends the subtasks that were not final when the process ended: they FAILED, or without
+// a failure they were CANCELED. It returns what changed. The whole text, which may have the tail
+// of standard error, is told once; the other subtasks get its first line.
+func (a *attempt) close(failure string) (changed []rpc.SubtaskReport) {
+	failure = head(failure, maxFailure)
+	for i := range a.subtasks {
+		s := &a.subtasks[i]
+		if s.State.Terminal() {
+			continue
+		}
+		s.State = job.Canceled
+		if failure != "" {
+			s.State, s.Failure = job.Failed, failure
+			failure, _, _ = strings.Cut(failure, "\n")
+		}
+		changed = append(changed, *s)
+	}
+	return changed
+}
+
+// shortenFailures cuts the failures of a report that together are too long for a message.
+func shortenFailures(attempts []rpc.AttemptReport) {
+	total := 0
+	for _, a := range attempts {
+		for i := range a.Subtasks {
+			total += len(a.Subtasks[i].Failure)
+			if total > maxFailures {
+				a.Subtasks[i].Failure = head(a.Subtasks[i].Failure, shortText)
+			}
+		}
+	}
+}
+
+// head is the beginning of s, at most n bytes of it.
+func head(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + " …"
+}

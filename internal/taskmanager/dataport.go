@@ -1,0 +1,185 @@
+package taskmanager
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// maxPending bounds the data connections that are not handed over yet. Beyond it, new ones
+// wait in the system's queue.
+const maxPending = 1024
+
+// handOverTime bounds how long a task process may leave accepted connections untaken.
+const handOverTime = 5 * time.Second
+
+// preambleSize is that of what opens a data connection: the magic, the job id as 32 hex
+// digits, the attempt in 4 bytes, big endian.
+const preambleSize = 8 + 32 + 4
+
+const preambleMagic = "PRNLdat1"
+
+// parsePreamble tells which attempt of which job a data connection is for.
+func parsePreamble(b [preambleSize]byte) (job.ID, job.Attempt, error) {
+	if !bytes.HasPrefix(b[:], []byte(preambleMagic)) {
+		return "", 0, fmt.Errorf("it began with %q", b[:8])
+	}
+	id, err := job.ParseID(string(b[8:40]))
+	if err != nil {
+		return "", 0, err
+	}
+	return id, job.Attempt(binary.BigEndian.Uint32(b[40:])), nil
+}
+
+// receivers are the task processes that take data connections, each for exactly one attempt
+// (R14). Small and under a mutex, so that accepting connections does not wait for the table.
+type receivers struct {
+	mu      sync.Mutex
+	by      map[receiverKey]*net.UnixConn
+	changed chan struct{} // closed, and replaced, when one is added
+}
+
+type receiverKey struct {
+	job     job.ID
+	attempt job.Attempt
+}
+
+func newReceivers() *receivers {
+	return &receivers{by: map[receiverKey]*net.UnixConn{}, changed: make(chan struct{})}
+}
+
+func (r *receivers) add(id job.ID, n job.Attempt, to *net.UnixConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.by[receiverKey{id, n}] = to
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *receivers) remove(id job.ID, n job.Attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.by, receiverKey{id, n})
+}
+
+// find returns the task process of the attempt, waiting for it until ctx ends.
+func (r *receivers) find(ctx context.Context, id job.ID, n job.Attempt) (*net.UnixConn, error) {
+	for {
+		r.mu.Lock()
+		to, changed := r.by[receiverKey{id, n}], r.changed
+		r.mu.Unlock()
+		if to != nil {
+			return to, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// dataPort accepts data connections, reads whom each is for, and hands it over.
+type dataPort struct {
+	ln     net.Listener
+	to     *receivers
+	limits Timeouts
+	log    *slog.Logger
+
+	ctx     context.Context // ends when the port is closed
+	cancel  context.CancelFunc
+	pending chan struct{} // a place for each connection not handed over
+	wg      sync.WaitGroup
+}
+
+func openDataPort(ln net.Listener, to *receivers, limits Timeouts, log *slog.Logger) *dataPort {
+	p := &dataPort{ln: ln, to: to, limits: limits, log: log, pending: make(chan struct{}, maxPending)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.wg.Go(p.accept)
+	return p
+}
+
+// close stops accepting and drops what is not handed over.
+func (p *dataPort) close() {
+	p.cancel()
+	p.ln.Close()
+	p.wg.Wait()
+}
+
+func (p *dataPort) accept() {
+	for p.ctx.Err() == nil {
+		select {
+		case p.pending <- struct{}{}:
+		case <-p.ctx.Done():
+			return
+		}
+		conn, err := p.ln.Accept()
+		if err != nil {
+			<-p.pending
+			p.pauseAfter(err)
+			continue
+		}
+		p.wg.Go(func() {
+			defer func() { <-p.pending }()
+			p.handle(conn.(*net.TCPConn))
+		})
+	}
+}
+
+// pauseAfter waits a little after an error such as too many open files, which goes by.
+func (p *dataPort) pauseAfter(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
+	p.log.Error("cannot accept data connections; it is tried again", "error", err)
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-p.ctx.Done():
+	}
+}
+
+// handle passes conn on and closes this process's end of it in any case.
+func (p *dataPort) handle(conn *net.TCPConn) {
+	defer conn.Close()
+	release := context.AfterFunc(p.ctx, func() { conn.Close() })
+	defer release()
+	if err := p.route(conn); err != nil && p.ctx.Err() == nil {
+		p.log.Warn("closed a data connection", "from", conn.RemoteAddr(), "reason", err)
+	}
+}
+
+func (p *dataPort) route(conn *net.TCPConn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(p.limits.Preamble)); err != nil {
+		return err
+	}
+	var b [preambleSize]byte
+	if _, err := io.ReadFull(conn, b[:]); err != nil {
+		return fmt.Errorf("it ended, or said nothing more, before its %d-byte preamble was complete: %w", preambleSize, err)
+	}
+	id, attempt, err := parsePreamble(b)
+	if err != nil {
+		return fmt.Errorf("it is no data connection: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.limits.Process)
+	defer cancel()
+	to, err := p.to.find(ctx, id, attempt)
+	if err != nil {
+		return fmt.Errorf("attempt %d of job %s has no task process here", attempt, id)
+	}
+	if err := to.SetWriteDeadline(time.Now().Add(handOverTime)); err != nil {
+		return err
+	}
+	if err := handOver(to, conn); err != nil {
+		return fmt.Errorf("hand it to attempt %d of job %s: %w", attempt, id, err)
+	}
+	return nil
+}

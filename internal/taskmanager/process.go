@@ -1,0 +1,179 @@
+package taskmanager
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// errHungUp says that a task process closed its control connection.
+var errHungUp = errors.New("it closed its control connection and did not exit")
+
+// process is the life of one attempt's task process: from the fetching of its binary until
+// nothing of it is left.
+type process struct {
+	deploy rpc.Deploy
+	alive  context.Context // its end kills
+	wanted context.Context // its end asks the task process to end; ends with alive
+	end    context.CancelFunc
+}
+
+func newProcess(alive context.Context, d rpc.Deploy) *process {
+	p := &process{deploy: d, alive: alive}
+	p.wanted, p.end = context.WithCancel(alive)
+	return p
+}
+
+// run blocks until the task process has ended. It returns why that is a failure, or "" when
+// the process ended because it was asked to.
+func (p *process) run(n *node, events chan<- event) (failure string) {
+	defer p.end()
+	c, err := p.begin(n)
+	if err != nil {
+		if p.wanted.Err() != nil {
+			return ""
+		}
+		return fmt.Sprintf("start the task process: %v", err)
+	}
+	defer c.close()
+	n.receivers.add(p.deploy.Spec.ID, p.deploy.Attempt, c.data)
+	defer n.receivers.remove(p.deploy.Spec.ID, p.deploy.Attempt)
+	events <- started{p, c.pid}
+	n.log.Info("task process started", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid)
+
+	why, status := p.supervise(n, c, events)
+	n.log.Info("task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
+	if p.wanted.Err() != nil && why == nil {
+		return ""
+	}
+	if why != nil {
+		status = fmt.Sprintf("was ended: %v", why)
+	} else if status == exitedWell {
+		status += " before its subtasks had ended"
+	}
+	return fmt.Sprintf("task process %d %s%s", c.pid, status, lastWords(c.stderr))
+}
+
+// begin fetches the binary and starts it. A process that is recorded and has not been told
+// Start does nothing yet: if the TaskManager dies right here, it ends by itself.
+func (p *process) begin(n *node) (*child, error) {
+	path, err := n.artifacts.get(p.wanted, p.deploy.Spec.Artifact)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPlatform(path); err != nil {
+		return nil, err
+	}
+	dir, err := n.work.attemptDir(p.deploy.Spec.ID, p.deploy.Attempt)
+	if err != nil {
+		return nil, err
+	}
+	return n.startTask(path, dir, p.deploy.Spec)
+}
+
+// supervise talks to the process until it has exited. It returns why the TaskManager ended it,
+// or nil, and how it exited.
+func (p *process) supervise(n *node, c *child, events chan<- event) (why error, status string) {
+	exited := make(chan struct{})
+	go func() { defer close(exited); c.awaitExit() }()
+	ears := &listener{process: p, control: c.control, answers: make(chan error), exited: exited}
+	listening := make(chan struct{})
+	go func() { defer close(listening); ears.listen(events) }()
+
+	// A failure to send shows as an exit or as silence.
+	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data})
+	why = p.watch(n.cfg.Timeouts, c, ears)
+
+	status = c.reap()
+	// What the process said last is still in the socket; a grandchild that inherited the
+	// other end does not hold us up.
+	_ = c.control.SetReadDeadline(time.Now().Add(time.Second))
+	<-listening
+	return why, status
+}
+
+// watch ends the process when it is no longer wanted, or is no task process, and returns why
+// in the latter case. It returns once the process has exited.
+func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
+	overdue := fmt.Errorf("it did not say within %v that it is ready, as the task process of a Perennial job does", limits.Ready)
+	deadline := time.NewTimer(limits.Ready)
+	defer deadline.Stop()
+	wanted, alive := p.wanted.Done(), p.alive.Done()
+	for {
+		select {
+		case err := <-ears.answers:
+			switch {
+			case err == nil && wanted != nil: // ready
+				deadline.Stop()
+			case errors.Is(err, errHungUp) && wanted != nil: // it is about to exit
+				overdue = err
+				deadline.Reset(limits.Stop)
+			case err != nil && !errors.Is(err, errHungUp):
+				why = cmp.Or(why, err)
+				c.kill()
+			}
+		case <-deadline.C:
+			if wanted != nil {
+				why = cmp.Or(why, overdue)
+			}
+			c.kill()
+		case <-wanted:
+			wanted = nil
+			_ = c.control.Send(rpc.Header{}, rpc.Cancel{})
+			deadline.Reset(limits.Stop)
+		case <-alive:
+			alive = nil
+			c.kill()
+		case <-ears.exited:
+			return why
+		}
+	}
+}
+
+// listener reads what a task process says.
+type listener struct {
+	*process
+	control *rpc.Conn
+	answers chan error // nil: ready
+	exited  <-chan struct{}
+}
+
+// listen passes on what the process says until it hangs up.
+func (l *listener) listen(events chan<- event) {
+	for {
+		_, m, err := l.control.Receive()
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded):
+			l.answer(errHungUp)
+			return
+		case err != nil:
+			l.answer(fmt.Errorf("it does not speak the protocol of a task process: %w", err))
+			return
+		}
+		if ready, ok := m.(rpc.Ready); ok {
+			l.answer(l.checkReady(ready))
+			continue
+		}
+		events <- told{l.process, m}
+	}
+}
+
+func (l *listener) answer(err error) {
+	select {
+	case l.answers <- err:
+	case <-l.exited:
+	}
+}
+
+func (p *process) checkReady(r rpc.Ready) error {
+	if r.GraphHash != p.deploy.GraphHash {
+		return fmt.Errorf("it built another graph (%.12s…) than was planned (%.12s…): a job must build the same graph each time it is started with the same arguments", r.GraphHash, p.deploy.GraphHash)
+	}
+	return nil
+}

@@ -1,0 +1,490 @@
+package taskmanager
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// maxPlans bounds the job binaries that are planned at once.
+const maxPlans = 16
+
+// farewellTime is how long links have to send what is posted before they are cut.
+const farewellTime = time.Second
+
+// table is one instance of the TaskManager: the attempts it knows, the highest epoch it has
+// seen, and its links to JobManagers. Only the goroutine in run touches it; others send events.
+//
+// It does no I/O and never waits for anybody: what it sends is posted to a bounded queue per
+// link, and a link whose queue is full is cut, since a new registration tells everything anew.
+//
+// How R2 holds for a new instance, which has seen nothing: it obeys a link only after Lead.
+// A leader sends Lead when it has committed this instance's registration under its epoch, so
+// that epoch was in force after this instance began; older leaders cannot commit it. An instance
+// that follows a declared death begins with what its predecessor had seen.
+type table struct {
+	*node
+	log      *slog.Logger
+	instance string
+
+	seen   coordination.Epoch // the highest ever; never falls (I4)
+	leader *link              // that sent Lead under seen; nil while headless
+	links  map[*link]bool
+	jobs   map[job.ID]*entry
+	plans  map[job.ID]*link // under way, and who asked last
+
+	running  int  // attempts whose process goroutine has not ended
+	ending   bool // takes no new work
+	leaving  bool // has said goodbye
+	declared bool // dead, by a committed write
+
+	events   chan event
+	wg       sync.WaitGroup
+	alive    context.Context // of plans and task processes: its end kills them
+	kill     context.CancelFunc
+	planning context.Context // ends when the instance stops taking work
+	noPlans  context.CancelFunc
+}
+
+// entry is what is known of a job: at most one attempt, and what was promised about others.
+// Entries stay as long as the instance, as a promise has no end: about 100 bytes per job.
+type entry struct {
+	promised job.Attempt // no attempt up to this one will ever be started here (R6)
+	current  *attempt    // runs, or has ended and is not confirmed; else nil
+	next     *rpc.Deploy // waits for the end of current, which is lower
+	stopped  job.Attempt // Stopped is owed up to this attempt once current has ended; else 0
+}
+
+// event is what another goroutine tells the table.
+type event interface{ apply(t *table) }
+
+func newTable(n *node, seen coordination.Epoch) *table {
+	instance := "tm-" + strings.ToLower(rand.Text()[:16])
+	t := &table{
+		node: n, log: n.log.With("instance", instance), instance: instance, seen: seen,
+		links: map[*link]bool{}, jobs: map[job.ID]*entry{}, plans: map[job.ID]*link{},
+		events: make(chan event, 64),
+	}
+	t.alive, t.kill = context.WithCancel(context.Background())
+	t.planning, t.noPlans = context.WithCancel(t.alive)
+	return t
+}
+
+// run is the life of the instance: until ctx ends, or until a leader says that the instance
+// was declared dead, which it reports. No task process is left when it returns.
+func (t *table) run(ctx context.Context) (declaredDead bool) {
+	t.log.Info("TaskManager offers slots", "slots", t.cfg.Slots, "data", t.data)
+	dialing, stopDialing := context.WithCancel(context.Background())
+	linked, cut := context.WithCancel(context.Background())
+	pool := &pool{node: t.node, instance: t.instance, events: t.events, linked: linked}
+	poolDone := make(chan struct{})
+	go func() { defer close(poolDone); pool.run(dialing) }()
+
+	for !t.ending {
+		select {
+		case e := <-t.events:
+			e.apply(t)
+		case <-ctx.Done():
+			t.ending = true
+		}
+	}
+	t.endAll()
+	stopDialing()
+	t.leave()
+	defer time.AfterFunc(farewellTime, cut).Stop()
+	t.drainUntil(poolDone)
+	cut()
+	t.kill()
+	t.wg.Wait()
+	return t.declared
+}
+
+// endAll ends every task process and plan, and goes on answering JobManagers meanwhile. An
+// instance that was declared dead kills: the successors of its tasks may run already.
+func (t *table) endAll() {
+	t.noPlans()
+	if t.declared {
+		t.kill()
+	}
+	for _, e := range t.jobs {
+		e.next = nil
+		if e.current != nil {
+			e.current.end()
+		}
+	}
+	for t.running > 0 || len(t.plans) > 0 {
+		(<-t.events).apply(t)
+	}
+}
+
+// leave says goodbye, which is evidence that nothing runs here any more (R4), and lets the
+// links end when all that was posted is sent. Nobody is told goodbye by an instance that was
+// declared dead: it is no news.
+func (t *table) leave() {
+	t.leaving = true
+	for l := range t.links {
+		if !t.declared {
+			t.post(l, rpc.Farewell{})
+		}
+		l.finish()
+	}
+}
+
+func (t *table) drainUntil(done <-chan struct{}) {
+	for {
+		select {
+		case e := <-t.events:
+			e.apply(t)
+		case <-done:
+			return
+		}
+	}
+}
+
+// post sends m over l, unless l has ended.
+func (t *table) post(l *link, m rpc.Message) {
+	if l != nil {
+		l.post(rpc.Header{Cluster: l.cluster, Epoch: t.seen}, m)
+	}
+}
+
+// tell sends m to the newest leader. Without one it does nothing: what matters is in the table,
+// and in the Report to the next leader.
+func (t *table) tell(m rpc.Message) { t.post(t.leader, m) }
+
+// joined: a JobManager has welcomed this instance.
+type joined struct{ l *link }
+
+func (e joined) apply(t *table) {
+	t.links[e.l] = true
+	if e.l.epoch > t.seen {
+		t.see(e.l.epoch)
+	}
+	if t.leaving {
+		e.l.finish()
+	}
+}
+
+// left: a connection has ended. Nothing follows from it for any task.
+type left struct{ l *link }
+
+func (e left) apply(t *table) {
+	delete(t.links, e.l)
+	for id, l := range t.plans {
+		if l == e.l {
+			t.plans[id] = nil
+		}
+	}
+	if t.leader == e.l {
+		t.leader = nil
+		t.log.Info("the leader's connection ended; tasks run on", "jobmanager", e.l.addr, "epoch", t.seen)
+	}
+	e.l.finish()
+}
+
+// received: a JobManager has sent a message of this cluster.
+type received struct {
+	l *link
+	h rpc.Header
+	m rpc.Message
+}
+
+func (e received) apply(t *table) {
+	if e.h.Epoch > t.seen {
+		t.see(e.h.Epoch)
+	}
+	switch m := e.m.(type) {
+	case rpc.Refused:
+		t.refused(e.l.addr, e.h, m)
+		return
+	}
+	if e.h.Epoch < t.seen || e.h.Epoch == 0 {
+		t.refuseStale(e)
+		return
+	}
+	switch m := e.m.(type) {
+	case rpc.Heartbeat:
+		t.post(e.l, m)
+	case rpc.Lead:
+		t.follow(e.l, e.h.Epoch)
+	default:
+		t.command(e.l, e.m)
+	}
+}
+
+// see raises the highest epoch: whoever led before leads no more.
+func (t *table) see(epoch coordination.Epoch) {
+	t.seen = epoch
+	t.leader = nil
+}
+
+func (t *table) refuseStale(e received) {
+	if e.l.warned == t.seen {
+		return
+	}
+	e.l.warned = t.seen // one line per link and epoch: a zombie repeats itself
+	t.log.Warn("refused a message of a lower epoch", "jobmanager", e.l.addr, "message", e.m.Kind(), "epoch", e.h.Epoch, "seen", t.seen)
+}
+
+// turnedAway: a JobManager has answered the registration with Refused.
+type turnedAway struct {
+	addr string
+	h    rpc.Header
+	m    rpc.Refused
+}
+
+func (e turnedAway) apply(t *table) { t.refused(e.addr, e.h, e.m) }
+
+// refused ends the instance if it was declared dead under an epoch that is not outdated. Other
+// refusals are for a person to read.
+func (t *table) refused(addr string, h rpc.Header, m rpc.Refused) {
+	if !m.Dead || h.Epoch < t.seen || h.Epoch == 0 {
+		t.log.Warn("a JobManager refuses this TaskManager", "jobmanager", addr, "reason", m.Reason)
+		return
+	}
+	t.seen = h.Epoch
+	if !t.ending {
+		t.log.Error("this TaskManager was declared dead: it ends its tasks and registers anew", "reason", m.Reason, "epoch", h.Epoch)
+		t.ending, t.declared = true, true
+	}
+}
+
+// follow makes l the leader's link and tells it all that runs or is held (R12).
+func (t *table) follow(l *link, epoch coordination.Epoch) {
+	if t.leader != l {
+		t.log.Info("following a leader", "jobmanager", l.addr, "id", l.id, "epoch", epoch)
+	}
+	t.leader = l
+	var r rpc.Report
+	for _, e := range t.jobs {
+		if e.current != nil {
+			r.Attempts = append(r.Attempts, e.current.report())
+		}
+	}
+	shortenFailures(r.Attempts)
+	t.tell(r)
+}
+
+// command obeys the newest leader.
+func (t *table) command(l *link, m rpc.Message) {
+	if t.leader != l {
+		t.log.Warn("refused a command of a JobManager that has not said that it leads", "jobmanager", l.addr, "message", m.Kind())
+		return
+	}
+	switch m := m.(type) {
+	case rpc.Plan:
+		t.plan(l, m.Spec)
+	case rpc.Deploy:
+		if t.meant(m.Instance, m.Kind()) {
+			t.deploy(m)
+		}
+	case rpc.Stop:
+		if t.meant(m.Instance, m.Kind()) {
+			t.stop(m.Job, m.Attempt)
+		}
+	case rpc.Confirm:
+		t.confirm(m.Job, m.Attempt)
+	}
+}
+
+func (t *table) meant(instance, kind string) bool {
+	if instance != t.instance {
+		t.log.Warn("refused a command for another instance", "message", kind, "meant", instance)
+	}
+	return instance == t.instance
+}
+
+func (t *table) entry(id job.ID) *entry {
+	e := t.jobs[id]
+	if e == nil {
+		e = &entry{}
+		t.jobs[id] = e
+	}
+	return e
+}
+
+// deploy starts an attempt, unless it is here already, or it or a higher one was.
+func (t *table) deploy(d rpc.Deploy) {
+	if t.ending {
+		return // Farewell follows, and is answer enough
+	}
+	if err := checkDeploy(d); err != nil {
+		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "error", err)
+		return
+	}
+	e := t.entry(d.Spec.ID)
+	switch {
+	case e.current != nil && e.current.number == d.Attempt:
+		t.tell(rpc.Status{AttemptReport: e.current.report()})
+	case e.current != nil && e.current.number > d.Attempt:
+		t.tell(rpc.Stopped{Job: d.Spec.ID, Attempt: e.current.number - 1})
+	case e.promised >= d.Attempt:
+		t.tell(rpc.Stopped{Job: d.Spec.ID, Attempt: e.promised})
+	case e.next != nil && e.next.Attempt == d.Attempt:
+	case e.current != nil && e.current.running():
+		e.next = &d
+		e.promised = d.Attempt - 1
+		e.current.end()
+	default:
+		t.start(e, d)
+	}
+}
+
+// start begins an attempt. A lower one that has ended is forgotten with what was held of it:
+// the higher could only be committed on evidence of its end (R4).
+func (t *table) start(e *entry, d rpc.Deploy) {
+	e.promised = d.Attempt - 1
+	e.current = newAttempt(d)
+	p := newProcess(t.alive, d)
+	e.current.process = p
+	t.running++
+	t.wg.Go(func() {
+		failure := p.run(t.node, t.events)
+		t.events <- exited{p, failure}
+	})
+	t.tell(rpc.Status{AttemptReport: e.current.report()})
+}
+
+// stop ends every attempt up to n, promises that none will come, and says so when it is true.
+func (t *table) stop(id job.ID, n job.Attempt) {
+	e := t.entry(id)
+	e.promised = max(e.promised, n)
+	if e.next != nil && e.next.Attempt <= n {
+		e.next = nil
+	}
+	if e.current != nil && e.current.running() && e.current.number <= n {
+		e.stopped = max(e.stopped, n)
+		e.current.end()
+		return
+	}
+	t.tell(rpc.Stopped{Job: id, Attempt: n})
+}
+
+// confirm forgets an attempt whose outcome is committed. A process of it that lingers is ended.
+func (t *table) confirm(id job.ID, n job.Attempt) {
+	e := t.entry(id)
+	e.promised = max(e.promised, n)
+	switch {
+	case e.current == nil || e.current.number > n:
+	case e.current.running():
+		e.current.confirmed = true
+		e.current.end()
+	default:
+		e.current = nil
+	}
+}
+
+// find returns the attempt that p runs, and nil for a message that outlived it.
+func (t *table) find(p *process) (*entry, *attempt) {
+	e := t.jobs[p.deploy.Spec.ID]
+	if e == nil || e.current == nil || e.current.process != p {
+		return nil, nil
+	}
+	return e, e.current
+}
+
+// started: the task process of an attempt has a pid.
+type started struct {
+	p   *process
+	pid int
+}
+
+func (v started) apply(t *table) {
+	if _, a := t.find(v.p); a != nil {
+		a.pid = v.pid
+		t.tell(rpc.Status{AttemptReport: a.report()})
+	}
+}
+
+// told: a task process has sent a message.
+type told struct {
+	p *process
+	m rpc.Message
+}
+
+func (v told) apply(t *table) {
+	_, a := t.find(v.p)
+	if a == nil {
+		return
+	}
+	switch m := v.m.(type) {
+	case rpc.Status:
+		changed := a.merge(m.Subtasks)
+		if t.ending { // the others end because the TaskManager does: Farewell says it
+			changed = finished(changed)
+		}
+		if len(changed) > 0 {
+			t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
+		}
+	case rpc.Progress:
+		m.Job, m.Attempt = a.job, a.number
+		if t.leader != nil && t.leader.roomy() {
+			t.tell(m)
+		}
+	}
+}
+
+// exited: the task process of an attempt has ended and nothing of it is left, or it never
+// began. An empty failure means that it was asked to end.
+type exited struct {
+	p       *process
+	failure string
+}
+
+func (v exited) apply(t *table) {
+	t.running--
+	e, a := t.find(v.p)
+	if a == nil {
+		return
+	}
+	a.process, a.pid = nil, 0
+	e.promised = max(e.promised, a.number)
+	changed := a.close(v.failure)
+	if t.ending {
+		return
+	}
+	if len(changed) > 0 {
+		t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
+	}
+	if e.stopped > 0 {
+		t.tell(rpc.Stopped{Job: a.job, Attempt: e.stopped})
+		e.stopped = 0
+	}
+	if a.confirmed {
+		e.current = nil
+	}
+	if d := e.next; d != nil {
+		e.next = nil
+		t.start(e, *d)
+	}
+}
+
+// plan runs the job binary in plan mode, unless that is under way: then the answer goes to
+// whoever asked last.
+func (t *table) plan(l *link, spec job.Spec) {
+	_, underWay := t.plans[spec.ID]
+	if !underWay && (t.ending || len(t.plans) >= maxPlans) {
+		t.post(l, rpc.Planned{Job: spec.ID, Error: "this TaskManager takes no more jobs to plan at the moment", Retry: true})
+		return
+	}
+	t.plans[spec.ID] = l
+	if underWay {
+		return
+	}
+	t.wg.Go(func() { t.events <- planned{t.node.plan(t.planning, spec)} })
+}
+
+// planned: a plan has been made, or cannot be.
+type planned struct{ m rpc.Planned }
+
+func (v planned) apply(t *table) {
+	t.post(t.plans[v.m.Job], v.m)
+	delete(t.plans, v.m.Job)
+}

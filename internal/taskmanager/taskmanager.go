@@ -1,0 +1,163 @@
+package taskmanager
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+// Config is what a TaskManager needs to run.
+type Config struct {
+	Host     string // name or address under which other TaskManagers reach the data port; "": localhost
+	Slots    int    // offered to the JobManagers; at least 1
+	DataBind string // where the data port listens; "": a free port on loopback
+	// WorkDir holds fetched binaries, the output of task processes and what a successor needs
+	// to end them. One TaskManager at a time uses it.
+	WorkDir string
+	Storage *storage.Storage
+	// Discover sends the RPC addresses of all JobManagers known now, and again at each change,
+	// until ctx is done; then it closes the channel.
+	Discover func(ctx context.Context) <-chan []string
+	Version  string       // of this build, told to the JobManagers
+	Logger   *slog.Logger // nil: slog.Default
+	Timeouts Timeouts
+}
+
+// Timeouts are how long a TaskManager waits for others. Zero means the default.
+type Timeouts struct {
+	Dial     time.Duration // for a connection to a JobManager; 1s
+	Register time.Duration // for the answer to Register; 5s
+	Silence  time.Duration // of a leader, after which its connection is dialed again; 5s
+	Refused  time.Duration // between two tries at a JobManager that refuses; 2s
+	Plan     time.Duration // for a job binary to write its plan; 30s
+	Ready    time.Duration // for a task process to build its graph; 30s
+	Stop     time.Duration // between asking a task process to end and killing it; 10s
+	Preamble time.Duration // for the first bytes of a data connection; 5s
+	Process  time.Duration // a data connection waits for its task process to start; 10s
+	Lock     time.Duration // for a predecessor on the same WorkDir to end; 5s
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	return Timeouts{
+		Dial:     cmp.Or(t.Dial, time.Second),
+		Register: cmp.Or(t.Register, 5*time.Second),
+		Silence:  cmp.Or(t.Silence, 5*time.Second),
+		Refused:  cmp.Or(t.Refused, 2*time.Second),
+		Plan:     cmp.Or(t.Plan, 30*time.Second),
+		Ready:    cmp.Or(t.Ready, 30*time.Second),
+		Stop:     cmp.Or(t.Stop, 10*time.Second),
+		Preamble: cmp.Or(t.Preamble, 5*time.Second),
+		Process:  cmp.Or(t.Process, 10*time.Second),
+		Lock:     cmp.Or(t.Lock, 5*time.Second),
+	}
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Slots < 1:
+		return c, fmt.Errorf("a TaskManager with %d slots can run nothing; set taskmanager.slots to 1 or more", c.Slots)
+	case c.WorkDir == "":
+		return c, errors.New("the TaskManager has no work directory")
+	case c.Storage == nil || c.Discover == nil:
+		return c, errors.New("the TaskManager needs a storage and a way to find JobManagers")
+	}
+	c.Host = cmp.Or(c.Host, "localhost")
+	c.DataBind = cmp.Or(c.DataBind, "127.0.0.1:0")
+	c.Timeouts = c.Timeouts.withDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+// node is what all instances of one TaskManager share.
+type node struct {
+	cfg       Config
+	log       *slog.Logger
+	data      string // address of the data port, as others dial it
+	work      *workDir
+	artifacts *artifacts
+	receivers *receivers
+	spawner   *spawner
+	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
+}
+
+// Run offers slots until ctx ends. Then it ends its task processes, first politely, says
+// Farewell and returns nil, after Timeouts.Stop and two seconds at most. It returns an error
+// when it cannot begin.
+func Run(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	work, err := openWorkDir(ctx, cfg.WorkDir, cfg.Timeouts.Lock, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer work.close()
+	ln, err := net.Listen("tcp", cfg.DataBind)
+	if err != nil {
+		return fmt.Errorf("data port of the TaskManager: %w", err)
+	}
+	n := &node{
+		cfg: cfg, log: cfg.Logger, work: work,
+		data:      advertised(cfg.Host, ln.Addr()),
+		artifacts: newArtifacts(work.artifacts, cfg.Storage),
+		receivers: newReceivers(),
+		spawner:   newSpawner(),
+	}
+	defer n.spawner.close()
+	warnIfOpen(n.log, ln.Addr())
+	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
+	defer port.close()
+
+	var seen coordination.Epoch
+	for {
+		t := newTable(n, seen)
+		if declaredDead := t.run(ctx); !declaredDead {
+			return nil
+		}
+		seen = t.seen
+	}
+}
+
+// advertised is the address at which others find what listens at addr.
+func advertised(host string, addr net.Addr) string {
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+func warnIfOpen(log *slog.Logger, addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		log.Warn("the data port is open to other hosts and asks for no credentials: whoever reaches it can feed records to jobs", "address", addr)
+	}
+}
+
+// incarnation reads the cluster's incarnation from storage, once. It is "" while no leader
+// has made one there.
+func (n *node) incarnation() (string, error) {
+	if c := n.cluster.Load(); c != nil {
+		return *c, nil
+	}
+	c, err := n.cfg.Storage.Incarnation()
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the cluster's incarnation: %w", err)
+	}
+	n.cluster.CompareAndSwap(nil, &c)
+	return *n.cluster.Load(), nil
+}

@@ -1,0 +1,211 @@
+package taskmanager
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// What a work directory keeps for the next start: the newest of each.
+const (
+	keepArtifacts = 20
+	keepAttempts  = 50
+)
+
+// workDir is the directory of one TaskManager at a time:
+//
+//	lock              held by the TaskManager that uses the directory
+//	processes/<pid>   a child that may be alive
+//	artifacts/<hash>  job binaries
+//	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr
+type workDir struct {
+	dir       string
+	artifacts string
+	lock      *os.File
+}
+
+// processRecord is what a successor must know of a child to end it and no other process.
+type processRecord struct {
+	PID   int    `json:"pid"`
+	Birth string `json:"birth"`
+}
+
+// openWorkDir takes the lock and then ends every process that the predecessor has left: from
+// then on nothing of an earlier instance runs (R4).
+func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.Logger) (*workDir, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
+	}
+	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts")}
+	for _, d := range []string{w.artifacts, w.jobs(), w.processes()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
+		}
+	}
+	if err := w.takeLock(ctx, wait, log); err != nil {
+		return nil, err
+	}
+	if err := w.endPredecessors(ctx, log); err != nil {
+		w.close()
+		return nil, err
+	}
+	if err := errors.Join(prune(w.artifacts, keepArtifacts), prune(w.jobs(), keepAttempts)); err != nil {
+		log.Warn("cannot remove old files", "directory", dir, "error", err)
+	}
+	return w, nil
+}
+
+func (w *workDir) jobs() string      { return filepath.Join(w.dir, "jobs") }
+func (w *workDir) processes() string { return filepath.Join(w.dir, "processes") }
+
+// close gives the lock up.
+func (w *workDir) close() { w.lock.Close() }
+
+// takeLock waits a little, as a killed predecessor holds the lock until the system has
+// taken it apart.
+func (w *workDir) takeLock(ctx context.Context, wait time.Duration, log *slog.Logger) error {
+	f, err := os.OpenFile(filepath.Join(w.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return fmt.Errorf("work directory of the TaskManager: %w", err)
+	}
+	var locked bool
+	inTime, err := poll(ctx, wait, func() (bool, error) {
+		var err error
+		locked, err = lockFile(f)
+		return locked, err
+	})
+	switch {
+	case err != nil:
+		err = fmt.Errorf("lock the work directory %s: %w", w.dir, err)
+	case !inTime:
+		err = fmt.Errorf("another TaskManager uses the work directory %s; stop it, or give this one a directory of its own", w.dir)
+	default:
+		w.lock = f
+		return nil
+	}
+	f.Close()
+	return err
+}
+
+// poll asks until the answer is yes, an error, or the time is over.
+func poll(ctx context.Context, limit time.Duration, ask func() (bool, error)) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if yes, err := ask(); yes || err != nil {
+			return yes, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false, nil
+		}
+	}
+}
+
+// record notes a child, and returns how to strike it out once it has been waited for.
+func (w *workDir) record(pid int) (forget func(), err error) {
+	born, err := birth(pid)
+	if err != nil {
+		return nil, fmt.Errorf("record process %d: %w", pid, err)
+	}
+	b, err := json.Marshal(processRecord{PID: pid, Birth: born})
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(w.processes(), fmt.Sprint(pid))
+	temp := path + ".tmp"
+	if err := os.WriteFile(temp, b, 0o644); err != nil {
+		return nil, fmt.Errorf("record process %d: %w", pid, err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, fmt.Errorf("record process %d: %w", pid, err)
+	}
+	return func() { os.Remove(path) }, nil
+}
+
+// endPredecessors kills the processes that are recorded and still the ones that were.
+func (w *workDir) endPredecessors(ctx context.Context, log *slog.Logger) error {
+	files, err := os.ReadDir(w.processes())
+	if err != nil {
+		return fmt.Errorf("work directory of the TaskManager: %w", err)
+	}
+	for _, f := range files {
+		path := filepath.Join(w.processes(), f.Name())
+		var r processRecord
+		b, err := os.ReadFile(path)
+		if err == nil && json.Unmarshal(b, &r) == nil && r.PID > 1 && r.Birth != "" {
+			if err := endProcess(ctx, r, log); err != nil {
+				return err
+			}
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("work directory of the TaskManager: %w", err)
+		}
+	}
+	return nil
+}
+
+func endProcess(ctx context.Context, r processRecord, log *slog.Logger) error {
+	ended, err := poll(ctx, 10*time.Second, func() (bool, error) {
+		born, err := birth(r.PID)
+		if err != nil || born != r.Birth {
+			return true, err
+		}
+		log.Info("ending a process that the last TaskManager here has left", "pid", r.PID)
+		killGroup(r.PID)
+		return false, nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for process %d of the last TaskManager here: %w", r.PID, err)
+	}
+	if !ended {
+		return fmt.Errorf("process %d of the last TaskManager here does not end; without that its tasks may run twice", r.PID)
+	}
+	return nil
+}
+
+// attemptDir makes the directory of an attempt.
+func (w *workDir) attemptDir(id job.ID, n job.Attempt) (string, error) {
+	dir := filepath.Join(w.jobs(), fmt.Sprintf("%s-%d", id, n))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("directory of the attempt: %w", err)
+	}
+	return dir, nil
+}
+
+// prune removes all but the newest entries of a directory.
+func prune(dir string, keep int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) <= keep {
+		return err
+	}
+	type aged struct {
+		name string
+		at   time.Time
+	}
+	var all []aged
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			all = append(all, aged{e.Name(), info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int { return cmp.Compare(b.at.UnixNano(), a.at.UnixNano()) })
+	var failed error
+	for _, a := range all[min(keep, len(all)):] {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dir, a.name)))
+	}
+	return failed
+}
