@@ -1,0 +1,88 @@
+package zookeeper_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/coordinationtest"
+	"github.com/perennial-io/perennial/coordination/zookeeper"
+)
+
+func TestConformance(t *testing.T) {
+	coordinationtest.Run(t, newCluster)
+}
+
+// newCluster is a fresh cluster id on the shared ensemble, each Store behind its own proxy.
+func newCluster(t *testing.T) coordinationtest.Cluster {
+	var mu sync.Mutex
+	proxies := make(map[coordination.Store]*proxy)
+	id := coordination.NewNonce()
+	of := func(s coordination.Store) *proxy {
+		mu.Lock()
+		defer mu.Unlock()
+		return proxies[s]
+	}
+	return coordinationtest.Cluster{
+		Open: func(t *testing.T) coordination.Store {
+			p := newProxy(t, ensemble.Connect())
+			s := open(t, p.addresses(), id, 10*time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			proxies[s] = p
+			return s
+		},
+		LoseReplies: func(t *testing.T, s coordination.Store) func() {
+			restore := of(s).loseReplies()
+			t.Cleanup(restore)
+			return restore
+		},
+		Cut: func(t *testing.T, s coordination.Store) func() {
+			of(s).cut()
+			return of(s).heal
+		},
+		Expire: func(t *testing.T, s coordination.Store) { of(s).expire() },
+		Goroutines: []goleak.Option{
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).accept"),
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).forward"),
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).back"),
+		},
+	}
+}
+
+// open returns a Store of the cluster that is closed with the test at the latest.
+func open(t *testing.T, servers, id string, timeout time.Duration) coordination.Store {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := zookeeper.Open(ctx, zookeeper.Config{
+		Servers:        servers,
+		ClusterID:      id,
+		SessionTimeout: timeout,
+		Logger:         logger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// logger writes to the test's output, where it is shown with a failure.
+func logger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Helper()
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}

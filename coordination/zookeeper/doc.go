@@ -1,0 +1,27 @@
+// Package zookeeper keeps the epoch contract of package coordination on an Apache
+// ZooKeeper ensemble (3.5 or later).
+//
+// What it writes lies under one node per cluster, <root>/<cluster id>:
+//
+//	epoch         who leads, as JSON; only a take-over writes it, so its data version fences
+//	leader        ephemeral, in the leader's session: evidence of life and never a fence
+//	history/N     the record of each epoch, the newest 64
+//	jobmanagers/  the members, ephemeral
+//	...           each key of a Term; its value follows a line with the commit's nonce
+//
+// Every conditional write is one multi that begins with a check of epoch's version (R1),
+// and so is every question whether something is still so: what a server answers from its
+// own memory is evidence of nothing (R7). Reads that follow such a multi in the same session
+// are at least as new, because ZooKeeper keeps a session's order across servers.
+//
+// The client library needs care, which session.go and wire.go take: it has no deadlines,
+// waits long for frozen servers, and follows an expired session with a new one in silence,
+// into which it sends what was queued. Here an expired session is final.
+//
+// A Store owns the library's goroutines, one that handles the session's events, one for
+// each call that the library has not answered (at most 256), and up to three that follow
+// the leader, follow the members and prune the history. All have ended when Close returns.
+//
+// The package never deletes a cluster, and sets no access control: its nodes are open to
+// whoever reaches the ensemble.
+package zookeeper

@@ -1,0 +1,224 @@
+package zookeeper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/perennial-io/perennial/coordination"
+)
+
+// kept is how many epochs the history has.
+const kept = 64
+
+// Leader reads the epoch record, has the quorum confirm that it is the newest, and then
+// looks for the leader's node in the same session.
+func (s *store) Leader(ctx context.Context) (coordination.Leadership, error) {
+	r, err := s.confirmed(ctx)
+	if err != nil {
+		return coordination.Leadership{}, err
+	}
+	alive, err := s.exists(ctx, s.leader)
+	return r.leadership(alive), err
+}
+
+// confirmed is the epoch record that was in force at some moment after the call.
+func (s *store) confirmed(ctx context.Context) (record, error) {
+	for {
+		r, err := s.local(ctx)
+		if err != nil {
+			return record{}, err
+		}
+		err = s.multi(ctx, check(s.epoch, r.version))
+		if err == nil {
+			return r, nil
+		}
+		if !again(err) {
+			return record{}, err
+		}
+		// Refused: there is a newer one, which this server has seen before it passed the refusal on.
+	}
+}
+
+// local is the epoch record as the session's server knows it: never older than what an
+// earlier answer to this session was based on.
+func (s *store) local(ctx context.Context) (record, error) {
+	n, err := s.get(ctx, s.epoch)
+	return s.decode(n, err)
+}
+
+// decode makes a record of what reading the epoch node has returned, and remembers it.
+func (s *store) decode(n node, err error) (record, error) {
+	if errors.Is(err, zk.ErrNoNode) {
+		return record{}, fmt.Errorf("zookeeper: the node %s is gone: somebody deleted the cluster's nodes", s.epoch)
+	}
+	if err != nil {
+		return record{}, err
+	}
+	r, err := decodeRecord(s.epoch, n)
+	if err == nil {
+		s.latest.put(r)
+	}
+	return r, err
+}
+
+// Claim sends the take-over at once if the record that it is over was read before. Whatever
+// else comes of it than success, it reads what is in force and decides by that.
+func (s *store) Claim(ctx context.Context, over coordination.Leadership, c coordination.Candidate, nonce string) (coordination.Term, error) {
+	if err := coordination.CheckSize("the candidate's data", len(c.Data)); err != nil {
+		return nil, err
+	}
+	r, known := s.latest.over(over.Epoch)
+	alive := over.Alive
+	for {
+		if known {
+			next := record{Epoch: r.Epoch + 1, ID: c.ID, Nonce: nonce, Data: c.Data, version: r.version + 1}
+			err := s.takeOver(ctx, next, alive)
+			if err == nil {
+				return s.claimed(next), nil
+			}
+			if !again(err) {
+				return nil, outcome(ctx, "claim", err)
+			}
+		}
+		var err error
+		if r, alive, err = s.inForce(ctx); err != nil {
+			return nil, outcome(ctx, "claim", err)
+		}
+		switch {
+		case r.Epoch > 0 && r.Nonce == nonce: // mine, whenever it appears (R8)
+			return s.revive(ctx, r, c)
+		case r.Epoch != over.Epoch:
+			return nil, fmt.Errorf("%w: epoch %d is in force, of %q", coordination.ErrLost, r.Epoch, r.ID)
+		}
+		known = true
+	}
+}
+
+// takeOver is the one multi by which an epoch is taken. The leader's node is deleted first
+// if it is thought to be there; if that is wrong, the multi is refused.
+func (s *store) takeOver(ctx context.Context, next record, alive bool) error {
+	ops := []any{
+		check(s.epoch, next.version-1),
+		set(s.epoch, next.encode(), next.version-1),
+	}
+	if alive {
+		ops = append(ops, remove(s.leader, anyVersion))
+	}
+	ops = append(ops,
+		createEphemeral(s.leader, next.sign()),
+		create(s.past(next.Epoch), next.encode()))
+	err := s.multi(ctx, ops...)
+	if refused(err, len(ops)-1, zk.ErrNodeExists) {
+		return fmt.Errorf("zookeeper: %s exists already, but the epoch in force is %d: somebody has reset %s; delete what is in %s above that epoch, or the whole cluster's nodes",
+			s.past(next.Epoch), next.Epoch-1, s.epoch, s.history)
+	}
+	return err
+}
+
+// inForce is the record in force and whether there is a leader's node.
+func (s *store) inForce(ctx context.Context) (record, bool, error) {
+	r, err := s.confirmed(ctx)
+	if err != nil {
+		return record{}, false, err
+	}
+	alive, err := s.exists(ctx, s.leader)
+	return r, alive, err
+}
+
+// claimed is the term of an epoch that this session has just taken.
+func (s *store) claimed(r record) coordination.Term {
+	s.latest.put(r)
+	if r.Epoch > kept {
+		s.spawn(s.pruneHistory) // not if the session has ended, which the term will tell
+	}
+	return &term{store: s, record: r}
+}
+
+// Resume returns the term of an epoch with this nonce, if it is in force.
+func (s *store) Resume(ctx context.Context, c coordination.Candidate, nonce string) (coordination.Term, error) {
+	r, err := s.confirmed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.Epoch == 0 || r.Nonce != nonce {
+		return nil, fmt.Errorf("%w: epoch %d is in force, of %q", coordination.ErrStaleEpoch, r.Epoch, r.ID)
+	}
+	return s.revive(ctx, r, c)
+}
+
+// revive makes the leader's node of epoch r one of this session, while r is in force.
+func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) (coordination.Term, error) {
+	alive := record{Epoch: r.Epoch, ID: c.ID}
+	for {
+		n, err := s.get(ctx, s.leader)
+		ops := []any{check(s.epoch, r.version)}
+		switch {
+		case err == nil && n.stat.EphemeralOwner == s.conn.SessionID():
+			// This session's own, so it lives; that it is of epoch r the check tells.
+		case err == nil:
+			ops = append(ops, remove(s.leader, anyVersion), createEphemeral(s.leader, alive.sign()))
+		case errors.Is(err, zk.ErrNoNode):
+			ops = append(ops, createEphemeral(s.leader, alive.sign()))
+		default:
+			return nil, err
+		}
+		err = s.multi(ctx, ops...)
+		switch {
+		case err == nil:
+			return &term{store: s, record: r}, nil
+		case refused(err, 0, zk.ErrBadVersion):
+			return nil, fmt.Errorf("%w: epoch %d is over", coordination.ErrStaleEpoch, r.Epoch)
+		case !again(err):
+			return nil, err
+		}
+	}
+}
+
+// pruneHistory deletes the oldest records. Any session may do it at any time.
+func (s *store) pruneHistory() {
+	names, err := s.children(s.life, s.history)
+	if err != nil {
+		s.log.Warn("zookeeper: cannot list the history of epochs", "error", err)
+		return
+	}
+	var epochs []coordination.Epoch
+	for _, name := range names {
+		if e, err := strconv.ParseUint(name, 10, 64); err == nil {
+			epochs = append(epochs, coordination.Epoch(e))
+		}
+	}
+	slices.SortFunc(epochs, func(a, b coordination.Epoch) int { return cmp.Compare(b, a) })
+	for _, e := range epochs[min(kept, len(epochs)):] {
+		err := s.multi(s.life, remove(s.past(e), anyVersion))
+		if err != nil && !again(err) {
+			s.log.Warn("zookeeper: cannot prune the history of epochs", "error", err)
+			return
+		}
+	}
+}
+
+// again reports whether a multi that failed with err may be built anew from what is read
+// now: its outcome is open, or something was not as it was taken to be.
+func again(err error) bool {
+	var r *refusal
+	if errors.As(err, &r) {
+		return errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNodeExists)
+	}
+	return lost(err)
+}
+
+// outcome says of a conditional write that failed with err, not to be sent again, whether it
+// may have been executed nevertheless: if it was given up because ctx or the session ended.
+func outcome(ctx context.Context, what string, err error) error {
+	gaveUp := ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
+	if gaveUp || errors.Is(err, coordination.ErrSessionEnded) {
+		return fmt.Errorf("%w: %s: %w", coordination.ErrUnknown, what, err)
+	}
+	return err
+}

@@ -1,0 +1,67 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// acl lets everybody do everything. Whoever reaches the ensemble is trusted.
+var acl = zk.WorldACL(zk.PermAll)
+
+func check(path string, version int32) any {
+	return &zk.CheckVersionRequest{Path: path, Version: version}
+}
+
+func set(path string, data []byte, version int32) any {
+	return &zk.SetDataRequest{Path: path, Data: data, Version: version}
+}
+
+func create(path string, data []byte) any {
+	return &zk.CreateRequest{Path: path, Data: data, Acl: acl}
+}
+
+func createEphemeral(path string, data []byte) any {
+	return &zk.CreateRequest{Path: path, Data: data, Acl: acl, Flags: zk.FlagEphemeral}
+}
+
+// anyVersion, of a delete, is for nodes that a check before it fences.
+const anyVersion = -1
+
+func remove(path string, version int32) any {
+	return &zk.DeleteRequest{Path: path, Version: version}
+}
+
+// refusal is why ZooKeeper refused a multi: the first op that did not hold.
+type refusal struct {
+	op  int
+	err error // zk.ErrBadVersion, zk.ErrNoNode, …
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("op %d of a multi: %v", r.op, r.err) }
+func (r *refusal) Unwrap() error { return r.err }
+
+// multi sends ops once. The error is a *refusal if ZooKeeper refused one of them; if lost
+// says so of it, or ctx or the session has ended, the multi may have been executed, or may yet be.
+func (s *session) multi(ctx context.Context, ops ...any) error {
+	_, err := call(ctx, s, func(c *zk.Conn) (struct{}, error) {
+		results, err := c.Multi(ops...)
+		if err != nil && !lost(err) {
+			for i, r := range results {
+				if r.Error != nil {
+					return struct{}{}, &refusal{i, r.Error}
+				}
+			}
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// refused reports whether ZooKeeper refused op i of a multi for the reason given.
+func refused(err error, i int, reason error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.op == i && errors.Is(r.err, reason)
+}

@@ -1,0 +1,248 @@
+package zookeeper_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxy lies between one client and the ensemble: one listener for each server. It can
+// lose replies, hold everything back, and end the client's session.
+type proxy struct {
+	t         *testing.T
+	listeners []net.Listener
+	running   sync.WaitGroup
+
+	mu      sync.Mutex
+	losing  bool
+	open    chan struct{} // closed while bytes pass
+	links   map[*link]bool
+	ended   bool
+	session session
+}
+
+// link is one connection of the client with the one to its server.
+type link struct {
+	client, server net.Conn
+	missed         bool // a reply; guarded by the proxy's mutex
+}
+
+// session is what it takes to speak for the client.
+type session struct {
+	server   string
+	id       uint64
+	password [16]byte
+}
+
+func newProxy(t *testing.T, servers string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool)}
+	close(p.open)
+	for _, server := range strings.Split(servers, ",") {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.listeners = append(p.listeners, l)
+		p.running.Go(func() { p.accept(l, server) })
+	}
+	t.Cleanup(p.close)
+	return p
+}
+
+// addresses is what the client is to connect to.
+func (p *proxy) addresses() string {
+	var addrs []string
+	for _, l := range p.listeners {
+		addrs = append(addrs, l.Addr().String())
+	}
+	return strings.Join(addrs, ",")
+}
+
+func (p *proxy) close() {
+	for _, l := range p.listeners {
+		l.Close()
+	}
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.heal()
+	p.drop(func(*link) bool { return true })
+	p.running.Wait()
+}
+
+func (p *proxy) accept(l net.Listener, server string) {
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		upstream, err := net.Dial("tcp", server)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		k := &link{client: client, server: upstream}
+		p.mu.Lock()
+		if p.ended {
+			k.close()
+		}
+		p.links[k] = true
+		p.mu.Unlock()
+		p.running.Go(func() { p.forward(k) })
+		p.running.Go(func() { p.back(k, server) })
+	}
+}
+
+func (k *link) close() {
+	k.client.Close()
+	k.server.Close()
+}
+
+// drop closes the links that which names.
+func (p *proxy) drop(which func(*link) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k := range p.links {
+		if which(k) {
+			k.close()
+			delete(p.links, k)
+		}
+	}
+}
+
+// gate waits while the client is cut off.
+func (p *proxy) gate() {
+	p.mu.Lock()
+	open := p.open
+	p.mu.Unlock()
+	<-open
+}
+
+func (p *proxy) forward(k *link) {
+	defer k.close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := k.client.Read(buf)
+		p.gate()
+		if n > 0 {
+			if _, err := k.server.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) back(k *link, server string) {
+	defer k.close()
+	greeting := make([]byte, 40) // length, protocol, timeout, id, length of password, password
+	if _, err := io.ReadFull(k.server, greeting); err != nil {
+		return
+	}
+	p.mu.Lock()
+	if id := binary.BigEndian.Uint64(greeting[12:]); id != 0 {
+		p.session = session{server: server, id: id, password: [16]byte(greeting[24:])}
+	}
+	p.mu.Unlock()
+	if !p.reply(k, greeting) {
+		return
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := k.server.Read(buf)
+		if n > 0 && !p.reply(k, buf[:n]) || err != nil {
+			return
+		}
+	}
+}
+
+// reply passes bytes on to the client, or loses them.
+func (p *proxy) reply(k *link, bytes []byte) bool {
+	p.gate()
+	p.mu.Lock()
+	losing := p.losing
+	k.missed = k.missed || losing
+	p.mu.Unlock()
+	if losing {
+		return true
+	}
+	_, err := k.client.Write(bytes)
+	return err == nil
+}
+
+// loseReplies lets requests pass and no replies until restore.
+func (p *proxy) loseReplies() (restore func()) {
+	p.mu.Lock()
+	p.losing = true
+	p.mu.Unlock()
+	return func() {
+		p.drop(func(k *link) bool { return k.missed })
+		p.mu.Lock()
+		p.losing = false
+		p.mu.Unlock()
+	}
+}
+
+// cut holds everything back until heal.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = make(chan struct{})
+}
+
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open:
+	default:
+		close(p.open)
+	}
+}
+
+// opCloseSession is ZooKeeper's request to end the session of the connection.
+const opCloseSession = -11
+
+// expire ends the client's session as the ensemble would: over a connection of its own
+// that takes the session over. The client is then disconnected, so that it learns of it.
+func (p *proxy) expire() {
+	p.t.Helper()
+	p.mu.Lock()
+	s := p.session
+	p.mu.Unlock()
+	conn, err := net.Dial("tcp", s.server)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		p.t.Fatal(err)
+	}
+	connect := binary.BigEndian.AppendUint32(nil, 44)              // bytes that follow
+	connect = binary.BigEndian.AppendUint32(connect, 0)            // protocol
+	connect = binary.BigEndian.AppendUint64(connect, 0)            // last transaction seen
+	connect = binary.BigEndian.AppendUint32(connect, 10_000)       // timeout, ms
+	connect = binary.BigEndian.AppendUint64(connect, s.id)         //
+	connect = binary.BigEndian.AppendUint32(connect, 16)           // bytes of password
+	connect = append(connect, s.password[:]...)                    //
+	bye := binary.BigEndian.AppendUint32(nil, 8)                   // bytes that follow
+	bye = binary.BigEndian.AppendUint32(bye, 1)                    // number of the request
+	bye = binary.BigEndian.AppendUint32(bye, 1<<32+opCloseSession) // its kind
+	for _, request := range [][]byte{connect, bye} {
+		if _, err := conn.Write(request); err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 20)); err != nil && !errors.Is(err, io.EOF) {
+			p.t.Fatal(err)
+		}
+	}
+	p.drop(func(*link) bool { return true })
+}

@@ -1,0 +1,53 @@
+package zookeeper
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/perennial-io/perennial/coordination"
+)
+
+// record is what the epoch node holds. An empty node is that of a cluster that nobody has led.
+type record struct {
+	Epoch coordination.Epoch `json:"epoch"`
+	ID    string             `json:"id"`
+	Nonce string             `json:"nonce"`
+	Data  []byte             `json:"data,omitempty"`
+
+	version int32 // of the node, which a multi checks
+}
+
+func (r record) encode() []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic("zookeeper: an epoch record that is no JSON: " + err.Error()) // strings, bytes and a number
+	}
+	return text
+}
+
+// sign is what the leader's node says, for those who look: its being there is what counts.
+func (r record) sign() []byte {
+	return fmt.Appendf(nil, "epoch %d %s", r.Epoch, r.ID)
+}
+
+func decodeRecord(path string, n node) (record, error) {
+	r := record{version: n.stat.Version}
+	if len(n.data) == 0 {
+		return r, nil
+	}
+	if err := json.Unmarshal(n.data, &r); err != nil {
+		return record{}, fmt.Errorf("zookeeper: %s holds no epoch record (%q): %w", path, clipped(n.data), err)
+	}
+	return r, nil
+}
+
+// clipped keeps error messages short.
+func clipped(data []byte) []byte { return data[:min(len(data), 80)] }
+
+func (r record) leadership(alive bool) coordination.Leadership {
+	return coordination.Leadership{Epoch: r.Epoch, ID: r.ID, Data: r.Data, Nonce: r.Nonce, Alive: alive}
+}
+
+func sameLeadership(a, b coordination.Leadership) bool {
+	return a.Epoch == b.Epoch && a.Nonce == b.Nonce && a.Alive == b.Alive
+}

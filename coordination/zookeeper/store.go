@@ -1,0 +1,154 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/perennial-io/perennial/coordination"
+)
+
+// store is a coordination.Store on one ZooKeeper session.
+type store struct {
+	*session
+	layout
+	log *slog.Logger
+
+	leadership *feed[coordination.Leadership]
+	membership *feed[[]coordination.Member]
+
+	latest latest
+}
+
+// latest remembers the newest epoch record that was read, so that a claim over it needs no read.
+type latest struct {
+	mu     sync.Mutex
+	record *record // nil: none was read
+}
+
+func (l *latest) put(r record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.record == nil || r.Epoch >= l.record.Epoch {
+		l.record = &r
+	}
+}
+
+// over returns the record of epoch e, if it is the newest that was read.
+func (l *latest) over(e coordination.Epoch) (record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.record == nil || l.record.Epoch != e {
+		return record{}, false
+	}
+	return *l.record, true
+}
+
+// Open starts a session with the ensemble and prepares the cluster's nodes. While no
+// server answers it says so in the log and tries on until ctx ends. A malformed cfg, or
+// servers of which not one has a name that resolves, are errors at once.
+func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
+	cfg = cfg.withDefaults()
+	servers, err := ParseServers(cfg.Servers)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := cfg.layout()
+	if err != nil {
+		return nil, err
+	}
+	if err := resolve(ctx, servers, cfg.Logger); err != nil {
+		return nil, err
+	}
+	ses, err := dial(servers, cfg.SessionTimeout, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{session: ses, layout: nodes, log: cfg.Logger}
+	s.leadership = newFeed(sameLeadership)
+	s.membership = newFeed(sameMembers)
+	if err := s.prepare(ctx); err != nil {
+		s.close()
+		return nil, fmt.Errorf("zookeeper: open cluster %s on %v: %w", nodes.base, servers, err)
+	}
+	if granted := s.wire.timeout(); granted != cfg.SessionTimeout {
+		s.log.Info("zookeeper: the ensemble granted another session timeout", "asked", cfg.SessionTimeout, "granted", granted)
+	}
+	return s, nil
+}
+
+// prepare creates the nodes that are always there, unless the last of them is.
+func (s *store) prepare(ctx context.Context) error {
+	there, err := s.exists(ctx, s.epoch)
+	if err != nil || there {
+		return err
+	}
+	for _, path := range []string{s.history + "/", s.members + "/", s.leader, s.epoch} {
+		for _, node := range above(path) {
+			if err := s.makeNode(ctx, node, zk.FlagPersistent); err != nil {
+				return err
+			}
+		}
+	}
+	return s.makeNode(ctx, s.epoch, zk.FlagPersistent)
+}
+
+// makeNode creates an empty node, unless it is there. Doing it twice does no harm, so a lost
+// reply is no trouble.
+func (s *store) makeNode(ctx context.Context, path string, flag int32) error {
+	_, err := read(ctx, s.session, func(c *zk.Conn) (string, error) {
+		if flag == zk.FlagContainer {
+			return c.CreateContainer(path, nil, flag, acl)
+		}
+		return c.Create(path, nil, flag, acl)
+	})
+	if err != nil && !errors.Is(err, zk.ErrNodeExists) {
+		return fmt.Errorf("create %s: %w", path, err)
+	}
+	return nil
+}
+
+// exists asks the server that the session is with.
+func (s *store) exists(ctx context.Context, path string) (bool, error) {
+	return read(ctx, s.session, func(c *zk.Conn) (bool, error) {
+		there, _, err := c.Exists(path)
+		return there, err
+	})
+}
+
+// node is a node's data with what ZooKeeper knows about it.
+type node struct {
+	data []byte
+	stat zk.Stat
+}
+
+// get asks the server that the session is with: zk.ErrNoNode if there is no such node.
+func (s *store) get(ctx context.Context, path string) (node, error) {
+	return read(ctx, s.session, func(c *zk.Conn) (node, error) {
+		data, stat, err := c.Get(path)
+		if err != nil {
+			return node{}, err
+		}
+		return node{data, *stat}, nil
+	})
+}
+
+func (s *store) children(ctx context.Context, path string) ([]string, error) {
+	return read(ctx, s.session, func(c *zk.Conn) ([]string, error) {
+		names, _, err := c.Children(path)
+		return names, err
+	})
+}
+
+// Done is closed when the session has ended.
+func (s *store) Done() <-chan struct{} { return s.done }
+
+// Close ends the session and returns when all goroutines of the Store have ended.
+func (s *store) Close() error {
+	s.close()
+	return nil
+}

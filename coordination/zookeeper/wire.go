@@ -1,0 +1,230 @@
+package zookeeper
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How long a server may take to accept a connection and a session. It doubles with each round
+// in which no server did, since a loaded ensemble must be let in as well, and a server that
+// is frozen costs no more than this instead of the library's 6.7 session timeouts.
+const (
+	firstHandshake   = 300 * time.Millisecond
+	longestHandshake = 2400 * time.Millisecond
+)
+
+// The pause after a round in which no server accepted; doubles up to the longest. The
+// library's own is a second after every round.
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+)
+
+// quiet is how often a log line about an ensemble that does not answer is repeated.
+const quiet = 10 * time.Second
+
+var errStopped = errors.New("the session is over")
+
+// wire chooses servers and makes the library's connections: it is its HostProvider and its
+// dialer. It also watches them: when a server was last heard, what session timeout it granted.
+// Once stopped it never connects again, so that the library cannot follow an expired session
+// with a new one and send there what was meant for the old.
+type wire struct {
+	servers []string
+	log     *slog.Logger
+	start   time.Time    // durations since then, by the monotonic clock
+	heard   atomic.Int64 // when bytes last came, since start
+	granted atomic.Int64 // session timeout by the server's word, 0: no session yet
+
+	ctx  context.Context // done when stopped
+	stop context.CancelFunc
+
+	mu       sync.Mutex
+	next     int  // index into servers of the next to try
+	failures int  // connections in a row that brought no session
+	current  *tap // the newest connection
+	warned   time.Time
+}
+
+func newWire(servers []string, log *slog.Logger) *wire {
+	w := &wire{servers: servers, log: log, start: time.Now()}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w
+}
+
+// Init is the library handing over the list of servers, which the wire has already.
+func (w *wire) Init([]string) error { return nil }
+
+// Len is the number of servers.
+func (w *wire) Len() int { return len(w.servers) }
+
+// Connected is the library saying that it has a session; established has told already.
+func (w *wire) Connected() {}
+
+// Next is the server to try. To the library the second result means "all were tried: fail
+// what is queued, and sleep a second", so it is true only once the session is over.
+func (w *wire) Next() (string, bool) {
+	if w.ctx.Err() != nil {
+		return w.servers[0], true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	server := w.servers[w.next]
+	w.next = (w.next + 1) % len(w.servers)
+	return server, false
+}
+
+// dial pauses after fruitless rounds, connects, and returns a connection whose handshake
+// is bounded.
+func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) {
+	handshake, pause := w.patience()
+	if pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-w.ctx.Done():
+		}
+	}
+	deadline := time.Now().Add(handshake)
+	conn, err := (&net.Dialer{Deadline: deadline}).DialContext(w.ctx, network, address)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures++ // until established says otherwise
+	if err != nil {
+		return nil, err
+	}
+	if w.ctx.Err() != nil {
+		conn.Close()
+		return nil, errStopped
+	}
+	w.current = &tap{Conn: conn, wire: w, limit: deadline}
+	return w.current, nil
+}
+
+// patience returns how long the coming handshake may take, and the pause before it.
+func (w *wire) patience() (handshake, pause time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	round := w.failures / len(w.servers)
+	handshake = doubled(firstHandshake, longestHandshake, round)
+	if round == 0 || w.failures%len(w.servers) != 0 {
+		return handshake, 0
+	}
+	if time.Since(w.warned) > quiet {
+		w.warned = time.Now()
+		w.log.Warn("zookeeper: no server accepts the session; trying on", "servers", w.servers, "tries", w.failures)
+	}
+	return handshake, doubled(firstPause, longestPause, round-1)
+}
+
+func doubled(first, longest time.Duration, times int) time.Duration {
+	d := first
+	for range times {
+		if d *= 2; d >= longest {
+			return longest
+		}
+	}
+	return d
+}
+
+// established lifts the handshake's limit from the newest connection: it has a session.
+func (w *wire) established() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures, w.warned = 0, time.Time{}
+	if w.current != nil {
+		w.current.lift()
+	}
+}
+
+// connection is the newest connection, to be given to cut.
+func (w *wire) connection() *tap {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.current
+}
+
+// cut closes a connection, so that the library goes on to the next server.
+func (w *wire) cut(c *tap) {
+	if c != nil {
+		c.Close()
+	}
+}
+
+// end makes the wire connect no more and closes what is connected.
+func (w *wire) end() {
+	w.stop()
+	w.cut(w.connection())
+}
+
+// silence is how long no server has been heard.
+func (w *wire) silence() time.Duration {
+	return time.Since(w.start) - time.Duration(w.heard.Load())
+}
+
+// timeout is the session timeout that the ensemble granted, 0 before the first session.
+func (w *wire) timeout() time.Duration { return time.Duration(w.granted.Load()) }
+
+// connectResponse is how many bytes of a server's first packet tap needs: its length (4),
+// the protocol's version (4), the session timeout in ms (4) and the session's id (8).
+const connectResponse = 20
+
+// tap is a connection of the library. Until it has a session no deadline can be set later
+// than limit, nor lifted; and it reads along for the session timeout that was granted, which
+// the library does not tell.
+type tap struct {
+	net.Conn
+	wire *wire
+
+	mu    sync.Mutex
+	limit time.Time // zero: has a session
+
+	first []byte // of the server's first packet; the library reads in one goroutine
+}
+
+func (t *tap) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		t.wire.heard.Store(int64(time.Since(t.wire.start)))
+		if len(t.first) < connectResponse {
+			t.greet(p[:n])
+		}
+	}
+	return n, err
+}
+
+func (t *tap) greet(p []byte) {
+	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
+	if len(t.first) < connectResponse || binary.BigEndian.Uint64(t.first[12:]) == 0 {
+		return // no session 0: the server says that it is expired
+	}
+	granted := time.Duration(binary.BigEndian.Uint32(t.first[8:])) * time.Millisecond
+	t.wire.granted.Store(int64(granted))
+}
+
+func (t *tap) SetReadDeadline(d time.Time) error  { return t.Conn.SetReadDeadline(t.capped(d)) }
+func (t *tap) SetWriteDeadline(d time.Time) error { return t.Conn.SetWriteDeadline(t.capped(d)) }
+
+func (t *tap) capped(d time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.limit.IsZero() && (d.IsZero() || d.After(t.limit)) {
+		return t.limit
+	}
+	return d
+}
+
+func (t *tap) lift() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit = time.Time{}
+	// What the library has set already was capped; its loops set their own from here on.
+	_ = t.Conn.SetDeadline(time.Time{})
+}
