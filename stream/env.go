@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/perennial-io/perennial/connector"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 )
@@ -17,6 +18,7 @@ type Context = operator.Context
 type Env struct {
 	name        string
 	args        *arguments
+	flags       flags
 	parallelism int // of the job; 0: not said
 	nodes       []*node
 	errs        []error
@@ -43,8 +45,9 @@ func (e *Env) errorf(format string, args ...any) {
 type node struct {
 	operator.Node
 	kind        string
-	parallelism int              // 0: the job's
-	in          operator.Carrier // of what it takes; nil for one that reads from outside
+	parallelism int               // 0: the job's
+	checker     connector.Checker // of a source or sink that is one; else nil
+	in          operator.Carrier  // of what it takes; nil for one that reads from outside
 	inputs      []input
 	consumed    bool
 	bounded     bool

@@ -10,9 +10,10 @@ import (
 
 // To sends the records to a sink.
 func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option) {
-	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
 		return sink.Open(w.Context(name))
 	})
+	n.checker, _ = sink.(connector.Checker)
 }
 
 // ToFunc sends the records to a function. open is called once in each subtask and returns the
@@ -33,7 +34,7 @@ func ForEach[T any](s Stream[T], name string, f func(T), opts ...Option) {
 	}, opts...)
 }
 
-func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.SinkWriter[T], error)) {
+func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.SinkWriter[T], error)) *node {
 	n := &node{kind: kindSink}
 	n.Name = name
 	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
@@ -44,6 +45,7 @@ func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator
 		return operator.Guard(w, name, operator.Sink(w, name, sw, sinkMaxAge)), nil
 	}
 	s.take(n).add(n, newOptions(opts))
+	return n
 }
 
 // sinkMaxAge is the age at which a sink's writer is flushed, the same as that of an exchange.

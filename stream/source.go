@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"slices"
 
 	"github.com/perennial-io/perennial/connector"
 	"github.com/perennial-io/perennial/internal/job"
@@ -20,6 +19,7 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 
 	n := &node{kind: kindSource, bounded: src.Bounded(), in: splits.Out, inputs: []input{{from: splits, partitioning: job.Rebalance}}}
 	n.Name, n.Out = name, operator.CarrierOf[T]()
+	n.checker, _ = src.(connector.Checker)
 	n.Read = func(w *operator.Wiring, gate, out any) (operator.Driver, error) {
 		ctx := w.Context(name)
 		return operator.NewReading(w, operator.Reading[connector.Split, T]{
@@ -60,16 +60,4 @@ func FromFunc[T any](env *Env, name string, f func(ctx *Context, emit func(T)) e
 	}
 	env.add(n, o)
 	return streamOf[T](env, n)
-}
-
-// FromSlice returns the records, in one subtask unless [Parallelism] says otherwise. Every
-// process of the job has them all, so it is for a few: of tests, and of small tables.
-func FromSlice[T any](env *Env, name string, records []T, opts ...Option) Stream[T] {
-	records = slices.Clone(records)
-	return FromFunc(env, name, func(ctx *Context, emit func(T)) error {
-		for i := ctx.Subtask(); i < len(records); i += ctx.Parallelism() {
-			emit(records[i])
-		}
-		return nil
-	}, opts...)
 }

@@ -1,0 +1,115 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/shuffle"
+)
+
+// Assignment says which part of a plan runs in this process, and as what.
+type Assignment struct {
+	Job     job.ID
+	Attempt job.Attempt
+	Slots   []int          // slot i runs subtask i of every vertex that has one
+	Peers   map[int]string // the data address of each other slot; none when all slots are here
+	Dir     string         // where relative paths of the job start; "" is the working directory
+	Logger  *slog.Logger   // nil: slog.Default
+
+	// Exchange has the data connections. It may be nil when all slots are here. It outlives
+	// the execution: what was sent may still be under way (shuffle.Exchange.Drain).
+	Exchange *shuffle.Exchange
+
+	// Report is told of each change of a subtask's state, in order for each subtask, from
+	// several goroutines.
+	Report func(rpc.SubtaskReport)
+}
+
+// Execution is a part of a job that runs in this process.
+type Execution struct {
+	plan     *operator.Plan
+	cfg      Assignment
+	subtasks []*subtask
+	gates    map[job.Subtask]any // a *shuffle.Gate of the vertex's input type
+	wg       sync.WaitGroup
+
+	mu      sync.Mutex
+	failure error // the first
+}
+
+// Start wires the slots of a and runs their subtasks until each has finished, failed, or seen
+// the end of ctx, in which case it aborts its sinks. The caller calls Wait.
+func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, error) {
+	if a.Logger == nil {
+		a.Logger = slog.Default()
+	}
+	x := &Execution{plan: plan, cfg: a, gates: map[job.Subtask]any{}}
+	if err := x.checkPeers(); err != nil {
+		return nil, err
+	}
+	for _, slot := range a.Slots {
+		for _, id := range plan.Graph.SlotSubtasks(slot) {
+			x.subtasks = append(x.subtasks, x.newSubtask(ctx, id))
+		}
+	}
+	for _, s := range x.subtasks {
+		x.wg.Go(s.run)
+	}
+	return x, nil
+}
+
+// Wait returns once every subtask has ended: nil if all of them finished, else the first
+// failure, or the cause of the end of ctx.
+func (x *Execution) Wait() error {
+	x.wg.Wait()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.failure
+}
+
+// Progress returns the counters of all subtasks, each with the subtask of the same index.
+func (x *Execution) Progress() ([]job.Subtask, []job.Counters) {
+	ids := make([]job.Subtask, len(x.subtasks))
+	counters := make([]job.Counters, len(x.subtasks))
+	for i, s := range x.subtasks {
+		ids[i], counters[i] = s.id, s.counters()
+	}
+	return ids, counters
+}
+
+func (x *Execution) checkPeers() error {
+	for slot := range x.plan.Graph.Slots() {
+		if x.isHere(slot) {
+			continue
+		}
+		if x.cfg.Peers[slot] == "" || x.cfg.Exchange == nil {
+			return fmt.Errorf("slot %d is neither here nor at a known address", slot)
+		}
+	}
+	return nil
+}
+
+func (x *Execution) isHere(slot int) bool {
+	for _, s := range x.cfg.Slots {
+		if s == slot {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *Execution) report(r rpc.SubtaskReport, err error) {
+	x.mu.Lock()
+	if x.failure == nil {
+		x.failure = err
+	}
+	x.mu.Unlock()
+	if x.cfg.Report != nil {
+		x.cfg.Report(r)
+	}
+}

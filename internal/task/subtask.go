@@ -1,0 +1,195 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/output"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// errEnded is the cause of a subtask's own context once the subtask has ended.
+var errEnded = errors.New("the subtask has ended")
+
+// subtask is one parallel instance of a vertex. Its goroutine owns it, but for the counters.
+type subtask struct {
+	x      *Execution
+	id     job.Subtask
+	head   *operator.Node
+	in     operator.Carrier // of the gate; nil without one
+	gate   any
+	wiring *operator.Wiring
+	ctx    context.Context // ends with the execution's, and when the subtask has ended
+	cancel context.CancelCauseFunc
+
+	driver   operator.Driver
+	finished int // sinks that were asked to finish
+	outputs  []job.Output
+
+	busy, blocked, idle atomic.Int64 // nanoseconds
+}
+
+// run is the subtask's goroutine.
+func (s *subtask) run() {
+	operator.Guarded(s.work, func(err error) {
+		cause := context.Cause(s.ctx) // before the end of the subtask itself adds to it
+		err = s.close(err)
+		s.cancel(errEnded)
+		switch {
+		case err == nil:
+			s.report(rpc.SubtaskReport{State: job.Finished, Outputs: s.outputs}, nil)
+		case cause != nil:
+			s.report(rpc.SubtaskReport{State: job.Canceled}, cause)
+		default:
+			s.report(rpc.SubtaskReport{State: job.Failed, Failure: clip(err.Error())}, err)
+		}
+	})
+}
+
+func (s *subtask) report(r rpc.SubtaskReport, err error) {
+	r.Subtask = s.id
+	s.x.report(r, err)
+}
+
+// maxFailure bounds the text of a failure, in bytes: it is to fit into a message.
+const maxFailure = 32 << 10
+
+func clip(text string) string {
+	if len(text) <= maxFailure {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxFailure], "") + " …"
+}
+
+// work wires the chain, moves its input through it to the end, and finishes the sinks.
+func (s *subtask) work() (err error) {
+	s.driver, err = s.head.Wire(s.wiring, s.in, s.gate, func(e int) (any, error) { return s.x.outlet(s, e) })
+	if err != nil {
+		return err
+	}
+	s.report(rpc.SubtaskReport{State: job.Running}, nil)
+	if err := s.loop(); err != nil {
+		return err
+	}
+	for _, sink := range s.wiring.Sinks() {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		s.finished++
+		outputs, err := sink.Finish()
+		if err != nil {
+			return err
+		}
+		s.outputs = append(s.outputs, outputs...)
+	}
+	return nil
+}
+
+// loop steps the driver until the input has ended. In between it flushes what has grown old,
+// and when there is nothing to do it waits for input until then.
+func (s *subtask) loop() error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	mark, blocked := time.Now(), time.Duration(0)
+	for s.ctx.Err() == nil {
+		outcome, err := s.driver.Step()
+		if err != nil || outcome == operator.Done {
+			return err
+		}
+		now := time.Now()
+		wake, err := s.flush(now)
+		if err != nil {
+			return err
+		}
+		b := s.wiring.Blocked()
+		s.busy.Add(int64(now.Sub(mark) - (b - blocked)))
+		s.blocked.Store(int64(b))
+		mark, blocked = now, b
+		if outcome == operator.Waiting {
+			s.wait(timer, wake, now)
+			mark = time.Now()
+			s.idle.Add(int64(mark.Sub(now)))
+		}
+	}
+	return context.Cause(s.ctx)
+}
+
+// flush flushes what is due, and returns when the next is; zero if nothing is held.
+func (s *subtask) flush(now time.Time) (next time.Time, err error) {
+	for _, f := range s.wiring.Flushers() {
+		due, held := f.Deadline()
+		switch {
+		case !held:
+		case !due.After(now):
+			if err := f.Flush(); err != nil {
+				return next, err
+			}
+		case next.IsZero() || due.Before(next):
+			next = due
+		}
+	}
+	return next, nil
+}
+
+// wait waits for input, until wake, if it is set, or until the driver has work again.
+func (s *subtask) wait(timer *time.Timer, wake, now time.Time) {
+	if at := s.driver.WakeAt(); wake.IsZero() || !at.IsZero() && at.Before(wake) {
+		wake = at
+	}
+	if wake.IsZero() {
+		s.driver.Wait(s.ctx, nil)
+		return
+	}
+	timer.Reset(wake.Sub(now))
+	s.driver.Wait(s.ctx, timer.C)
+}
+
+// close frees what the subtask holds after work returned err, and returns why the subtask did
+// not finish, laid at the door of the operator that was at work.
+func (s *subtask) close(err error) error {
+	if err != nil {
+		err = fmt.Errorf("operator %q, subtask %d: %w", s.wiring.Current(), s.id.Index, err)
+	}
+	if s.driver != nil {
+		if e := guarded(s.driver.Close); e != nil && err == nil {
+			err = fmt.Errorf("operator %q, subtask %d: close: %w", s.head.Name, s.id.Index, e)
+		}
+	}
+	if err != nil {
+		s.abort()
+	}
+	return err
+}
+
+// abort removes what the sinks wrote. What fails here is logged: the subtask already has a
+// reason for its end.
+func (s *subtask) abort() {
+	for _, sink := range s.wiring.Sinks()[s.finished:] {
+		if err := guarded(sink.Abort); err != nil {
+			s.x.cfg.Logger.Warn("a sink did not abort cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
+		}
+	}
+	if err := output.Discard(s.outputs); err != nil {
+		s.x.cfg.Logger.Warn("an unfinished output stays behind", "subtask", s.id.Index, "error", err)
+	}
+	s.outputs = nil
+}
+
+// guarded calls f and returns its error or its panic.
+func guarded(f func() error) (err error) {
+	operator.Guarded(f, func(e error) { err = e })
+	return err
+}
+
+func (s *subtask) counters() job.Counters {
+	return job.Counters{
+		In: s.wiring.In.Load(), Out: s.wiring.Out.Load(),
+		BusyNanos: uint64(max(0, s.busy.Load())), BlockedNanos: uint64(s.blocked.Load()), IdleNanos: uint64(s.idle.Load()),
+	}
+}

@@ -1,0 +1,114 @@
+package task
+
+import (
+	"context"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/shuffle"
+)
+
+// newSubtask makes a subtask and its gate. No user code runs yet: that is for the subtask's own
+// goroutine, which wires the chain once every gate is there.
+func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
+	vertex := x.plan.Graph.Vertices[id.Vertex]
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &subtask{x: x, id: id, head: x.plan.Heads[id.Vertex], ctx: ctx, cancel: cancel}
+	channels := x.newGate(s)
+	s.wiring = operator.NewWiring(ctx, operator.ContextConfig{
+		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
+		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger,
+	}, channels)
+	return s
+}
+
+// newGate makes the gate of s, if its vertex has an input, and binds the channels that come
+// from other processes. The channels are those of the first edge, by producer, then the next.
+func (x *Execution) newGate(s *subtask) (channels int) {
+	for e, edge := range x.plan.Graph.Edges {
+		if edge.To == s.id.Vertex {
+			s.in = x.plan.Edges[e].Carrier
+			channels += len(x.producers(e, s.id.Index))
+		}
+	}
+	if channels == 0 {
+		return 0
+	}
+	s.gate = s.in.Gate(channels)
+	x.gates[s.id] = s.gate
+	for e, edge := range x.plan.Graph.Edges {
+		if edge.To != s.id.Vertex {
+			continue
+		}
+		for _, from := range x.producers(e, s.id.Index) {
+			if !x.isHere(from) {
+				s.in.Bind(x.cfg.Exchange, x.channel(e, from, s.id.Index), s.gate, x.gateChannel(e, from, s.id.Index))
+			}
+		}
+	}
+	return channels
+}
+
+// producers lists the subtasks that send to subtask to of edge e's consumer.
+func (x *Execution) producers(e, to int) []int {
+	edge := x.plan.Graph.Edges[e]
+	if edge.Partitioning == job.Forward {
+		return []int{to}
+	}
+	return indexes(x.plan.Graph.Vertices[edge.From].Parallelism)
+}
+
+// consumers lists the subtasks to which subtask from of edge e's producer sends.
+func (x *Execution) consumers(e, from int) []int {
+	edge := x.plan.Graph.Edges[e]
+	if edge.Partitioning == job.Forward {
+		return []int{from}
+	}
+	return indexes(x.plan.Graph.Vertices[edge.To].Parallelism)
+}
+
+func indexes(n int) []int {
+	is := make([]int, n)
+	for i := range is {
+		is[i] = i
+	}
+	return is
+}
+
+// gateChannel is the number, in the gate of subtask to of edge e's consumer, of the channel
+// from the producer's subtask from.
+func (x *Execution) gateChannel(e, from, to int) int {
+	n := 0
+	for before := range e {
+		if x.plan.Graph.Edges[before].To == x.plan.Graph.Edges[e].To {
+			n += len(x.producers(before, to))
+		}
+	}
+	if x.plan.Graph.Edges[e].Partitioning == job.Forward {
+		return n
+	}
+	return n + from
+}
+
+func (x *Execution) channel(e, from, to int) shuffle.Channel {
+	return shuffle.Channel{Job: x.cfg.Job, Edge: e, From: from, To: to, Attempt: x.cfg.Attempt}
+}
+
+// outlet makes the Receiver by which records of s leave on edge e.
+func (x *Execution) outlet(s *subtask, e int) (any, error) {
+	edge := x.plan.Edges[e]
+	var outs []any
+	for _, to := range x.consumers(e, s.id.Index) {
+		if gate, here := x.gates[job.Subtask{Vertex: x.plan.Graph.Edges[e].To, Index: to}]; here {
+			outs = append(outs, edge.Carrier.Local(gate, x.gateChannel(e, s.id.Index, to)))
+			continue
+		}
+		out, err := edge.Carrier.Remote(x.cfg.Exchange, x.channel(e, s.id.Index, to), x.cfg.Peers[to])
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, out)
+	}
+	cfg := shuffle.WriterConfig{Context: s.ctx, Immediate: edge.Immediate}
+	return edge.Carrier.Writer(s.wiring, edge.Partition(), outs, cfg), nil
+}
