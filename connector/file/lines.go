@@ -37,7 +37,7 @@ func MaxLine(bytes int) Option { return func(l *lines) { l.maxLine = bytes } }
 // Lines share the memory of a block of up to 256 kB: a function that keeps a few of many
 // should keep strings.Clone of them.
 func Lines(path string, options ...Option) connector.Source[string] {
-	l := lines{path: path, maxLine: 16 << 20}
+	l := lines{path: path, maxLine: 16 << 20, block: defaultBlock}
 	for _, o := range options {
 		o(&l)
 	}
@@ -49,18 +49,13 @@ type lines struct {
 	match     string
 	splitSize int64 // 0: by the size of the file
 	maxLine   int
+	block     int // bytes in the memory that lines share
 }
 
 func (l lines) Bounded() bool { return true }
 
 // Check reports options that make no sense, and a path at which there is nothing to read.
 func (l lines) Check(ctx *connector.Context) error {
-	if l.splitSize < 0 {
-		return fmt.Errorf("split size of %d bytes: expected a positive number", l.splitSize)
-	}
-	if l.maxLine < 1 {
-		return fmt.Errorf("longest line of %d bytes: expected a positive number", l.maxLine)
-	}
 	in, err := l.input(ctx)
 	if err != nil {
 		return err
@@ -90,10 +85,17 @@ func (l lines) Splits(ctx *connector.Context, emit func(connector.Split) error) 
 }
 
 func (l lines) Open(_ *connector.Context, s connector.Split) (connector.Reader[string], error) {
-	return newLineReader(s, l.maxLine), nil
+	return newLineReader(s, l.maxLine, l.block), nil
 }
 
+// input resolves the path, and refuses options that make no sense.
 func (l lines) input(ctx *connector.Context) (*input, error) {
+	if l.splitSize < 0 {
+		return nil, fmt.Errorf("split size of %d bytes: expected a positive number", l.splitSize)
+	}
+	if l.maxLine < 1 {
+		return nil, fmt.Errorf("longest line of %d bytes: expected a positive number", l.maxLine)
+	}
 	abs, err := filepath.Abs(ctx.Path(l.path))
 	if err != nil {
 		return nil, fmt.Errorf("input %q: %w", l.path, err)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	blockSize = 256 << 10
+	defaultBlock = 256 << 10
 	// readSize is the least room worth a read; with less left, a new block begins.
 	readSize = 16 << 10
 	// lookAhead is how much is read at once beyond a range, to end its last line.
@@ -32,8 +32,8 @@ const (
 // Index i of the block is byte offset+i of the current file.
 type lineReader struct {
 	parts   parts
-	bytes   int64 // of the whole split
 	maxLine int
+	size    int // of a block
 
 	block []byte // all of it, read or not
 	text  string // over the part of block that was read
@@ -46,8 +46,9 @@ type lineReader struct {
 	skip   bool // the line at at began before the part: it is not ours
 }
 
-func newLineReader(s connector.Split, maxLine int) *lineReader {
-	return &lineReader{parts: partsOf(s), bytes: s.To - s.From, maxLine: maxLine}
+func newLineReader(s connector.Split, maxLine, block int) *lineReader {
+	size := int(min(int64(block), s.To-s.From+lookAhead))
+	return &lineReader{parts: partsOf(s), maxLine: maxLine, size: size}
 }
 
 // Next reads from the disk when it has to, which does not count as waiting.
@@ -144,7 +145,7 @@ func (r *lineReader) lastLine() string {
 // fill reads on in the file: up to the end of the part, then a little at a time.
 func (r *lineReader) fill() error {
 	from := r.offset + int64(len(r.text))
-	want := int(min(r.part.to-from, blockSize))
+	want := int(min(r.part.to-from, int64(r.size)))
 	if want <= 0 {
 		want = lookAhead
 	}
@@ -171,8 +172,7 @@ func (r *lineReader) fill() error {
 // newBlock moves the line that was begun to the front of a new block, which doubles for a long line.
 func (r *lineReader) newBlock() {
 	begun := r.text[r.at:]
-	size := max(int(min(blockSize, r.bytes+lookAhead)), 2*len(begun)+lookAhead)
-	r.block = make([]byte, size)
+	r.block = make([]byte, max(r.size, 2*len(begun)))
 	n := copy(r.block, begun)
 	r.text = unsafe.String(unsafe.SliceData(r.block), n)
 	r.offset += int64(r.at)
