@@ -128,11 +128,11 @@ func plural(n int, one, more string) string {
 // count is a number of records for the eye: 950, 12.3k, 4.56M.
 func count(n float64) string {
 	switch {
-	case n < 1e3:
+	case n < 999.5:
 		return fmt.Sprintf("%.0f", n)
-	case n < 1e6:
+	case n < 999.5e3:
 		return fmt.Sprintf("%.3gk", n/1e3)
-	case n < 1e9:
+	case n < 999.5e6:
 		return fmt.Sprintf("%.3gM", n/1e6)
 	}
 	return fmt.Sprintf("%.3gG", n/1e9)
