@@ -79,14 +79,14 @@ func (c *compiler) refusal(t reflect.Type, why string) error {
 }
 
 func kindName(t reflect.Type) string {
-	if t.Name() == "" {
+	if t.Name() == "" || t.String() == t.Kind().String() {
 		return t.String()
 	}
 	return fmt.Sprintf("%v (%v)", t, t.Kind())
 }
 
 func article(t reflect.Type) string {
-	if strings.ContainsRune("aeiou", rune(t.String()[0])) {
+	if strings.ContainsRune("aeio", rune(t.String()[0])) {
 		return "an"
 	}
 	return "a"

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"reflect"
+	"strings"
 	"sync"
 	"unsafe"
 )
@@ -22,6 +23,9 @@ func (c *compiler) fillSlice(p *program, t reflect.Type) error {
 	e, err := c.inside("[]", t.Elem())
 	if err != nil {
 		return err
+	}
+	if e.least == 0 && e.size > 0 && !strings.HasPrefix(e.schema, "^") {
+		return c.refusal(t, "whose elements have blank fields only; leave it out of the record")
 	}
 	p.schema, p.least = "[]"+e.schema, 1
 	p.append = func(dst []byte, at unsafe.Pointer, depth int) []byte {
@@ -205,6 +209,9 @@ func (m *mapProgram) decode(d *decoder, at unsafe.Pointer) bool {
 	n, isNil, ok := d.lengthOrNil(m.key.least + m.value.least)
 	if !ok || isNil {
 		return ok
+	}
+	if n > 1 && m.key.least == 0 {
+		return d.fail(errLength) // all such keys are equal
 	}
 	to := reflect.NewAt(m.t, at).Elem()
 	to.Set(reflect.MakeMapWithSize(m.t, n))
