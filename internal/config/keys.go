@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ const (
 	TaskManagerSlots = Name("taskmanager.slots")
 	TaskManagerDir   = Name("taskmanager.dir")
 	TaskManagerBind  = Name("taskmanager.bind-host")
+	TaskManagerHost  = Name("taskmanager.host")
 	TaskManagerPort  = Name("taskmanager.data.port")
 
 	ZooKeeperQuorum  = Name("zookeeper.quorum")
@@ -81,7 +83,8 @@ var Keys = []Key{
 
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
 	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", nil},
-	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to, and reached at", "0.1", nil},
+	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to", "0.1", nil},
+	{TaskManagerHost, "host", "", "the TaskManager's host as other TaskManagers reach it; unset, localhost, and with another taskmanager.bind-host this host's name", "0.1", nil},
 	{TaskManagerPort, "port", "0", "where records of other TaskManagers arrive; 0 takes any free port", "0.1", port},
 
 	{ZooKeeperQuorum, "list", "", "host:port,[...]host:port of the ZooKeeper servers; setting it turns high availability on", "0.1", hostPorts},
@@ -127,6 +130,11 @@ func (c *Config) defaultOf(n Name) string {
 			return "6123"
 		}
 		return "0"
+	case TaskManagerHost:
+		if host, err := os.Hostname(); err == nil && c.IsSet(TaskManagerBind) {
+			return host
+		}
+		return "localhost"
 	case JobManagers:
 		return strings.Join(c.masters, ",")
 	}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/etcd"
+	"github.com/perennial-io/perennial/coordination/etcd/embedded"
+	"github.com/perennial-io/perennial/coordination/local"
+	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/internal/config"
+)
+
+// opener begins a session with coordination.
+type opener func(ctx context.Context) (coordination.Store, error)
+
+// openZooKeeper and openEtcd are for everybody; without high availability, and with the embedded
+// quorum, only a JobManager has a session.
+func openZooKeeper(c *config.Config, log *slog.Logger) opener {
+	return func(ctx context.Context) (coordination.Store, error) {
+		return zookeeper.Open(ctx, zookeeper.Config{
+			Servers: c.String(config.ZooKeeperQuorum), Root: c.String(config.ZooKeeperRoot), ClusterID: c.String(config.ClusterID),
+			Paths: zookeeper.Paths{
+				Epoch: c.String(config.ZooKeeperEpoch), Leader: c.String(config.ZooKeeperLeader),
+				History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
+			},
+			SessionTimeout: c.Duration(config.ZooKeeperSession), Logger: log,
+		})
+	}
+}
+
+func openEtcd(c *config.Config, log *slog.Logger) opener {
+	return func(ctx context.Context) (coordination.Store, error) {
+		return etcd.Open(ctx, etcd.Config{Endpoints: c.List(config.EtcdEndpoints), Cluster: c.String(config.ClusterID), Logger: log})
+	}
+}
+
+// backing is a JobManager's side of coordination.
+type backing struct {
+	open       opener
+	claimDelay func() time.Duration
+	handOver   func(ctx context.Context, answered []string) error
+	ended      <-chan struct{} // closed when it cannot go on; nil if that never happens
+	close      func() error
+}
+
+func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, error) {
+	nothing := func() error { return nil }
+	switch c.String(config.HighAvailability) {
+	case "zookeeper":
+		return backing{open: openZooKeeper(c, log), close: nothing}, nil
+	case "etcd":
+		return backing{open: openEtcd(c, log), close: nothing}, nil
+	case "embedded":
+		return backEmbedded(ctx, c, log)
+	}
+	file, err := local.OpenFile(ctx, c.String(config.LocalDir))
+	if err != nil {
+		return backing{}, err
+	}
+	return backing{
+		open:  func(context.Context) (coordination.Store, error) { return file.Session(), nil },
+		close: file.Close,
+	}, nil
+}
+
+// backEmbedded starts this JobManager's member of the quorum, and returns once it answers.
+func backEmbedded(ctx context.Context, c *config.Config, log *slog.Logger) (backing, error) {
+	masters := c.List(config.JobManagers)
+	self, err := selfAmong(masters, c.Int(config.RestPort), ownNames(c))
+	if err != nil {
+		return backing{}, err
+	}
+	cfg := embedded.Config{Self: self, Dir: c.String(config.EmbeddedDir), Cluster: c.String(config.ClusterID), Logger: log}
+	for _, m := range masters {
+		raft, err := raftAddress(m)
+		if err != nil {
+			return backing{}, err
+		}
+		cfg.Peers = append(cfg.Peers, embedded.Peer{REST: m, Raft: raft})
+		if m == self {
+			cfg.Listen = raft
+		}
+	}
+	server, err := embedded.Start(ctx, cfg)
+	if err != nil {
+		return backing{}, err
+	}
+	return backing{
+		open: func(ctx context.Context) (coordination.Store, error) {
+			return server.Store(ctx, c.Duration(config.ZooKeeperSession))
+		},
+		claimDelay: server.ClaimDelay,
+		handOver:   server.MoveLeaderAway,
+		ended:      server.Done(),
+		close:      server.Close,
+	}, nil
+}
+
+// raftAddress is the member's Raft port: its REST port and 1000.
+func raftAddress(master string) (string, error) {
+	host, p, err := net.SplitHostPort(master)
+	if err != nil {
+		return "", err
+	}
+	port, err := strconv.Atoi(p)
+	if err != nil || port+1000 > 65535 {
+		return "", usageError{fmt.Errorf("JobManager %s: with the embedded quorum its REST port and 1000 is Raft's port, so it can be 64535 at most", master)}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port+1000)), nil
+}
+
+// selfAmong finds the entry of this process: its REST port, on a host that has one of our names.
+func selfAmong(masters []string, restPort int, names []string) (string, error) {
+	var samePort []string
+	for _, m := range masters {
+		host, port, err := net.SplitHostPort(m)
+		if err != nil || port != strconv.Itoa(restPort) {
+			continue
+		}
+		if slices.Contains(names, host) {
+			return m, nil
+		}
+		samePort = append(samePort, m)
+	}
+	if len(samePort) == 1 {
+		return samePort[0], nil
+	}
+	return "", usageError{fmt.Errorf("this JobManager (rest.port %d, known as %q) is none of the JobManagers %q: set rest.port, or jobmanager.rpc.address to its name in that list",
+		restPort, names, masters)}
+}
+
+func ownNames(c *config.Config) []string {
+	names := []string{c.String(config.JobManagerAddress)}
+	if host, err := os.Hostname(); err == nil && !c.IsSet(config.JobManagerAddress) {
+		names = append(names, host)
+	}
+	if addresses, err := net.InterfaceAddrs(); err == nil && !c.IsSet(config.JobManagerAddress) {
+		for _, a := range addresses {
+			if ip, _, err := net.ParseCIDR(a.String()); err == nil {
+				names = append(names, ip.String())
+			}
+		}
+	}
+	return names
+}
+
+var errQuorumEnded = errors.New("this member of the embedded quorum has stopped and cannot go on; its log says why")

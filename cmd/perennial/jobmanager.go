@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perennial-io/perennial/internal/build"
+	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/jobmanager"
+	"github.com/perennial-io/perennial/internal/rest"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+func jobManagerCommand(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "jobmanager", Short: "Run a JobManager in the foreground", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.load()
+			if err != nil {
+				return err
+			}
+			return runJobManager(cmd.Context(), c, newLogger(c, os.Stderr))
+		},
+	}
+}
+
+func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	warnOpen(log, c, config.JobManagerBind, config.RestBind)
+	store, err := storage.Open(c.String(config.StorageDir))
+	if err != nil {
+		return err
+	}
+	b, err := back(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if b.ended != nil {
+		stop := endWith(ctx, b.ended, func() { cancel(errQuorumEnded) })
+		defer stop()
+	}
+	log.Info("perennial jobmanager", "version", build.Version, "pid", os.Getpid(),
+		"high-availability", c.String(config.HighAvailability), "storage", store.Dir())
+	err = jobmanager.Run(ctx, jobmanager.Config{
+		Open: b.open, Storage: store, API: rest.Handler,
+		Host:              c.String(config.JobManagerAddress),
+		RPCBind:           net.JoinHostPort(c.String(config.JobManagerBind), c.String(config.JobManagerPort)),
+		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
+		HeartbeatInterval: c.Duration(config.HeartbeatInterval), HeartbeatTimeout: c.Duration(config.HeartbeatTimeout),
+		TaskManagerTimeout: c.Duration(config.TaskManagerTimeout),
+		ClaimDelay:         b.claimDelay, HandOver: b.handOver,
+		Version: build.Version, Logger: log,
+	})
+	if cause := context.Cause(ctx); cause == errQuorumEnded { //nolint:errorlint // it is never wrapped
+		return cause
+	}
+	return err
+}
+
+// endWith calls f once ended is closed, unless stop was called before. stop waits for the
+// goroutine that watches.
+func endWith(ctx context.Context, ended <-chan struct{}, f func()) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-ended:
+			f()
+		case <-ctx.Done():
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// warnOpen says what it means to leave loopback, as there is no authentication yet.
+func warnOpen(log *slog.Logger, c *config.Config, binds ...config.Name) {
+	for _, name := range binds {
+		host := c.String(name)
+		if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+			continue
+		}
+		log.Warn(fmt.Sprintf("%s is %q: there is no authentication yet, and whoever reaches this port can run code here", name, host))
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perennial-io/perennial/internal/build"
+	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/discovery"
+	"github.com/perennial-io/perennial/internal/storage"
+	"github.com/perennial-io/perennial/internal/taskmanager"
+)
+
+func taskManagerCommand(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "taskmanager", Short: "Run a TaskManager in the foreground", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.load()
+			if err != nil {
+				return err
+			}
+			return runTaskManager(cmd.Context(), c, newLogger(c, os.Stderr))
+		},
+	}
+}
+
+func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	warnOpen(log, c, config.TaskManagerBind)
+	store, err := storage.Open(c.String(config.StorageDir))
+	if err != nil {
+		return err
+	}
+	log.Info("perennial taskmanager", "version", build.Version, "pid", os.Getpid(), "slots", c.Int(config.TaskManagerSlots), "storage", store.Dir())
+	return taskmanager.Run(ctx, taskmanager.Config{
+		Host:     c.String(config.TaskManagerHost),
+		Slots:    c.Int(config.TaskManagerSlots),
+		DataBind: net.JoinHostPort(c.String(config.TaskManagerBind), c.String(config.TaskManagerPort)),
+		WorkDir:  c.String(config.TaskManagerDir),
+		Storage:  store,
+		Discover: discovery.Addresses(discover(c, log)),
+		Version:  build.Version,
+		Logger:   log,
+	})
+}
+
+// pollInterval is how often JobManagers are looked for by their REST ports.
+const pollInterval = 200 * time.Millisecond
+
+func discover(c *config.Config, log *slog.Logger) discovery.Discovery {
+	switch c.String(config.HighAvailability) {
+	case "zookeeper":
+		return discovery.Members(openZooKeeper(c, log), log)
+	case "etcd":
+		return discovery.Members(openEtcd(c, log), log)
+	case "embedded":
+		return discovery.Poll(c.List(config.JobManagers), pollInterval)
+	}
+	return discovery.Fixed(net.JoinHostPort(c.String(config.JobManagerAddress), c.String(config.JobManagerPort)))
+}
