@@ -1,0 +1,114 @@
+//go:build unix
+
+package stream_test
+
+import (
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/perennial-io/perennial/connector/discard"
+	"github.com/perennial-io/perennial/connector/generator"
+	"github.com/perennial-io/perennial/stream"
+)
+
+// event is a record of 56 bytes.
+type event struct{ ID, Key, Value, A, B, C, D uint64 }
+
+func makeEvent(i uint64) event {
+	return event{ID: i, Key: mix(i), Value: i & 1023, A: i + 1, B: i + 2, C: i + 3, D: i + 4}
+}
+
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func addOne(e event) event { e.Value++; return e }
+func keep(e event) bool    { return e.Key&7 != 0 }
+func fold(e event) event   { e.A += e.Value; return e }
+
+var checksum uint64
+
+// BenchmarkLoop is the work of BenchmarkChain as a plain loop.
+func BenchmarkLoop(b *testing.B) {
+	perCPUSecond(b, func(n uint64) {
+		for i := range n {
+			e := addOne(makeEvent(i))
+			if keep(e) {
+				checksum += fold(e).A
+			}
+		}
+	})
+}
+
+// BenchmarkChain is a fused chain of map, filter and map.
+func BenchmarkChain(b *testing.B) {
+	perCPUSecond(b, func(n uint64) {
+		runBench(b, func(env *stream.Env) {
+			s := stream.From(env, "source", generator.Count(n, makeEvent))
+			s = stream.Map(s, "one", addOne)
+			s = stream.Filter(s, "keep", keep)
+			s = stream.Map(s, "fold", fold)
+			stream.To(s, "discard", discard.All[event]())
+		})
+	})
+}
+
+// BenchmarkExchange sends records by key between two subtasks.
+func BenchmarkExchange(b *testing.B) {
+	perCPUSecond(b, func(n uint64) {
+		runBench(b, func(env *stream.Env) {
+			s := stream.From(env, "source", generator.Count(n, makeEvent))
+			kept := stream.Aggregate(stream.KeyBy(s, func(e event) uint64 { return e.Key & 1 }), "sum",
+				func(sum *uint64, e event) { *sum += e.Value }, func(_ uint64, sum uint64) uint64 { return sum })
+			stream.To(kept, "discard", discard.All[uint64]())
+		}, "-p", "2")
+	})
+}
+
+// BenchmarkKeyedCount counts records of a million keys.
+func BenchmarkKeyedCount(b *testing.B) {
+	perCPUSecond(b, func(n uint64) {
+		runBench(b, func(env *stream.Env) {
+			s := stream.From(env, "source", generator.Count(n, func(i uint64) uint64 { return mix(i) % 1_000_000 }))
+			counts := stream.Aggregate(stream.KeyBy(s, func(k uint64) uint64 { return k }), "count",
+				func(n *uint64, _ uint64) { *n++ }, func(_ uint64, n uint64) uint64 { return n })
+			stream.To(counts, "discard", discard.All[uint64]())
+		}, "-p", "2")
+	})
+}
+
+func runBench(b *testing.B, build func(*stream.Env), args ...string) {
+	if err := stream.Run(b.Context(), "bench", args, build); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// perCPUSecond runs f over b.N thousand records and reports records per CPU-second of the
+// whole process, and mallocs per record.
+func perCPUSecond(b *testing.B, f func(n uint64)) {
+	n := uint64(b.N) * 1000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	cpu := cpuTime()
+	b.ResetTimer()
+	f(n)
+	b.StopTimer()
+	cpu = cpuTime() - cpu
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(n)/cpu.Seconds()/1e6, "Mrec/cpu-s")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "mallocs/rec")
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
