@@ -27,21 +27,25 @@ func (s *store) Leader(ctx context.Context) (coordination.Leadership, error) {
 	return r.leadership(alive), err
 }
 
-// confirmed is the epoch record that was in force at some moment after the call.
+// confirmed is the epoch record that was in force at some moment after the call: the newest
+// one that was read, if the quorum says so.
 func (s *store) confirmed(ctx context.Context) (record, error) {
+	r, known := s.latest.newest()
 	for {
-		r, err := s.local(ctx)
-		if err != nil {
-			return record{}, err
+		if !known {
+			var err error
+			if r, err = s.local(ctx); err != nil {
+				return record{}, err
+			}
 		}
-		err = s.multi(ctx, check(s.epoch, r.version))
+		err := s.multi(ctx, check(s.epoch, r.version))
 		if err == nil {
 			return r, nil
 		}
 		if !again(err) {
 			return record{}, err
 		}
-		// Refused: there is a newer one, which this server has seen before it passed the refusal on.
+		known = false // there is a newer one, which this server saw before it passed the refusal on
 	}
 }
 
@@ -112,7 +116,7 @@ func (s *store) takeOver(ctx context.Context, next record, alive bool) error {
 	}
 	ops = append(ops,
 		createEphemeral(s.leader, next.sign()),
-		create(s.past(next.Epoch), next.encode()))
+		create(s.past(next.Epoch), next.header()))
 	err := s.multi(ctx, ops...)
 	if refused(err, len(ops)-1, zk.ErrNodeExists) {
 		return fmt.Errorf("zookeeper: %s exists already, but the epoch in force is %d: somebody has reset %s; delete what is in %s above that epoch, or the whole cluster's nodes",

@@ -25,13 +25,13 @@ func (s *store) Join(ctx context.Context, m coordination.Member) error {
 	if err != nil {
 		return err
 	}
-	make := createEphemeral(path, m.Data)
+	arrive := createEphemeral(path, m.Data)
 	replace := false
 	for {
 		if replace {
-			err = s.multi(ctx, remove(path, anyVersion), make)
+			err = s.multi(ctx, remove(path, anyVersion), arrive)
 		} else {
-			err = s.multi(ctx, make)
+			err = s.multi(ctx, arrive)
 		}
 		if err == nil || !again(err) {
 			return err

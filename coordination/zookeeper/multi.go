@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/perennial-io/perennial/coordination"
 )
 
 // acl lets everybody do everything. Whoever reaches the ensemble is trusted.
@@ -43,9 +45,35 @@ type refusal struct {
 func (r *refusal) Error() string { return fmt.Sprintf("op %d of a multi: %v", r.op, r.err) }
 func (r *refusal) Unwrap() error { return r.err }
 
+// maxRequest is a little less than what a server accepts (jute.maxbuffer) before it ends the session.
+const maxRequest = 1_000_000
+
+// size is about how many bytes an op has on the wire.
+func size(op any) int {
+	const fixed = 64 // header, version, access control
+	switch op := op.(type) {
+	case *zk.CreateRequest:
+		return fixed + len(op.Path) + len(op.Data)
+	case *zk.SetDataRequest:
+		return fixed + len(op.Path) + len(op.Data)
+	case *zk.CheckVersionRequest:
+		return fixed + len(op.Path)
+	case *zk.DeleteRequest:
+		return fixed + len(op.Path)
+	}
+	return fixed
+}
+
 // multi sends ops once. The error is a *refusal if ZooKeeper refused one of them; if lost
 // says so of it, or ctx or the session has ended, the multi may have been executed, or may yet be.
 func (s *session) multi(ctx context.Context, ops ...any) error {
+	total := 0
+	for _, op := range ops {
+		total += size(op)
+	}
+	if total > maxRequest {
+		return fmt.Errorf("%w: a request of %d ops would have %d bytes, at most %d are allowed", coordination.ErrTooLarge, len(ops), total, maxRequest)
+	}
 	_, err := call(ctx, s, func(c *zk.Conn) (struct{}, error) {
 		results, err := c.Multi(ops...)
 		if err != nil && !lost(err) {

@@ -1,26 +1,31 @@
 package zookeeper
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
 	"github.com/perennial-io/perennial/coordination"
 )
 
-// record is what the epoch node holds. An empty node is that of a cluster that nobody has led.
+// record is what the epoch node holds: a line of JSON, and the leader's data as it is. An
+// empty node is that of a cluster that nobody has led.
 type record struct {
 	Epoch coordination.Epoch `json:"epoch"`
 	ID    string             `json:"id"`
 	Nonce string             `json:"nonce"`
-	Data  []byte             `json:"data,omitempty"`
+	Data  []byte             `json:"-"`
 
 	version int32 // of the node, which a multi checks
 }
 
-func (r record) encode() []byte {
+func (r record) encode() []byte { return append(append(r.header(), '\n'), r.Data...) }
+
+// header is the record without the leader's data, as the history keeps it.
+func (r record) header() []byte {
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic("zookeeper: an epoch record that is no JSON: " + err.Error()) // strings, bytes and a number
+		panic("zookeeper: an epoch record that is no JSON: " + err.Error()) // strings and a number
 	}
 	return text
 }
@@ -35,7 +40,9 @@ func decodeRecord(path string, n node) (record, error) {
 	if len(n.data) == 0 {
 		return r, nil
 	}
-	if err := json.Unmarshal(n.data, &r); err != nil {
+	header, data, _ := bytes.Cut(n.data, []byte{'\n'})
+	r.Data = data
+	if err := json.Unmarshal(header, &r); err != nil {
 		return record{}, fmt.Errorf("zookeeper: %s holds no epoch record (%q): %w", path, clipped(n.data), err)
 	}
 	return r, nil

@@ -38,14 +38,20 @@ func (l *latest) put(r record) {
 	}
 }
 
-// over returns the record of epoch e, if it is the newest that was read.
-func (l *latest) over(e coordination.Epoch) (record, bool) {
+// newest reports false if no record was read yet.
+func (l *latest) newest() (record, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.record == nil || l.record.Epoch != e {
+	if l.record == nil {
 		return record{}, false
 	}
 	return *l.record, true
+}
+
+// over returns the record of epoch e, if it is the newest that was read.
+func (l *latest) over(e coordination.Epoch) (record, bool) {
+	r, known := l.newest()
+	return r, known && r.Epoch == e
 }
 
 // Open starts a session with the ensemble and prepares the cluster's nodes. While no

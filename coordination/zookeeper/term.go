@@ -92,33 +92,43 @@ func (t *term) List(ctx context.Context, prefix string) ([]coordination.Entry, e
 	}
 	var entries []coordination.Entry
 	for directories := []string{top}; len(directories) > 0; {
-		keys, err := t.childrenOf(ctx, directories)
-		if err != nil {
+		var found []coordination.Entry
+		var err error
+		if found, directories, err = t.level(ctx, directories); err != nil {
 			return nil, err
 		}
-		nodes, err := each(ctx, keys, func(ctx context.Context, key string) (node, error) {
-			return t.get(ctx, t.base+"/"+key)
-		})
-		if err != nil {
-			return nil, err
-		}
-		directories = nil
-		for i, n := range nodes {
-			if n.stat.NumChildren > 0 {
-				directories = append(directories, keys[i])
-			}
-			if len(n.data) == 0 {
-				continue // a directory, or deleted since
-			}
-			e, err := entry(keys[i], n)
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, e)
-		}
+		entries = append(entries, found...)
 	}
 	slices.SortFunc(entries, func(a, b coordination.Entry) int { return cmp.Compare(a.Key, b.Key) })
 	return entries, nil
+}
+
+// level reads what is directly in directories, and returns the directories that are.
+func (t *term) level(ctx context.Context, directories []string) (entries []coordination.Entry, below []string, err error) {
+	keys, err := t.childrenOf(ctx, directories)
+	if err != nil {
+		return nil, nil, err
+	}
+	nodes, err := each(ctx, keys, func(ctx context.Context, key string) (node, error) {
+		return t.get(ctx, t.base+"/"+key)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, n := range nodes {
+		if n.stat.NumChildren > 0 {
+			below = append(below, keys[i])
+		}
+		if len(n.data) == 0 {
+			continue // a directory, or deleted since
+		}
+		e, err := entry(keys[i], n)
+		if err != nil {
+			return nil, nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, below, nil
 }
 
 // childrenOf returns the keys directly in directories.

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,10 @@ const (
 	firstPause   = 20 * time.Millisecond
 	longestPause = 500 * time.Millisecond
 )
+
+// brisk is the age below which a connection that is lost was no success: a server that
+// accepts sessions and drops them is not dialed without a pause either.
+const brisk = 50 * time.Millisecond
 
 // quiet is how often a log line about an ensemble that does not answer is repeated.
 const quiet = 10 * time.Second
@@ -49,10 +55,13 @@ type wire struct {
 	next     int  // index into servers of the next to try
 	failures int  // connections in a row that brought no session
 	current  *tap // the newest connection
-	warned   time.Time
+	dialed   time.Time
+	warned   time.Time // that no server accepts; zero: not since the last session
 }
 
 func newWire(servers []string, log *slog.Logger) *wire {
+	servers = slices.Clone(servers) // in another order for each client, to spread them
+	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
 	w := &wire{servers: servers, log: log, start: time.Now()}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
@@ -96,6 +105,7 @@ func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	conn, err := (&net.Dialer{Deadline: deadline}).DialContext(w.ctx, network, address)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.dialed = time.Now()
 	w.failures++ // until established says otherwise
 	if err != nil {
 		return nil, err
@@ -114,6 +124,9 @@ func (w *wire) patience() (handshake, pause time.Duration) {
 	defer w.mu.Unlock()
 	round := w.failures / len(w.servers)
 	handshake = doubled(firstHandshake, longestHandshake, round)
+	if w.failures == 0 && time.Since(w.dialed) < brisk {
+		return handshake, firstPause
+	}
 	if round == 0 || w.failures%len(w.servers) != 0 {
 		return handshake, 0
 	}
@@ -138,6 +151,9 @@ func doubled(first, longest time.Duration, times int) time.Duration {
 func (w *wire) established() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.warned.IsZero() {
+		w.log.Info("zookeeper: a server accepts the session again", "tries", w.failures)
+	}
 	w.failures, w.warned = 0, time.Time{}
 	if w.current != nil {
 		w.current.lift()
