@@ -56,8 +56,7 @@ func (s *Store) keep() {
 			s.expires.Store(int64(sent + ttl))
 			pause = s.interval
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			s.log.Warn("etcd has ended the session of this process", "lease", fmt.Sprintf("%x", int64(s.lease)))
-			s.end()
+			s.expire()
 		default:
 			pause = s.interval / 8
 		}
@@ -83,6 +82,13 @@ func (s *Store) ended() bool {
 	s.log.Warn("the session ran out before etcd renewed it")
 	s.end()
 	return true
+}
+
+// expire ends the session because etcd has ended it.
+func (s *Store) expire() {
+	s.log.Warn("etcd has ended the session of this process", "lease", fmt.Sprintf("%x", int64(s.lease)))
+	s.expired.Store(true)
+	s.end()
 }
 
 // revoke ends the lease in etcd, so that what is bound to it vanishes at once.

@@ -70,6 +70,7 @@ type Store struct {
 	interval time.Duration // between renewals
 	opened   time.Time
 	expires  atomic.Int64 // time.Duration since opened
+	expired  atomic.Bool  // etcd has said that the lease is gone
 
 	seen atomic.Pointer[sighting] // the epoch that was read last: a hint, as claims compare it
 
@@ -213,7 +214,10 @@ func (s *Store) Close() error {
 		s.closing = true
 		s.mu.Unlock()
 		s.goroutines.Wait()
-		s.closeErr = errors.Join(s.revoke(), s.hangUp())
+		if !s.expired.Load() {
+			s.closeErr = s.revoke()
+		}
+		s.closeErr = errors.Join(s.closeErr, s.hangUp())
 	})
 	return s.closeErr
 }

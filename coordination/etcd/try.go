@@ -63,7 +63,7 @@ func (s *Store) tries(ctx context.Context, try func(ctx context.Context, n int) 
 		case last == nil:
 			return n + 1, nil
 		case errors.Is(last, rpctypes.ErrLeaseNotFound):
-			s.end()
+			s.expire()
 			return n + 1, coordination.ErrSessionEnded
 		case isRefusal(last) || isRejected(last):
 			return n + 1, explain(last)

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -111,7 +112,11 @@ func (f *follower[T]) run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			f.store.log.Warn("watching etcd was interrupted; starting again", "prefix", f.prefix, "error", err)
 		}
-		wait(ctx, longestPause)
+		pause := longestPause
+		if errors.Is(err, errDamaged) {
+			pause = longestTry // until somebody has mended it
+		}
+		wait(ctx, pause)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Peer is one member of the quorum, as all of them know it.
@@ -73,7 +75,7 @@ func (c Config) check() error {
 	case n < 3:
 		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): it takes 3 or 5, as a majority must be up when one is lost; list more, or use high-availability: none", n, c.names())
 	case n%2 == 0:
-		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): an even number survives no more losses than one fewer; list %d or %d", n, c.names(), 3, 5)
+		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): an even number survives no more losses than one fewer; list 3 or 5", n, c.names())
 	default:
 		return fmt.Errorf("embedded quorum: %d JobManagers are configured (%s): each write waits for a majority of them; list 3 or 5", n, c.names())
 	}
@@ -107,7 +109,7 @@ func (c Config) names() string {
 }
 
 // etcd is the server's configuration. listen is host:port with a numeric host.
-func (c Config) etcd(listen string) *embed.Config {
+func (c Config) etcd(listen string, log zapcore.Core) *embed.Config {
 	self, _ := c.self()
 	e := embed.NewConfig()
 	e.Name = self.REST
@@ -126,7 +128,7 @@ func (c Config) etcd(listen string) *embed.Config {
 	e.MaxTxnOps = maxOpsPerTxn
 	e.SnapshotCount, e.SnapshotCatchUpEntries = snapshotEvery, snapshotLag
 	e.AutoCompactionMode, e.AutoCompactionRetention = compactionMode, compactionWindow
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapOver(c.logger()))
+	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(log))
 	return e
 }
 

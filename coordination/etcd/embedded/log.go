@@ -3,30 +3,49 @@ package embedded
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
+	"sync/atomic"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// zapOver returns a zap logger that writes warnings and errors to log. What etcd says
-// below that is for etcd's authors.
-func zapOver(log *slog.Logger) *zap.Logger { return zap.New(&bridge{log: log}) }
-
-// bridge is a zap core on a slog logger. It holds no lock and no buffer.
+// bridge is a zap core on a slog logger. It lets warnings and errors pass; what etcd says
+// below that is for etcd's authors. It holds no lock and no buffer.
 type bridge struct {
-	log    *slog.Logger
-	fields []zapcore.Field
+	log     *slog.Logger
+	fields  []zapcore.Field
+	closing *atomic.Bool // the member is being stopped: what breaks now is meant to
+}
+
+// chatter is what etcd warns of although nothing is wrong, or says five times for each
+// member that goes away ("peer became inactive" is left). It is logged at the debug level.
+var chatter = []string{
+	"Running http and grpc server on single port",  // there is no port for clients
+	"simple token is not cryptographically signed", // nobody logs in
+	"closed TCP streaming connection",
+	"lost TCP streaming connection",
+	"established TCP streaming connection",
+	"failed to find remote peer in cluster",
+	"prober detected unhealthy status",
+	"failed to reach the peer URL",
+	"failed to get version",
+	"ignored out-of-date read index response", // reads are tried again by design
+	"waiting for ReadIndex response took too long",
+	"Failed to detect schema version",  // of a member that has just been made,
+	"failed to update storage version", // which is tried again
+	"failed to apply request",          // of a client, who is told
+	"creating peer listener failed",    // what ends Start, Start returns
+	"bootstrap failed",
 }
 
 // Enabled implements zapcore.LevelEnabler.
-func (b *bridge) Enabled(l zapcore.Level) bool {
-	return l >= zapcore.WarnLevel && b.log.Enabled(context.Background(), levelOf(l))
-}
+func (b *bridge) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
 // With implements zapcore.Core.
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
-	return &bridge{log: b.log, fields: append(slices.Clip(b.fields), fields...)}
+	return &bridge{log: b.log, fields: append(slices.Clip(b.fields), fields...), closing: b.closing}
 }
 
 // Check implements zapcore.Core.
@@ -39,27 +58,34 @@ func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write implements zapcore.Core.
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	level := b.level(e)
+	if !b.log.Enabled(context.Background(), level) {
+		return nil
+	}
 	values := zapcore.NewMapObjectEncoder()
 	for _, f := range slices.Concat(b.fields, fields) {
 		f.AddTo(values)
 	}
 	attrs := make([]slog.Attr, 0, len(values.Fields))
-	for name, value := range values.Fields {
-		attrs = append(attrs, slog.Any(name, value))
+	for _, name := range slices.Sorted(maps.Keys(values.Fields)) {
+		attrs = append(attrs, slog.Any(name, values.Fields[name]))
 	}
-	b.log.LogAttrs(context.Background(), levelOf(e.Level), "etcd: "+e.Message, attrs...)
+	b.log.LogAttrs(context.Background(), level, "etcd: "+e.Message, attrs...)
 	return nil
+}
+
+func (b *bridge) level(e zapcore.Entry) slog.Level {
+	isChatter := func(start string) bool { return strings.HasPrefix(e.Message, start) }
+	switch {
+	case e.Level > zapcore.ErrorLevel: // etcd ends the process after this
+		return slog.LevelError
+	case b.closing.Load() || slices.ContainsFunc(chatter, isChatter):
+		return slog.LevelDebug
+	case e.Level == zapcore.ErrorLevel:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
 }
 
 // Sync implements zapcore.Core.
 func (b *bridge) Sync() error { return nil }
-
-func levelOf(l zapcore.Level) slog.Level {
-	switch {
-	case l >= zapcore.ErrorLevel:
-		return slog.LevelError
-	case l == zapcore.WarnLevel:
-		return slog.LevelWarn
-	}
-	return slog.LevelInfo
-}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,7 +33,8 @@ type Server struct {
 	etcd   *embed.Etcd
 	client *clientv3.Client
 
-	closed sync.Once
+	closing atomic.Bool
+	closed  sync.Once
 }
 
 // Start starts this member and returns once it is part of a quorum that answers. While
@@ -49,11 +51,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded quorum: data directory: %w", err)
 	}
-	e, err := embed.StartEtcd(cfg.etcd(listen))
-	if err != nil {
+	s := &Server{cfg: cfg}
+	if s.etcd, err = embed.StartEtcd(cfg.etcd(listen, &bridge{log: cfg.logger(), closing: &s.closing})); err != nil {
 		return nil, cfg.explain(err, listen)
 	}
-	s := &Server{cfg: cfg, etcd: e, client: v3client.New(e.Server)}
+	s.client = v3client.New(s.etcd.Server)
 	if err := s.awaitQuorum(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -164,9 +166,11 @@ func (s *Server) renew(ctx context.Context, id clientv3.LeaseID) (time.Duration,
 func (s *Server) Done() <-chan struct{} { return s.etcd.Server.StopNotify() }
 
 // Close stops this member; the others go on if they are a majority. Move Raft's leadership
-// away first if this member has it and is meant to leave no gap.
+// away first if this member has it and is meant to leave no gap. It takes about a second, in
+// which etcd waits for its connections to end.
 func (s *Server) Close() error {
 	s.closed.Do(func() {
+		s.closing.Store(true)
 		s.etcd.Server.HardStop() // or etcd looks for a successor for as long as six seconds
 		s.client.Close()
 		s.etcd.Close()
