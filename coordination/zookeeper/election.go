@@ -163,7 +163,7 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 		n, err := s.get(ctx, s.leader)
 		ops := []any{check(s.epoch, r.version)}
 		switch {
-		case err == nil && n.stat.EphemeralOwner == s.conn.SessionID():
+		case err == nil && n.stat.EphemeralOwner == s.wire.session.Load():
 			// This session's own, so it lives; that it is of epoch r the check tells.
 		case err == nil:
 			ops = append(ops, remove(s.leader, anyVersion), createEphemeral(s.leader, alive.sign()))

@@ -23,7 +23,9 @@ type proxy struct {
 	open    chan struct{} // closed while bytes pass
 	links   map[*link]bool
 	ended   bool
-	session session
+	arrived chan struct{}   // holds a token after the client has sent something
+	session session         // the newest
+	ids     map[uint64]bool // of all sessions
 }
 
 // link is one connection of the client with the one to its server.
@@ -41,7 +43,7 @@ type session struct {
 
 func newProxy(t *testing.T, servers string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool)}
+	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool), ids: make(map[uint64]bool), arrived: make(chan struct{}, 1)}
 	close(p.open)
 	for _, server := range strings.Split(servers, ",") {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,6 +64,20 @@ func (p *proxy) addresses() string {
 		addrs = append(addrs, l.Addr().String())
 	}
 	return strings.Join(addrs, ",")
+}
+
+// server is the one that the session is with.
+func (p *proxy) server() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.session.server
+}
+
+// sessions counts those that the client has had.
+func (p *proxy) sessions() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ids)
 }
 
 func (p *proxy) close() {
@@ -129,6 +145,10 @@ func (p *proxy) forward(k *link) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := k.client.Read(buf)
+		select {
+		case p.arrived <- struct{}{}:
+		default:
+		}
 		p.gate()
 		if n > 0 {
 			if _, err := k.server.Write(buf[:n]); err != nil {
@@ -150,6 +170,7 @@ func (p *proxy) back(k *link, server string) {
 	p.mu.Lock()
 	if id := binary.BigEndian.Uint64(greeting[12:]); id != 0 {
 		p.session = session{server: server, id: id, password: [16]byte(greeting[24:])}
+		p.ids[id] = true
 	}
 	p.mu.Unlock()
 	if !p.reply(k, greeting) {

@@ -181,7 +181,7 @@ func (s *session) tell(state zk.State) {
 	}
 }
 
-func (s *session) id() string { return fmt.Sprintf("%#x", s.conn.SessionID()) }
+func (s *session) id() string { return fmt.Sprintf("%#x", s.wire.session.Load()) }
 
 // leaseLeft is how much longer the session may live without a server. The library waits for
 // the ensemble to say that it is over; a process that is cut off would wait for ever.

@@ -47,6 +47,7 @@ type wire struct {
 	start   time.Time    // durations since then, by the monotonic clock
 	heard   atomic.Int64 // when bytes last came, since start
 	granted atomic.Int64 // session timeout by the server's word, 0: no session yet
+	session atomic.Int64 // its id
 
 	ctx  context.Context // done when stopped
 	stop context.CancelFunc
@@ -194,7 +195,7 @@ const connectResponse = 20
 
 // tap is a connection of the library. Until it has a session no deadline can be set later
 // than limit, nor lifted; and it reads along for the session timeout that was granted, which
-// the library does not tell.
+// the library does not tell, and for the session's id, which the library forgets at its end.
 type tap struct {
 	net.Conn
 	wire *wire
@@ -218,9 +219,14 @@ func (t *tap) Read(p []byte) (int, error) {
 
 func (t *tap) greet(p []byte) {
 	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
-	if len(t.first) < connectResponse || binary.BigEndian.Uint64(t.first[12:]) == 0 {
-		return // no session 0: the server says that it is expired
+	if len(t.first) < connectResponse {
+		return
 	}
+	id := int64(binary.BigEndian.Uint64(t.first[12:]))
+	if id == 0 {
+		return // the server says that the session has expired
+	}
+	t.wire.session.Store(id)
 	granted := time.Duration(binary.BigEndian.Uint32(t.first[8:])) * time.Millisecond
 	t.wire.granted.Store(int64(granted))
 }

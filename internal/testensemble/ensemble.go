@@ -18,8 +18,11 @@ const configName = "zoo.cfg"
 // take a few of them; with the customary 2 s a test would wait for ten.
 const Tick = 200 * time.Millisecond
 
-// MinSessionTimeout is the shortest session that the servers grant.
-const MinSessionTimeout = 2 * Tick
+// The servers grant session timeouts from here to there.
+const (
+	MinSessionTimeout = 2 * Tick
+	MaxSessionTimeout = time.Minute
+)
 
 // startAttempts bounds how often an ensemble is started over because another process
 // took one of its ports between their choice and their use.
@@ -131,7 +134,7 @@ func writeFiles(dir string, i int, ports []int) error {
 func config(data string, i int, ports []int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tickTime=%d\ninitLimit=50\nsyncLimit=8\n", Tick.Milliseconds())
-	fmt.Fprintf(&b, "minSessionTimeout=%d\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n", MinSessionTimeout.Milliseconds())
+	fmt.Fprintf(&b, "minSessionTimeout=%d\nmaxSessionTimeout=%d\nmaxClientCnxns=0\n", MinSessionTimeout.Milliseconds(), MaxSessionTimeout.Milliseconds())
 	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\nclientPortAddress=%s\n", data, ports[3*i], host)
 	fmt.Fprintf(&b, "admin.enableServer=false\n4lw.commands.whitelist=srvr\n")
 	if len(ports) == 3 {

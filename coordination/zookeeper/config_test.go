@@ -1,0 +1,178 @@
+package zookeeper_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/internal/testensemble"
+)
+
+func TestParseServers(t *testing.T) {
+	for _, test := range []struct {
+		list string
+		want []string
+		err  string // part of the message
+	}{
+		{list: "zk1:2181", want: []string{"zk1:2181"}},
+		{list: "zk1:2181, 10.0.0.2:2182 ,[::1]:2183", want: []string{"zk1:2181", "10.0.0.2:2182", "[::1]:2183"}},
+		{list: "[fe80::1%eth0]:2181", want: []string{"[fe80::1%eth0]:2181"}},
+		{list: "", err: "no servers are named"},
+		{list: "  ", err: "no servers are named"},
+		{list: "zk1", err: `server 1 of "zk1": "zk1" has no port: write zk1:2181`},
+		{list: "zk1:2181,", err: "server 2 of \"zk1:2181,\": the entry is empty"},
+		{list: "zk1:2181,,zk3:2181", err: "server 2 of"},
+		{list: "zk1:", err: `has the port ""`},
+		{list: "zk1:zk", err: `has the port "zk"`},
+		{list: "zk1:0", err: `has the port "0": expected 1 to 65535`},
+		{list: "zk1:65536", err: `has the port "65536"`},
+		{list: ":2181", err: "has no host"},
+		{list: "::1:2181", err: "an IPv6 address is written in brackets"},
+		{list: "[::1]", err: "has no port"},
+		{list: "[::1:2181", err: "is not host:port"},
+		{list: "[::g]:2181", err: "malformed IPv6 address"},
+		{list: "zk1:2181/perennial", err: "has a slash"},
+	} {
+		got, err := zookeeper.ParseServers(test.list)
+		switch {
+		case test.err == "" && err != nil:
+			t.Errorf("%q: %v", test.list, err)
+		case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
+			t.Errorf("%q: error %v, want one with %q", test.list, err, test.err)
+		case !slices.Equal(got, test.want):
+			t.Errorf("%q: %q, want %q", test.list, got, test.want)
+		}
+	}
+}
+
+func TestOpenRefusesMalformedConfig(t *testing.T) {
+	for want, cfg := range map[string]zookeeper.Config{
+		"no servers are named":                       {},
+		`"zk1" has no port`:                          {Servers: "zk1"},
+		`cluster id "a/b"`:                           {Servers: "127.0.0.1:1", ClusterID: "a/b"},
+		`root "/a//b"`:                               {Servers: "127.0.0.1:1", Root: "/a//b"},
+		"session timeout -1s is negative":            {Servers: "127.0.0.1:1", SessionTimeout: -time.Second},
+		`path of the leader "epoch/x" overlaps with`: {Servers: "127.0.0.1:1", Paths: zookeeper.Paths{Leader: "epoch/x"}},
+	} {
+		_, err := zookeeper.Open(t.Context(), cfg)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open: %v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestOpenTellsThatNoNameResolves(t *testing.T) {
+	const name = "no-such-host.invalid:2181"
+	ctx := within(t, 20*time.Second)
+	_, err := zookeeper.Open(ctx, zookeeper.Config{Servers: name})
+	if err == nil || !strings.Contains(err.Error(), "server "+name+" does not resolve") {
+		t.Errorf("Open: %v, want an error that names %s", err, name)
+	}
+}
+
+// Nobody listens, and then somebody accepts and says nothing.
+func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for what, addr := range map[string]net.Addr{"refusing": closed.Addr(), "silent": silent.Addr()} {
+		var log bytes.Buffer
+		began := time.Now()
+		_, err := zookeeper.Open(within(t, 700*time.Millisecond), zookeeper.Config{
+			Servers: addr.String(),
+			Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), addr.String()) {
+			t.Errorf("a %s server: %v, want a deadline that names %v", what, err, addr)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("a %s server: Open returned after %v", what, took)
+		}
+		if !strings.Contains(log.String(), "no server accepts the session") {
+			t.Errorf("a %s server: the log says nothing of it: %s", what, log.String())
+		}
+	}
+}
+
+func TestGrantedSessionTimeoutIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	s, err := zookeeper.Open(within(t, 30*time.Second), zookeeper.Config{
+		Servers:        ensemble.Connect(),
+		ClusterID:      coordination.NewNonce(),
+		SessionTimeout: 2 * testensemble.MaxSessionTimeout,
+		Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("granted=%v", testensemble.MaxSessionTimeout); !strings.Contains(log.String(), want) {
+		t.Errorf("the log has no %q: %s", want, log.String())
+	}
+}
+
+func TestReservedKeys(t *testing.T) {
+	s := open(t, ensemble.Connect(), coordination.NewNonce(), 10*time.Second)
+	term := lead(t, s, "a")
+	for _, key := range []string{"epoch", "leader", "history/1", "jobmanagers/x"} {
+		_, err := term.Commit(within(t, 10*time.Second), coordination.Create(key, nil))
+		if err == nil || !strings.Contains(err.Error(), "part of the contract") {
+			t.Errorf("Create %q: %v, want a refusal", key, err)
+		}
+	}
+	commit(t, term, coordination.Create("epochs", nil))
+}
+
+func TestHistoryKeepsTheNewest(t *testing.T) {
+	const claims = 70
+	id := coordination.NewNonce()
+	s := open(t, ensemble.Connect(), id, 10*time.Second)
+	for range claims {
+		lead(t, s, "a")
+	}
+	conn, _, err := zk.Connect(strings.Split(ensemble.Connect(), ","), 10*time.Second, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	path := zookeeper.DefaultRoot + "/" + id + "/history"
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for ctx := within(t, 20*time.Second); ; {
+		if _, err := conn.Sync(path); err != nil {
+			t.Fatal(err)
+		}
+		names, _, err := conn.Children(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(names) == 64 && slices.Contains(names, fmt.Sprint(claims)) && !slices.Contains(names, "6") {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("after %d claims the history has %d records: %v", claims, len(names), names)
+		}
+	}
+}
