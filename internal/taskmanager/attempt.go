@@ -10,11 +10,13 @@ import (
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
-// Bounds on the text of failures: a Report must fit into one message.
+// Bounds on the text of failures: a Report must fit into one message, in which a byte
+// may take six.
 const (
-	maxFailure  = 10 << 10 // bytes for one subtask
-	maxFailures = 1 << 20  // bytes in one Report; beyond it each is cut to shortText
-	shortText   = 256
+	maxFailure   = 10 << 10 // bytes for one subtask
+	maxFirstLine = 512
+	maxFailures  = 256 << 10 // bytes in one Report; beyond it each is cut to shortText
+	shortText    = 64
 )
 
 // attempt is what this TaskManager runs, or holds until a leader confirms it, of one attempt
@@ -103,6 +105,7 @@ func (a *attempt) close(failure string) (changed []rpc.SubtaskReport) {
 		if failure != "" {
 			s.State, s.Failure = job.Failed, failure
 			failure, _, _ = strings.Cut(failure, "\n")
+			failure = head(failure, maxFirstLine)
 		}
 		changed = append(changed, *s)
 	}

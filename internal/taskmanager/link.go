@@ -1,6 +1,7 @@
 package taskmanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,7 +141,7 @@ func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
 
 func (n *node) registration(cluster, instance string) rpc.Register {
 	return rpc.Register{
-		Instance: instance, Host: n.cfg.Host, PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
+		Instance: instance, Host: cmp.Or(n.cfg.Host, hostname()), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
 		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Storage: cluster,
 	}
 }

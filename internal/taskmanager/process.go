@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -149,7 +149,7 @@ func (l *listener) listen(events chan<- event) {
 	for {
 		_, m, err := l.control.Receive()
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded):
+		case hungUp(err):
 			l.answer(errHungUp)
 			return
 		case err != nil:
@@ -162,6 +162,12 @@ func (l *listener) listen(events chan<- event) {
 		}
 		events <- told{l.process, m}
 	}
+}
+
+// hungUp tells the end of the connection from what was said over it.
+func hungUp(err error) bool {
+	_, transport := errors.AsType[*net.OpError](err)
+	return transport || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (l *listener) answer(err error) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,7 +19,7 @@ import (
 
 // Config is what a TaskManager needs to run.
 type Config struct {
-	Host     string // name or address under which other TaskManagers reach the data port; "": localhost
+	Host     string // name or address under which others reach the data port; "": where it is bound
 	Slots    int    // offered to the JobManagers; at least 1
 	DataBind string // where the data port listens; "": a free port on loopback
 	// WorkDir holds fetched binaries, the output of task processes and what a successor needs
@@ -70,7 +72,6 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Storage == nil || c.Discover == nil:
 		return c, errors.New("the TaskManager needs a storage and a way to find JobManagers")
 	}
-	c.Host = cmp.Or(c.Host, "localhost")
 	c.DataBind = cmp.Or(c.DataBind, "127.0.0.1:0")
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Logger == nil {
@@ -130,13 +131,25 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 }
 
-// advertised is the address at which others find what listens at addr.
+// advertised is the address at which others find what listens at addr, a TCP address.
 func advertised(host string, addr net.Addr) string {
-	_, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
+	tcp, ok := addr.(*net.TCPAddr)
+	switch {
+	case !ok, host == "" && !tcp.IP.IsUnspecified():
 		return addr.String()
+	case host == "":
+		host = hostname()
 	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(tcp.Port))
+}
+
+// hostname is what this machine calls itself.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
 }
 
 func warnIfOpen(log *slog.Logger, addr net.Addr) {

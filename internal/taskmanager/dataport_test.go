@@ -1,0 +1,95 @@
+package taskmanager
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Bytes that follow the preamble at once reach the task process whole, and its answer comes back.
+func TestDataConnectionIsHandedOver(t *testing.T) {
+	m, id := startManager(t, nil), job.NewID()
+	jm := newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+
+	early := dialData(t, l.register.Data, id, 1) // before there is a task process
+	sent := make([]byte, 1<<20)
+	if _, err := rand.Read(sent); err != nil {
+		t.Fatal(err)
+	}
+	for i := range sent {
+		if sent[i] == '\n' {
+			sent[i] = ' '
+		}
+	}
+	sent[len(sent)-1] = '\n'
+	wrote := make(chan error, 1)
+	go func() { _, err := early.Write(sent); wrote <- err }()
+	l.running(id, 1, "run")
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(early, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-wrote; err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("write: %v; the bytes are the same: %v", err, bytes.Equal(got, sent))
+	}
+	for range 20 { // several at once, one process
+		l.tellTask(id, 1, "hello")
+	}
+}
+
+func TestDataPortClosesWhatIsNotForIt(t *testing.T) {
+	m := startManager(t, func(c *Config) { c.Timeouts.Preamble, c.Timeouts.Process = 200*time.Millisecond, 50*time.Millisecond })
+	jm := newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	id := job.NewID()
+	l.running(id, 2, "run")
+	for name, b := range map[string][]byte{
+		"nothing":       {},
+		"garbage":       bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 100),
+		"too short":     preamble(id, 2)[:43],
+		"no id":         preamble("0123456789ABCDEF0123456789ABCDEF", 2),
+		"lower attempt": preamble(id, 1), // R14: a zombie producer
+		"unknown job":   preamble(job.NewID(), 2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", l.register.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			n, err := c.Read(make([]byte, 1))
+			if e, ok := err.(net.Error); n != 0 || err == nil || ok && e.Timeout() {
+				t.Errorf("the connection is not closed: %d bytes, %v", n, err)
+			}
+		})
+	}
+	l.tellTask(id, 2, "still there")
+}
+
+func FuzzParsePreamble(f *testing.F) {
+	f.Add(preamble(job.NewID(), 7))
+	f.Add(make([]byte, preambleSize))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) != preambleSize {
+			return
+		}
+		id, n, err := parsePreamble([preambleSize]byte(b))
+		if err == nil && !bytes.Equal(preamble(id, n), b) {
+			t.Errorf("%q was taken for job %s, attempt %d", b, id, n)
+		}
+	})
+}
