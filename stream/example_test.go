@@ -91,6 +91,21 @@ func ExampleMap() {
 	// 6
 }
 
+func ExampleModify() {
+	type reading struct {
+		Sensor  string
+		Celsius float64
+	}
+	run(func(env *stream.Env) {
+		readings := stream.From(env, "readings", slice.Of(reading{"roof", 20.5}, reading{"cellar", 12}))
+		corrected := stream.Modify(readings, "correct", func(r *reading) { r.Celsius -= 0.5 })
+		printed(corrected)
+	})
+	// Output:
+	// {Sensor:roof Celsius:20}
+	// {Sensor:cellar Celsius:11.5}
+}
+
 func ExampleFilter() {
 	run(func(env *stream.Env) {
 		numbers := stream.From(env, "numbers", slice.Of(1, 2, 3, 4))

@@ -13,6 +13,7 @@ const (
 	kindSplits    = "splits"
 	kindSource    = "source"
 	kindMap       = "map"
+	kindModify    = "modify"
 	kindFilter    = "filter"
 	kindFlatMap   = "flatmap"
 	kindApply     = "apply"

@@ -47,6 +47,27 @@ func (m *mapInto[T, U]) Batch(records []T) error {
 func (m *mapInto[T, U]) Event(e record.Event) error { return m.out.Event(e) }
 func (m *mapInto[T, U]) End() error                 { return m.out.End() }
 
+// Modify returns the step that lets f change each record where it lies.
+func Modify[T any](f func(*T), out Receiver[T]) Receiver[T] {
+	return &modify[T]{f: f, out: out}
+}
+
+type modify[T any] struct {
+	f   func(*T)
+	out Receiver[T]
+}
+
+func (m *modify[T]) Batch(records []T) error {
+	f := m.f
+	for i := range records {
+		f(&records[i])
+	}
+	return m.out.Batch(records)
+}
+
+func (m *modify[T]) Event(e record.Event) error { return m.out.Event(e) }
+func (m *modify[T]) End() error                 { return m.out.End() }
+
 // Filter returns the step that hands on the records for which keep is true, moved together
 // in place.
 func Filter[T any](keep func(T) bool, out Receiver[T]) Receiver[T] {
