@@ -7,11 +7,15 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/config"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3compactor"
+	"go.etcd.io/etcd/server/v3/features"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Peer is one member of the quorum, as all of them know it.
@@ -46,14 +50,15 @@ const (
 	heartbeatMillis = 50  // shorter ones halve nothing in a takeover …
 	electionMillis  = 500 // … and gave false elections under load
 
-	// Metadata is small; what is kept in memory is kept small too.
+	// Metadata is small; what is kept of it is kept small too.
 	quotaBytes       = 256 << 20
-	walSegmentBytes  = 16 << 20 // of disk, allocated at once, two at the start
-	snapshotEvery    = 2000     // log entries held in memory …
-	snapshotLag      = 500      // … and of them after a snapshot, for members that lag
+	walSegmentBytes  = 16 << 20         // of disk, allocated at once, two at the start
+	snapshotEvery    = 2000             // log entries held in memory …
+	snapshotLag      = 500              // … and of them after a snapshot, for members that lag
+	keepFiles        = 5                // old snapshots and log segments
+	compactionWindow = 10 * time.Minute // for so long a watch that was interrupted can go on
 	maxOpsPerTxn     = 1024
-	compactionMode   = "periodic"
-	compactionWindow = "10m" // so long a watch that was interrupted can go on
+	maxRequestBytes  = 1536 << 10 // twice coordination.MaxValue in JSON, and its names
 )
 
 func init() { wal.SegmentSizeBytes = walSegmentBytes } // etcd has no other way to say it
@@ -108,28 +113,34 @@ func (c Config) names() string {
 	return strings.Join(names, ", ")
 }
 
-// etcd is the server's configuration. listen is host:port with a numeric host.
-func (c Config) etcd(listen string, log zapcore.Core) *embed.Config {
+// server is etcd's configuration. What is not named is off.
+func (c Config) server(log *zap.Logger) (config.ServerConfig, error) {
 	self, _ := c.self()
-	e := embed.NewConfig()
-	e.Name = self.REST
-	e.Dir = c.Dir
-	e.InitialClusterToken = c.Cluster
-	e.InitialCluster = c.initialCluster()
-	e.ListenPeerUrls = []url.URL{httpURL(listen)}
-	e.AdvertisePeerUrls = []url.URL{httpURL(self.Raft)}
-	// No port for clients. A member that has announced some address is known to have
-	// voted, and is not let in again with an empty directory.
-	e.ListenClientUrls, e.ListenClientHttpUrls = nil, nil
-	e.AdvertiseClientUrls = []url.URL{httpURL(self.REST)}
-	e.EnableGRPCGateway = false
-	e.TickMs, e.ElectionMs = heartbeatMillis, electionMillis
-	e.QuotaBackendBytes = quotaBytes
-	e.MaxTxnOps = maxOpsPerTxn
-	e.SnapshotCount, e.SnapshotCatchUpEntries = snapshotEvery, snapshotLag
-	e.AutoCompactionMode, e.AutoCompactionRetention = compactionMode, compactionWindow
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(log))
-	return e
+	peers, err := types.NewURLsMap(c.initialCluster())
+	if err != nil {
+		return config.ServerConfig{}, fmt.Errorf("embedded quorum: addresses of the members: %w", err)
+	}
+	return config.ServerConfig{
+		Name: self.REST, DataDir: c.Dir, Logger: log,
+		NewCluster: true, InitialClusterToken: c.Cluster, InitialPeerURLsMap: peers, PeerURLs: peers[self.REST],
+		// There is no port for clients. But a member that has announced some address is
+		// known to have voted, and is not let in again with an empty directory.
+		ClientURLs: types.URLs{httpURL(self.REST)},
+
+		TickMs: heartbeatMillis, ElectionTicks: electionMillis / heartbeatMillis,
+		InitialElectionTickAdvance: true, PreVote: true, StrictReconfigCheck: true, MaxLearners: 1,
+
+		SnapshotCount: snapshotEvery, SnapshotCatchUpEntries: snapshotLag,
+		MaxSnapFiles: keepFiles, MaxWALFiles: keepFiles, QuotaBackendBytes: quotaBytes,
+		AutoCompactionMode: v3compactor.ModePeriodic, AutoCompactionRetention: compactionWindow,
+		MaxTxnOps: maxOpsPerTxn, MaxRequestBytes: maxRequestBytes,
+
+		WarningApplyDuration: 100 * time.Millisecond, WarningUnaryRequestDuration: 300 * time.Millisecond,
+		DowngradeCheckTime: 5 * time.Second, CompactHashCheckTime: time.Minute,
+		V2Deprecation:     config.V2DeprDefault,
+		BcryptCost:        uint(bcrypt.DefaultCost), // of passwords that nobody has; 0 is complained of
+		ServerFeatureGate: features.NewDefaultServerFeatureGate(self.REST, log),
+	}, nil
 }
 
 func (c Config) logger() *slog.Logger {

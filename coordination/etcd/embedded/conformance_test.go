@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,20 +15,7 @@ import (
 	"github.com/perennial-io/perennial/coordination/etcd"
 )
 
-// TestMain looks for goroutines that were left. Connections of a stopped member end only
-// after etcd's read time-out of five seconds.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	leak := goleak.Find()
-	for tries := 0; leak != nil && tries < 20; tries++ {
-		leak = goleak.Find() // takes half a second
-	}
-	if code == 0 && leak != nil {
-		fmt.Fprintln(os.Stderr, leak)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	h := harness{quorum: startQuorum(t), links: map[coordination.Store]*link{}}
@@ -62,7 +47,7 @@ func (h harness) open(t *testing.T, server *Server, cluster string) coordination
 	l := &link{}
 	cfg := server.storeConfig(3 * time.Second)
 	cfg.Cluster = cluster
-	cfg.Client = v3client.New(server.etcd.Server)
+	cfg.Client = v3client.New(server.etcd)
 	cfg.Client.KV = brokenKV{cfg.Client.KV, l}
 	t.Cleanup(func() { cfg.Client.Close() })
 	s, err := etcd.Open(t.Context(), cfg)

@@ -22,8 +22,6 @@ type bridge struct {
 // chatter is what etcd warns of although nothing is wrong, or says five times for each
 // member that goes away ("peer became inactive" is left). It is logged at the debug level.
 var chatter = []string{
-	"Running http and grpc server on single port",  // there is no port for clients
-	"simple token is not cryptographically signed", // nobody logs in
 	"closed TCP streaming connection",
 	"lost TCP streaming connection",
 	"established TCP streaming connection",
@@ -36,8 +34,7 @@ var chatter = []string{
 	"Failed to detect schema version",  // of a member that has just been made,
 	"failed to update storage version", // which is tried again
 	"failed to apply request",          // of a client, who is told
-	"creating peer listener failed",    // what ends Start, Start returns
-	"bootstrap failed",
+	"bootstrap failed",                 // Start returns it
 }
 
 // Enabled implements zapcore.LevelEnabler.

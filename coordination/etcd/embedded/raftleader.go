@@ -10,12 +10,12 @@ import (
 
 // RaftLeader tells whether this member is Raft's leader, as far as it knows.
 func (s *Server) RaftLeader() bool {
-	return s.etcd.Server.Lead() == uint64(s.etcd.Server.MemberID())
+	return s.etcd.Lead() == uint64(s.etcd.MemberID())
 }
 
 // RaftLeaderName is the REST address of Raft's leader, or "" while there is none.
 func (s *Server) RaftLeaderName() string {
-	lead := s.etcd.Server.Lead()
+	lead := s.etcd.Lead()
 	for name, id := range s.ids() {
 		if id == lead {
 			return name
@@ -52,7 +52,7 @@ func (s *Server) MoveLeaderAway(ctx context.Context, answeredRecently []string) 
 		if !ok || target == s.cfg.Self {
 			continue
 		}
-		if err := s.etcd.Server.MoveLeader(ctx, ids[leader], id); err != nil {
+		if err := s.etcd.MoveLeader(ctx, ids[leader], id); err != nil {
 			return fmt.Errorf("embedded quorum: move Raft's leadership from %s to %s: %w", leader, target, err)
 		}
 		return nil
@@ -64,7 +64,7 @@ func (s *Server) MoveLeaderAway(ctx context.Context, answeredRecently []string) 
 // ids are the members' Raft ids by REST address.
 func (s *Server) ids() map[string]uint64 {
 	ids := map[string]uint64{}
-	for _, m := range s.etcd.Server.Cluster().Members() {
+	for _, m := range s.etcd.Cluster().Members() {
 		ids[m.Name] = uint64(m.ID)
 	}
 	return ids

@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/etcdhttp"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/rafthttp"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/lease"
+	"go.uber.org/zap"
 
 	"github.com/perennial-io/perennial/coordination/etcd"
 )
@@ -30,7 +34,9 @@ const (
 // Server is one member of the quorum, running in this process.
 type Server struct {
 	cfg    Config
-	etcd   *embed.Etcd
+	etcd   *etcdserver.EtcdServer
+	peers  *http.Server  // what the other members talk to
+	served chan struct{} // closed when peers has ended
 	client *clientv3.Client
 
 	closing atomic.Bool
@@ -48,19 +54,58 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("embedded quorum: data directory: %w", err)
+	s := &Server{cfg: cfg, served: make(chan struct{})}
+	if err := s.run(listen); err != nil {
+		return nil, err
 	}
-	s := &Server{cfg: cfg}
-	if s.etcd, err = embed.StartEtcd(cfg.etcd(listen, &bridge{log: cfg.logger(), closing: &s.closing})); err != nil {
-		return nil, cfg.explain(err, listen)
-	}
-	s.client = v3client.New(s.etcd.Server)
 	if err := s.awaitQuorum(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// run starts etcd's server and then its port. The order saves two seconds at the first
+// start of a quorum: a member with an empty directory asks the others whether they know it,
+// and would wait in vain for those that listen and do not serve because they ask as well.
+func (s *Server) run(listen string) error {
+	log := zap.New(&bridge{log: s.cfg.logger(), closing: &s.closing})
+	cfg, err := s.cfg.server(log)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("embedded quorum: data directory: %w", err)
+	}
+	if l, err := net.Listen("tcp", listen); err != nil { // before anything is written
+		return inUse(listen, err)
+	} else if err := l.Close(); err != nil {
+		return inUse(listen, err)
+	}
+	if s.etcd, err = etcdserver.NewServer(cfg); err != nil {
+		return s.cfg.explain(err)
+	}
+	s.etcd.Start()
+	l, err := transport.NewListenerWithOpts(listen, "http", transport.WithTimeout(rafthttp.ConnReadTimeout, rafthttp.ConnWriteTimeout))
+	if err != nil {
+		s.etcd.HardStop()
+		return inUse(listen, err)
+	}
+	s.peers = &http.Server{
+		Handler:           etcdhttp.NewPeerHandler(log, s.etcd),
+		ReadHeaderTimeout: rafthttp.ConnReadTimeout,
+		ErrorLog:          slog.NewLogLogger(s.cfg.logger().Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.served)
+		s.peers.Serve(l)
+	}()
+	s.client = v3client.New(s.etcd)
+	return nil
+}
+
+func inUse(listen string, err error) error {
+	return fmt.Errorf("embedded quorum: listen on %s for the other members (is the port in use, by another JobManager here?): %w", listen, err)
 }
 
 // resolve finds the numeric address to listen on. etcd looks names up again as it
@@ -109,11 +154,8 @@ func lookup(ctx context.Context, log *slog.Logger, address string) (string, erro
 }
 
 // explain turns etcd's errors into what a person can act upon.
-func (c Config) explain(err error, listen string) error {
-	switch text := err.Error(); {
-	case errors.Is(err, syscall.EADDRINUSE) || strings.Contains(text, "address already in use"):
-		return fmt.Errorf("embedded quorum: listen on %s for the other members: the port is in use: does another JobManager run here? (%w)", listen, err)
-	case strings.Contains(text, "has already been bootstrapped"):
+func (c Config) explain(err error) error {
+	if strings.Contains(err.Error(), "has already been bootstrapped") {
 		return fmt.Errorf("embedded quorum: the data directory %s is empty, but the other members know %s as one that has voted: bring its data back, or remove that member and add it again (%w)", c.Dir, c.Self, err)
 	}
 	return fmt.Errorf("embedded quorum: start with the data in %s: %w", c.Dir, err)
@@ -125,11 +167,9 @@ func (s *Server) awaitQuorum(ctx context.Context) error {
 	defer remind.Stop()
 	for {
 		select {
-		case <-s.etcd.Server.ReadyNotify():
+		case <-s.etcd.ReadyNotify():
 			return nil
-		case err := <-s.etcd.Err():
-			return fmt.Errorf("embedded quorum: etcd stopped: %w", err)
-		case <-s.etcd.Server.StopNotify():
+		case <-s.etcd.StopNotify():
 			return errors.New("embedded quorum: etcd stopped: see the log above")
 		case <-ctx.Done():
 			return fmt.Errorf("embedded quorum: %s: no majority of %s was there: %w", s.cfg.Self, s.cfg.names(), ctx.Err())
@@ -155,7 +195,7 @@ func (s *Server) storeConfig(sessionTimeout time.Duration) etcd.Config {
 
 // renew asks the server itself, which passes it on to Raft's leader.
 func (s *Server) renew(ctx context.Context, id clientv3.LeaseID) (time.Duration, error) {
-	ttl, err := s.etcd.Server.LeaseRenew(ctx, lease.LeaseID(id))
+	ttl, err := s.etcd.LeaseRenew(ctx, lease.LeaseID(id))
 	if errors.Is(err, lease.ErrLeaseNotFound) {
 		return 0, rpctypes.ErrLeaseNotFound
 	}
@@ -163,17 +203,17 @@ func (s *Server) renew(ctx context.Context, id clientv3.LeaseID) (time.Duration,
 }
 
 // Done is closed when the member has stopped: by Close, or because it cannot go on.
-func (s *Server) Done() <-chan struct{} { return s.etcd.Server.StopNotify() }
+func (s *Server) Done() <-chan struct{} { return s.etcd.StopNotify() }
 
 // Close stops this member; the others go on if they are a majority. Move Raft's leadership
-// away first if this member has it and is meant to leave no gap. It takes about a second, in
-// which etcd waits for its connections to end.
+// away first if this member has it and is meant to leave no gap.
 func (s *Server) Close() error {
 	s.closed.Do(func() {
 		s.closing.Store(true)
-		s.etcd.Server.HardStop() // or etcd looks for a successor for as long as six seconds
 		s.client.Close()
-		s.etcd.Close()
+		s.etcd.HardStop() // Stop would look for a successor for as long as six seconds
+		s.peers.Close()
+		<-s.served
 	})
 	return nil
 }

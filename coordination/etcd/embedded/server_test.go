@@ -58,7 +58,7 @@ func TestStartOnPortInUse(t *testing.T) {
 	}
 	defer l.Close()
 	_, err = Start(within(t), cfg)
-	if err == nil || !strings.Contains(err.Error(), "the port is in use") || !strings.Contains(err.Error(), cfg.Peers[0].Raft) {
+	if err == nil || !strings.Contains(err.Error(), "is the port in use") || !strings.Contains(err.Error(), cfg.Peers[0].Raft) {
 		t.Errorf("error %v, want one that names the port", err)
 	}
 }
