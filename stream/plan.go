@@ -94,7 +94,9 @@ func (p *planner) connect(n *node) {
 	}
 	for i, in := range n.inputs {
 		in.from.Edges = append(in.from.Edges, len(p.plan.Edges))
-		p.plan.Edges = append(p.plan.Edges, operator.Edge{Carrier: n.in, Partition: in.partitioner(n.in), Immediate: in.from.kind == kindSplits})
+		p.plan.Edges = append(p.plan.Edges, operator.Edge{
+			Carrier: n.in, Partition: in.partitioner(n.in), Consumer: n.Name, Immediate: in.from.kind == kindSplits,
+		})
 		p.plan.Graph.Edges = append(p.plan.Graph.Edges, job.Edge{
 			From: p.vertexOf[in.from], FromOperator: in.from.Name, To: p.vertexOf[n], Input: i,
 			Partitioning: in.partitioning, Schema: n.in.Schema(),

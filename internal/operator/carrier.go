@@ -31,9 +31,8 @@ type Carrier interface {
 	Local(gate any, channel int) any
 	// Remote returns a shuffle.Output to the process behind a data address.
 	Remote(x *shuffle.Exchange, ch shuffle.Channel, peer string) (any, error)
-	// Writer takes a shuffle.Partitioner and Outputs and returns a Receiver, which it makes
-	// known to w.
-	Writer(w *Wiring, partitioner any, outs []any, cfg shuffle.WriterConfig) any
+	// Writer takes Outputs and returns a Receiver that writes to them, which it makes known to w.
+	Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConfig) any
 	// The partitioners that know no key, as shuffle.Partitioner.
 	Forward() any
 	Rebalance() any
@@ -80,11 +79,12 @@ func (c carrier[T]) Remote(x *shuffle.Exchange, ch shuffle.Channel, peer string)
 	return shuffle.RemoteOutput(x, ch, peer, c.codec)
 }
 
-func (c carrier[T]) Writer(w *Wiring, partitioner any, outs []any, cfg shuffle.WriterConfig) any {
-	writer := shuffle.NewWriter(partitioner.(shuffle.Partitioner[T]), typed[shuffle.Output[T]](outs), cfg)
+func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConfig) any {
+	cfg.Immediate = e.Immediate
+	writer := shuffle.NewWriter(e.Partition().(shuffle.Partitioner[T]), typed[shuffle.Output[T]](outs), cfg)
 	w.flushers = append(w.flushers, writer)
 	w.blocked = append(w.blocked, writer.Blocked)
-	return Receiver[T](&outlet[T]{w, writer})
+	return Guard[T](w, e.Consumer, &outlet[T]{w, writer})
 }
 
 func typed[X any](erased []any) []X {

@@ -20,6 +20,9 @@ type Edge struct {
 	Carrier Carrier
 	// Partition returns a shuffle.Partitioner of the carrier's type, for one producer.
 	Partition func() any
+	// Consumer is the operator at whose door an error of the partitioner, which calls its key
+	// function, is laid.
+	Consumer string
 	// Immediate: each record is sent alone, to whoever has time for it.
 	Immediate bool
 }

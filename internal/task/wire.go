@@ -109,6 +109,5 @@ func (x *Execution) outlet(s *subtask, e int) (any, error) {
 		}
 		outs = append(outs, out)
 	}
-	cfg := shuffle.WriterConfig{Context: s.ctx, Immediate: edge.Immediate}
-	return edge.Carrier.Writer(s.wiring, edge.Partition(), outs, cfg), nil
+	return edge.Carrier.Writer(s.wiring, edge, outs, shuffle.WriterConfig{Context: s.ctx}), nil
 }
