@@ -58,8 +58,7 @@ type Sink[T any] interface {
 // is not there, an output that exists, a type that it cannot write. A job is planned only if
 // every Check returns nil. It runs on some host of the cluster, and may be called more than once.
 type Checker interface {
-	// Check returns an error for the person who submits the job. It leaves nothing behind
-	// but, for a Sink, the place to write to.
+	// Check returns an error for the person who submits the job. It leaves nothing behind.
 	Check(ctx *Context) error
 }
 

@@ -14,6 +14,7 @@ import (
 type input struct {
 	ctx   context.Context
 	given string // as in the job
+	base  string // absolute: where a relative path starts
 	path  string // absolute
 	match string // of file names in directories, "" for all
 }
@@ -52,8 +53,15 @@ func (in *input) walk(visit func(path string, size int64) error) error {
 	return in.walkEntry(in.path, info, visit)
 }
 
+// globEscape makes a pattern that matches nothing but the path it is made of.
+var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
 func (in *input) walkPattern(visit func(string, int64) error) error {
-	paths, err := filepath.Glob(in.path)
+	pattern := in.given
+	if !filepath.IsAbs(pattern) {
+		pattern = filepath.Join(globEscape.Replace(in.base), pattern)
+	}
+	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return fmt.Errorf("input %q: %w", in.given, err)
 	}

@@ -96,9 +96,13 @@ func (l lines) input(ctx *connector.Context) (*input, error) {
 	if l.maxLine < 1 {
 		return nil, fmt.Errorf("longest line of %d bytes: expected a positive number", l.maxLine)
 	}
-	abs, err := filepath.Abs(ctx.Path(l.path))
+	base, err := filepath.Abs(ctx.Path("."))
 	if err != nil {
 		return nil, fmt.Errorf("input %q: %w", l.path, err)
 	}
-	return &input{ctx: ctx, given: l.path, path: abs, match: l.match}, nil
+	path := l.path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(base, path)
+	}
+	return &input{ctx: ctx, given: l.path, base: base, path: filepath.Clean(path), match: l.match}, nil
 }

@@ -31,16 +31,16 @@ type sink[T any] struct {
 	err    error // why T cannot be written: told by Check and Open
 }
 
-// Check makes the directory, and reports a type that cannot be written, a directory that
-// cannot be written to, and one that already holds an output.
+// Check reports a type that cannot be written, a directory that cannot be written to, and one that
+// already holds an output.
 func (s sink[T]) Check(ctx *connector.Context) error {
-	dir, err := s.prepare(ctx)
+	dir, err := s.place(ctx)
 	if err != nil {
 		return err
 	}
-	probe, err := os.CreateTemp(dir, ".part-check-*")
+	probe, err := os.CreateTemp(nearest(dir), ".perennial-check-*")
 	if err != nil {
-		return fmt.Errorf("output %q: cannot write to %s: %w", s.dir, dir, errors.Unwrap(err))
+		return fmt.Errorf("output %q: cannot write to %s: %w", s.dir, nearest(dir), errors.Unwrap(err))
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return fmt.Errorf("output %q: %w", s.dir, err)
@@ -48,8 +48,20 @@ func (s sink[T]) Check(ctx *connector.Context) error {
 	return nil
 }
 
-// prepare makes the directory and returns its absolute path.
-func (s sink[T]) prepare(ctx *connector.Context) (string, error) {
+// nearest returns dir or, while that does not exist, the nearest directory above it that does.
+func nearest(dir string) string {
+	for {
+		_, err := os.Stat(dir)
+		if above := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && above != dir {
+			dir = above
+			continue
+		}
+		return dir
+	}
+}
+
+// place returns the absolute path of the directory, which need not exist, but holds no output.
+func (s sink[T]) place(ctx *connector.Context) (string, error) {
 	if s.err != nil {
 		return "", s.err
 	}
@@ -58,9 +70,6 @@ func (s sink[T]) prepare(ctx *connector.Context) (string, error) {
 	}
 	dir, err := filepath.Abs(ctx.Path(s.dir))
 	if err != nil {
-		return "", fmt.Errorf("output %q: %w", s.dir, err)
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("output %q: %w", s.dir, err)
 	}
 	names, err := fileNames(dir)
@@ -75,8 +84,12 @@ func (s sink[T]) prepare(ctx *connector.Context) (string, error) {
 	return dir, nil
 }
 
+// fileNames lists dir, which has no files if it does not exist.
 func fileNames(dir string) ([]string, error) {
 	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +99,12 @@ func fileNames(dir string) ([]string, error) {
 
 // Open begins this subtask's part, and removes what earlier attempts left of it.
 func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
-	dir, err := s.prepare(ctx)
+	dir, err := s.place(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("output %q: %w", s.dir, err)
 	}
 	name := output.Name{
 		Subtask: ctx.Subtask(),
@@ -112,6 +128,20 @@ func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
 	}
 	w.text = append(w.text, s.encode.header()...)
 	return w, nil
+}
+
+// makeDir makes dir and what is missing above it, durably.
+func makeDir(dir string) error {
+	there := nearest(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for ; dir != there; dir = filepath.Dir(dir) {
+		if err := output.SyncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeEarlier removes the hidden files of lower attempts of the same part. Those of other

@@ -175,15 +175,15 @@ func TestUnwritableDirectory(t *testing.T) {
 	}
 }
 
-func TestCheckLeavesOnlyTheDirectory(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "out")
-	for range 2 {
-		if err := CSV[wordCount](dir).(connector.Checker).Check(subtask("", 0, 1)); err != nil {
+func TestCheckLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	for _, out := range []string{dir, filepath.Join(dir, "new", "out")} {
+		if err := CSV[wordCount](out).(connector.Checker).Check(subtask("", 0, 1)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if got := contents(t, dir); len(got) != 0 {
-		t.Errorf("Check left %v", got)
+		if got := contents(t, dir); len(got) != 0 {
+			t.Errorf("Check of %s left %v", out, got)
+		}
 	}
 }
 
