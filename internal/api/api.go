@@ -32,6 +32,8 @@ type Error struct {
 	Leader  string `json:"leader,omitempty"` // REST address of the leader, with NotLeader
 }
 
+func (e *Error) Error() string { return e.Message }
+
 // Codes of Error.
 const (
 	NotLeader   = "not-leader"  // 421: ask Leader
@@ -55,6 +57,19 @@ type Self struct {
 	LeaderRPC string             `json:"leaderRpc,omitempty"`
 	Epoch     coordination.Epoch `json:"epoch"` // in force as far as this JobManager knows
 	Version   string             `json:"version"`
+	// Takeover is how this JobManager last became the leader; nil: it has not led.
+	Takeover *Takeover `json:"takeover,omitempty"`
+}
+
+// Takeover tells how long a change of leader took, by the new leader's clock.
+type Takeover struct {
+	Epoch         coordination.Epoch `json:"epoch"`
+	At            time.Time          `json:"at"`                 // when it was complete
+	Previous      string             `json:"previous,omitempty"` // id of the leader before
+	Reason        string             `json:"reason"`             // why that one was given up
+	ClaimMillis   float64            `json:"claimMillis"`        // from the suspicion to the committed epoch
+	ServingMillis float64            `json:"servingMillis"`      // to every running task adopted and the API answering
+	Jobs          int                `json:"jobs"`               // that had not ended
 }
 
 // JobManager is a row of the list of JobManagers. As JSON it is also what a JobManager publishes of
@@ -69,6 +84,8 @@ type JobManager struct {
 	Since   time.Time          `json:"since"` // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
+	// Takeover is the leader's latest.
+	Takeover *Takeover `json:"takeover,omitempty"`
 }
 
 // Summary is a row of the list of jobs.

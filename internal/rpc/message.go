@@ -21,7 +21,8 @@ type Message interface{ Kind() string }
 
 // Hello opens a connection between JobManagers, or asks who is there.
 type Hello struct {
-	ID string `json:"id"` // of the sender
+	ID   string `json:"id"`   // of the sender
+	REST string `json:"rest"` // address of its API
 }
 
 // Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
@@ -32,7 +33,7 @@ type Greeting struct {
 }
 
 // Heartbeat is sent by a leader, to standbys and TaskManagers, every heartbeat.interval.
-// A TaskManager answers each with a Heartbeat of the same Seq.
+// They answer each with a Heartbeat of the same Seq.
 type Heartbeat struct {
 	Seq uint64 `json:"seq"`
 }
@@ -136,15 +137,15 @@ type Plan struct {
 // the attempt answers with its Status and changes nothing, one that has (or had, or promised
 // never to have) a higher one refuses it with that one's Stopped.
 type Deploy struct {
-	Instance  string            `json:"instance"` // of the TaskManager that is meant
-	Spec      job.Spec          `json:"spec"`
-	GraphHash string            `json:"graphHash"` // the task process must build the same graph
-	Attempt   job.Attempt       `json:"attempt"`
-	Slots     []int             `json:"slots"` // slot i runs subtask i of every vertex
+	Instance  string      `json:"instance"` // of the TaskManager that is meant
+	Spec      job.Spec    `json:"spec"`
+	GraphHash string      `json:"graphHash"` // the task process must build the same graph
+	Attempt   job.Attempt `json:"attempt"`
+	Slots     []int       `json:"slots"` // slot i runs subtask i of every vertex
 	// Subtasks is what those slots run (job.Graph.SlotSubtasks): the TaskManager does not know
 	// the graph, and names them in its Status when the task process cannot.
-	Subtasks []job.Subtask `json:"subtasks"`
-	Peers     map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
+	Subtasks []job.Subtask     `json:"subtasks"`
+	Peers    map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
 }
 
 // Stop ends every attempt of a job up to Attempt.

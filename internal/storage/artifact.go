@@ -18,6 +18,9 @@ const MaxArtifact = 1 << 30
 // more than MaxArtifact.
 var ErrHash = errors.New("storage: not the artifact that was named")
 
+// ErrName says that no object can have this name.
+var ErrName = errors.New("storage: not a name")
+
 // PutArtifact stores the job binary with this SHA-256 (lower-case hex), reading r to its end
 // and holding little of it in memory. Storing one that is there already succeeds, and reads
 // nothing.
@@ -78,7 +81,7 @@ func (s *Storage) OpenArtifact(sum string) (*os.File, error) {
 // checkSum refuses names that are no hash, and so every path that would leave the storage.
 func checkSum(sum string) error {
 	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size || hex.EncodeToString(b) != sum {
-		return fmt.Errorf("%q is no SHA-256: expected 64 lower-case hex digits", sum)
+		return fmt.Errorf("%w: %q is no SHA-256, 64 lower-case hex digits", ErrName, sum)
 	}
 	return nil
 }

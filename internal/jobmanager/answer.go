@@ -1,0 +1,335 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+// patient is how long an answer waits for coordination. After that the client is told, and asks
+// again: whatever it asked for has one effect (R9).
+const patient = 2 * time.Second
+
+// maxSpec bounds what a client may say about a job, in bytes as JSON.
+const maxSpec = 64 << 10
+
+// settling is how long after a change of leader a member that has not connected is still listed.
+const settling = 2 * time.Second
+
+// The methods below are what the API is made of. Their errors are *api.Error, but for those of a
+// client that went away.
+
+// Self tells who this JobManager is, and whom it follows.
+func (jm *JobManager) Self() api.Self {
+	s := api.Self{
+		ID: jm.cfg.ID, RPC: jm.self.Address, REST: jm.self.REST, Role: "standby", Version: jm.cfg.Version,
+		Takeover: jm.takeover.Load(),
+	}
+	if c := jm.incarnation.Load(); c != nil {
+		s.Cluster = *c
+	}
+	if leader, epoch, ok := jm.leader(); ok {
+		s.Leader, s.LeaderRPC, s.Epoch = leader.REST, leader.Address, epoch
+	}
+	if l := jm.serving.Load(); l != nil {
+		s.Role, s.Epoch = "leader", l.term.Epoch()
+		s.Leader, s.LeaderRPC = s.REST, s.RPC
+	}
+	return s
+}
+
+// leader is who leads as far as this process knows.
+func (jm *JobManager) leader() (leader api.JobManager, epoch coordination.Epoch, ok bool) {
+	known := jm.known.Load()
+	if known == nil || known.Epoch == 0 {
+		return leader, 0, false
+	}
+	if err := json.Unmarshal(known.Data, &leader); err != nil {
+		return leader, known.Epoch, false
+	}
+	return leader, known.Epoch, true
+}
+
+// current returns the term, once it is known to be in force after the request arrived (R15).
+func (jm *JobManager) current(ctx context.Context) (*leader, error) {
+	l, err := jm.led()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	if err := l.checks.Current(ctx); err != nil {
+		if jm.serving.Load() != l {
+			_, err := jm.led()
+			return nil, err
+		}
+		return nil, unavailable(err)
+	}
+	return l, nil
+}
+
+// led returns the term, or who leads instead.
+func (jm *JobManager) led() (*leader, error) {
+	if l := jm.serving.Load(); l != nil {
+		return l, nil
+	}
+	other, _, ok := jm.leader()
+	if !ok || other.ID == jm.cfg.ID || !jm.known.Load().Alive {
+		return nil, &api.Error{Code: api.NoLeader, Message: "no JobManager leads at the moment; ask again"}
+	}
+	return nil, &api.Error{Code: api.NotLeader, Leader: other.REST, Message: "this JobManager stands by; the leader is at " + other.REST}
+}
+
+func unavailable(err error) *api.Error {
+	return &api.Error{Code: api.Unavailable, Message: fmt.Sprintf(
+		"the leader cannot reach coordination at the moment (%v); running jobs go on, nothing is lost, ask again", err)}
+}
+
+// JobManagers lists the leader and those that stand by.
+func (jm *JobManager) JobManagers(ctx context.Context) ([]api.JobManager, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var members []coordination.Member
+	if m := jm.members.Load(); m != nil {
+		members = *m
+	}
+	self := jm.self
+	self.Role, self.Epoch, self.Since, self.Takeover = "leader", l.term.Epoch(), l.since, jm.takeover.Load()
+	return append([]api.JobManager{self}, l.standbys(members)...), nil
+}
+
+// standbys are the members that hold a connection to this leader. One that died stays a member
+// until its session ends, but its connection does not stay.
+func (l *leader) standbys(members []coordination.Member) []api.JobManager {
+	connected := make(map[string]bool)
+	for _, s := range l.connections.listStandbys() {
+		connected[s.hello.ID] = true
+	}
+	var list []api.JobManager
+	for _, m := range members {
+		var row api.JobManager
+		if m.ID == l.cfg.ID || json.Unmarshal(m.Data, &row) != nil {
+			continue
+		}
+		if connected[m.ID] || time.Since(l.since) < settling {
+			row.Role, row.Epoch = "standby", l.term.Epoch()
+			list = append(list, row)
+		}
+	}
+	return list
+}
+
+// Cluster tells what there is to run jobs on.
+func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return api.Cluster{}, err
+	}
+	answer := make(chan api.Cluster, 1)
+	l.registry.post(clusterAsked{answer})
+	select {
+	case c := <-answer:
+		return c, nil
+	case <-l.ctx.Done():
+		_, err := jm.led()
+		return api.Cluster{}, err
+	case <-ctx.Done():
+		return api.Cluster{}, ctx.Err()
+	}
+}
+
+// HasArtifact tells whether a job binary is stored.
+func (jm *JobManager) HasArtifact(sum string) (bool, error) {
+	if _, err := jm.led(); err != nil {
+		return false, err
+	}
+	has, err := jm.cfg.Storage.HasArtifact(sum)
+	return has, storageError(err)
+}
+
+// PutArtifact stores a job binary of this hash.
+func (jm *JobManager) PutArtifact(ctx context.Context, sum string, r io.Reader) error {
+	if _, err := jm.led(); err != nil {
+		return err
+	}
+	return storageError(jm.cfg.Storage.PutArtifact(ctx, sum, r))
+}
+
+func storageError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrHash), errors.Is(err, storage.ErrName):
+		return &api.Error{Code: api.BadRequest, Message: err.Error()}
+	}
+	return &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("storage fails at the moment (%v); ask again", err)}
+}
+
+// Submit commits a job, once for its id, and returns it as it is now.
+func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error) {
+	l, err := jm.led()
+	if err != nil {
+		return api.Job{}, err
+	}
+	if err := jm.checkSpec(spec); err != nil {
+		return api.Job{}, err
+	}
+	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Submitted: time.Now().UTC()})
+	o.start()
+	if err := l.await(ctx, o.ready); err != nil {
+		return api.Job{}, err
+	}
+	if !sameSpec(o.spec, spec) {
+		return api.Job{}, &api.Error{Code: api.Conflict, Message: fmt.Sprintf("job id %s was used for another job, %q; make a new id", spec.ID, o.spec.Name)}
+	}
+	return l.answer(o)
+}
+
+// await waits until ready is closed, for as long as a client should wait.
+func (l *leader) await(ctx context.Context, ready <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	select {
+	case <-ready:
+		return nil
+	case <-l.ctx.Done():
+		if _, err := l.led(); err != nil {
+			return err
+		}
+		return unavailable(context.Cause(l.ctx))
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+}
+
+// answer is the job as it is. What was committed before is in force: later changes are not claimed.
+func (l *leader) answer(o *owner) (api.Job, error) {
+	if v := o.view.Load(); !v.State.Terminal() || len(v.Vertices) > 0 || v.SlotsNeeded == 0 {
+		return *v, nil
+	}
+	return l.recall(o)
+}
+
+// recall shows a job that ended under an earlier leader: its plan was not needed until now.
+func (l *leader) recall(o *owner) (api.Job, error) {
+	graph, err := l.cfg.Storage.Graph(o.intent.GraphHash)
+	if err != nil {
+		return api.Job{}, storageError(err)
+	}
+	v := execution.New(o.intent, graph).View()
+	o.view.Store(&v)
+	return v, nil
+}
+
+func sameSpec(a, b job.Spec) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.Artifact == b.Artifact && a.Dir == b.Dir &&
+		a.Parallelism == b.Parallelism && slices.Equal(a.Args, b.Args)
+}
+
+// checkSpec says what is wrong with a submission.
+func (jm *JobManager) checkSpec(spec job.Spec) error {
+	bad := func(format string, args ...any) error {
+		return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf(format, args...)}
+	}
+	if _, err := job.ParseID(string(spec.ID)); err != nil {
+		return bad("id: %v", err)
+	}
+	if strings.TrimSpace(spec.Name) == "" {
+		return bad("name: the job has none")
+	}
+	if spec.Parallelism < 0 {
+		return bad("parallelism: %d; expected 1 or more, or 0 for what the job says", spec.Parallelism)
+	}
+	if b, err := json.Marshal(spec); err != nil || len(b) > maxSpec {
+		return bad("the job's arguments have %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec)
+	}
+	has, err := jm.cfg.Storage.HasArtifact(spec.Artifact)
+	if err != nil {
+		return storageError(err)
+	}
+	if !has {
+		return bad("artifact: no job binary %s is stored; upload it first", spec.Artifact)
+	}
+	return nil
+}
+
+// Jobs lists the jobs, the oldest first.
+func (jm *JobManager) Jobs(ctx context.Context) ([]api.Summary, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Summary{}
+	for _, o := range l.jobs.all() {
+		if o.committed() {
+			list = append(list, o.view.Load().Summary)
+		}
+	}
+	return list, nil
+}
+
+// Job tells all about one job.
+func (jm *JobManager) Job(ctx context.Context, id job.ID) (api.Job, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return api.Job{}, err
+	}
+	o, err := l.known(id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	return l.answer(o)
+}
+
+// known finds a job that is committed.
+func (l *leader) known(id job.ID) (*owner, error) {
+	if o := l.jobs.find(id); o != nil && o.committed() {
+		return o, nil
+	}
+	if l.jobs.unreadable(id) {
+		return nil, &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("what is committed about job %s cannot be read; the leader's log says why", id)}
+	}
+	return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s", id)}
+}
+
+// Cancel commits that a job is to end, and returns it as it is then. A job that has ended, or is
+// about to, stays as it is.
+func (jm *JobManager) Cancel(ctx context.Context, id job.ID) (api.Job, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return api.Job{}, err
+	}
+	o, err := l.known(id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	if !o.view.Load().State.Terminal() {
+		if err := l.await(ctx, o.ask(execution.CancelRequested{})); err != nil {
+			return api.Job{}, err
+		}
+	}
+	return l.answer(o)
+}
+
+// committed reports whether the job is more than a wish.
+func (o *owner) committed() bool {
+	select {
+	case <-o.ready:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,79 @@
+package jobmanager
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+// Config is what a JobManager needs to run.
+type Config struct {
+	ID string // among the JobManagers of the cluster, new at each start; "": made here
+	// Open begins a session with coordination. It is called again when a session has ended.
+	Open    func(ctx context.Context) (coordination.Store, error)
+	Storage *storage.Storage
+
+	Host     string // name or address under which others reach this process; "": localhost
+	RPCBind  string // host:port where TaskManagers and JobManagers connect; "": a free port on loopback
+	RESTBind string // host:port of the API; "": a free port on loopback
+	// API serves the JobManager over HTTP: rest.Handler, which this package cannot see.
+	// nil: no API.
+	API func(*JobManager) http.Handler
+
+	HeartbeatInterval  time.Duration // between heartbeats of the leader; 100ms
+	HeartbeatTimeout   time.Duration // silence of the leader after which a standby takes over; 500ms
+	TaskManagerTimeout time.Duration // silence after which a TaskManager is declared dead; 5s
+
+	// ClaimDelay is how long to hold back before a claim, for another that is better placed.
+	// nil: not at all.
+	ClaimDelay func() time.Duration
+	// HandOver moves what else would die with this process (Raft's leadership of an embedded
+	// quorum) to one of the standbys that have answered within the heartbeat timeout, by their
+	// REST addresses. It is called while this process leads, at each change of them and every
+	// second, with half a second of time. nil: there is nothing to move.
+	HandOver func(ctx context.Context, answered []string) error
+	// Listening is told both addresses once they are bound. nil: nobody is told.
+	Listening func(rpc, rest string)
+
+	Version string
+	Logger  *slog.Logger // nil: slog.Default
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Open == nil:
+		return c, errors.New("the JobManager has no coordination")
+	case c.Storage == nil:
+		return c, errors.New("the JobManager has no storage")
+	}
+	c.ID = cmp.Or(c.ID, "jm-"+strings.ToLower(rand.Text()[:12]))
+	c.Host = cmp.Or(c.Host, "localhost")
+	c.RPCBind = cmp.Or(c.RPCBind, "127.0.0.1:0")
+	c.RESTBind = cmp.Or(c.RESTBind, "127.0.0.1:0")
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 100*time.Millisecond)
+	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 500*time.Millisecond)
+	c.TaskManagerTimeout = cmp.Or(c.TaskManagerTimeout, 5*time.Second)
+	if c.HeartbeatTimeout <= c.HeartbeatInterval {
+		return c, fmt.Errorf("heartbeat.timeout (%v) must be longer than heartbeat.interval (%v)", c.HeartbeatTimeout, c.HeartbeatInterval)
+	}
+	if c.TaskManagerTimeout <= c.HeartbeatInterval {
+		return c, fmt.Errorf("taskmanager.timeout (%v) must be longer than heartbeat.interval (%v)", c.TaskManagerTimeout, c.HeartbeatInterval)
+	}
+	if c.ClaimDelay == nil {
+		c.ClaimDelay = func() time.Duration { return 0 }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Logger = c.Logger.With("jobmanager", c.ID)
+	return c, nil
+}

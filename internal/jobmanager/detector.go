@@ -1,0 +1,225 @@
+package jobmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+const (
+	// wrongInARow takeovers within wrongWithin that found the old leader alive make the
+	// detector slower by the factor patience, until they are past (L2).
+	wrongInARow = 2
+	wrongWithin = time.Minute
+	patience    = 10
+)
+
+// detector tells whether a leader has died, by a connection that it holds to it. Its verdict may
+// be wrong at any time: that costs a change of leader, which disturbs no task.
+type detector struct {
+	*JobManager
+
+	mu       sync.Mutex
+	replaced string      // id of the leader that this process replaced last on suspicion
+	wrong    []time.Time // when a leader so replaced was found alive
+}
+
+// watch holds a connection to a leader until ctx ends ("") or it is suspected, and says why.
+// Fastest first: a connection that breaks and a redial that is refused; an answer under
+// another id; silence.
+func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason string) {
+	began := time.Now() // of the time in which nothing was heard of it as a leader
+	for ctx.Err() == nil {
+		conn, verdict, err := d.greet(ctx, leader)
+		switch {
+		case ctx.Err() != nil:
+			return ""
+		case verdict != "":
+			return verdict
+		case err == nil:
+			began = time.Now()
+			if reason := d.hold(ctx, conn); reason != "" {
+				return reason
+			}
+			began = time.Now()
+			continue // redial
+		case time.Since(began) > d.timeout():
+			return err.Error()
+		}
+		d.pause(ctx, d.cfg.HeartbeatInterval/5)
+	}
+	return ""
+}
+
+// greet dials the leader. A verdict says that it does not live or lead; an error that it did not
+// say so in this try.
+func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.Conn, verdict string, err error) {
+	dialer := net.Dialer{Timeout: d.timeout()}
+	raw, err := dialer.DialContext(ctx, "tcp", leader.Address)
+	if err != nil {
+		if isRefusal(err) {
+			return nil, "its port refuses connections", nil
+		}
+		return nil, "", fmt.Errorf("it cannot be reached: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	greeting, conn, err := d.hello(raw)
+	switch {
+	case err == nil && greeting.ID != leader.ID:
+		verdict = "its port answers under another id, " + greeting.ID
+	case err == nil && !greeting.Lead:
+		err = errors.New("it says that it does not lead") // not yet, perhaps: its claim is just being answered
+	case err != nil && isEnd(err):
+		verdict = "it hung up" // the last breath of a process that is dying
+	}
+	if err != nil || verdict != "" {
+		raw.Close()
+		return nil, verdict, err
+	}
+	return conn, "", nil
+}
+
+func (d *detector) hello(raw net.Conn) (rpc.Greeting, *rpc.Conn, error) {
+	conn, err := rpc.Dialed(raw)
+	if err != nil {
+		return rpc.Greeting{}, nil, err
+	}
+	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST}); err != nil {
+		return rpc.Greeting{}, nil, err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(d.timeout())); err != nil {
+		return rpc.Greeting{}, nil, err
+	}
+	_, m, err := conn.Receive()
+	if err != nil {
+		return rpc.Greeting{}, nil, fmt.Errorf("it does not answer: %w", err)
+	}
+	greeting, ok := m.(rpc.Greeting)
+	if !ok {
+		return rpc.Greeting{}, nil, fmt.Errorf("it answered with a %s message", m.Kind())
+	}
+	return greeting, conn, nil
+}
+
+// hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
+// is silent.
+func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	late := false
+	for {
+		wait := d.timeout()
+		if late {
+			wait = d.cfg.HeartbeatInterval / 2
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			return ""
+		}
+		_, m, err := conn.Receive()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && late:
+			return fmt.Sprintf("it was silent for %v", d.timeout())
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			late = true // one more read: this process may have been held up itself
+			continue
+		case err != nil:
+			return ""
+		}
+		late = false
+		if beat, ok := m.(rpc.Heartbeat); ok {
+			if err := conn.Send(d.standbyHeader(), beat); err != nil {
+				return ""
+			}
+		}
+	}
+}
+
+func (jm *JobManager) standbyHeader() rpc.Header {
+	if c := jm.incarnation.Load(); c != nil {
+		return rpc.Header{Cluster: *c}
+	}
+	return rpc.Header{}
+}
+
+// timeout is the heartbeat timeout, longer after suspicions that were wrong.
+func (d *detector) timeout() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	recent := 0
+	for _, t := range d.wrong {
+		if time.Since(t) < wrongWithin {
+			recent++
+		}
+	}
+	if recent >= wrongInARow {
+		return patience * d.cfg.HeartbeatTimeout
+	}
+	return d.cfg.HeartbeatTimeout
+}
+
+// replacing notes whom this process replaces on suspicion; met then tells whether that one lived.
+func (d *detector) replacing(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.replaced = id
+}
+
+// met notes that a JobManager is alive.
+func (d *detector) met(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id == "" || id != d.replaced {
+		return
+	}
+	d.replaced = ""
+	d.wrong = append(d.wrong, time.Now())
+	d.wrong = d.wrong[max(0, len(d.wrong)-wrongInARow):]
+	d.log.Warn("the leader that was replaced is alive: the suspicion was wrong", "previous", id, "recently", len(d.wrong))
+}
+
+func (d *detector) pause(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// receiveJobManager is the life of a connection that another JobManager has opened: it is told who
+// is here, and while this process leads, that it lives.
+func (jm *JobManager) receiveJobManager(header rpc.Header, s *session) error {
+	greeting := rpc.Greeting{ID: jm.cfg.ID}
+	answer := jm.standbyHeader()
+	if l := jm.leading.Load(); l != nil {
+		greeting.Lead, answer = true, l.header
+	}
+	if header.Cluster != "" && answer.Cluster != "" && header.Cluster != answer.Cluster {
+		return fmt.Errorf("JobManager %q belongs to cluster %q", s.hello.ID, header.Cluster)
+	}
+	if err := s.conn.Send(answer, greeting); err != nil {
+		return nil //nolint:nilerr // whoever asked has gone
+	}
+	jm.detector.met(s.hello.ID)
+	jm.connections.enterStandby(s)
+	defer jm.connections.leaveStandby(s)
+	var writer sync.WaitGroup
+	writer.Go(s.write)
+	defer writer.Wait()
+	defer s.close()
+	for {
+		if _, _, err := s.conn.Receive(); err != nil {
+			return nil //nolint:nilerr // a standby that goes away is no error
+		}
+		s.heard.Store(int64(monotonic()))
+	}
+}

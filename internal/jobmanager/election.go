@@ -1,0 +1,160 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+)
+
+// elect takes part in elections until ctx ends, and leads whenever this process has claimed.
+func (jm *JobManager) elect(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	observed := make(chan coordination.Leadership, 1)
+	suspected := make(chan coordination.Epoch)
+	wg.Go(func() { jm.suspect(ctx, observed, suspected) })
+
+	return coordination.Elect(ctx, coordination.ElectConfig{
+		Open:      jm.cfg.Open,
+		Candidate: coordination.Candidate{ID: jm.cfg.ID, Data: jm.describe()},
+		Lead:      jm.lead,
+		Fatal: func(err error) bool {
+			var wrong *WrongClusterError
+			return errors.As(err, &wrong)
+		},
+		Suspected: suspected,
+		Delay:     func(coordination.Leadership) time.Duration { return jm.cfg.ClaimDelay() },
+		Observed: func(l coordination.Leadership) {
+			jm.observe(l)
+			latest(observed, l)
+		},
+		Members: func(m []coordination.Member) { jm.members.Store(&m) },
+		Logger:  jm.log,
+	})
+}
+
+// latest puts v into a channel with room for one, in place of what waits there. It is for one
+// sender only.
+func latest[T any](c chan T, v T) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- v
+}
+
+// observe notes who leads.
+func (jm *JobManager) observe(l coordination.Leadership) {
+	jm.known.Store(&l)
+	switch {
+	case l.Epoch == 0:
+		jm.vacancies.note(l, "nobody has led yet")
+	case !l.Alive:
+		jm.vacancies.note(l, "it resigned, or its session ended")
+	}
+}
+
+// suspect watches whoever leads, and tells Elect of a leader that seems dead.
+func (jm *JobManager) suspect(ctx context.Context, observed <-chan coordination.Leadership, suspected chan<- coordination.Epoch) {
+	var w watch
+	defer func() { w.end() }()
+	for {
+		var tell chan<- coordination.Epoch // nil while there is nothing to tell
+		if w.suspicious {
+			tell = suspected
+		}
+		select {
+		case l := <-observed:
+			if l.Epoch == w.leadership.Epoch && w.stop != nil {
+				continue // its Alive has changed, which Elect knows
+			}
+			w.end()
+			w = watch{leadership: l}
+			if l.Epoch > 0 && l.ID != jm.cfg.ID {
+				w.begin(ctx, jm)
+			}
+		case reason := <-w.verdict:
+			jm.vacancies.note(w.leadership, reason)
+			jm.log.Warn("the leader seems dead", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", reason)
+			w.suspicious = true
+		case tell <- w.leadership.Epoch:
+			w.suspicious = false
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watch is the detector at work on one leader.
+type watch struct {
+	leadership coordination.Leadership
+	verdict    chan string
+	suspicious bool // Elect is to be told
+	stop       context.CancelFunc
+	done       chan struct{}
+}
+
+func (w *watch) begin(ctx context.Context, jm *JobManager) {
+	ctx, w.stop = context.WithCancel(ctx)
+	w.verdict, w.done = make(chan string, 1), make(chan struct{})
+	data, verdict, done := w.leadership.Data, w.verdict, w.done
+	go func() {
+		defer close(done)
+		var leader api.JobManager
+		if err := json.Unmarshal(data, &leader); err != nil {
+			jm.log.Error("the leader's record cannot be read: only its session tells whether it lives", "error", err)
+			return
+		}
+		if reason := jm.detector.watch(ctx, leader); reason != "" {
+			verdict <- reason
+		}
+	}()
+}
+
+// end stops the detector and waits for it.
+func (w *watch) end() {
+	if w.stop != nil {
+		w.stop()
+		<-w.done
+	}
+}
+
+// vacancies remembers why and since when the latest leader was given up.
+type vacancies struct {
+	mu     sync.Mutex
+	latest vacancy
+}
+
+// vacancy is the end of a leadership, as this process saw it.
+type vacancy struct {
+	epoch    coordination.Epoch
+	previous string // its leader's id
+	reason   string
+	at       time.Time
+	alive    bool // its session was still there: it was given up on suspicion
+}
+
+func (v *vacancies) note(l coordination.Leadership, reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest.at.IsZero() || v.latest.epoch != l.Epoch {
+		v.latest = vacancy{epoch: l.Epoch, previous: l.ID, reason: reason, at: time.Now(), alive: l.Alive}
+	}
+}
+
+// before returns the vacancy that a term filled, or one of this moment.
+func (v *vacancies) before(epoch coordination.Epoch) vacancy {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest.epoch+1 == epoch && !v.latest.at.IsZero() {
+		return v.latest
+	}
+	return vacancy{epoch: epoch - 1, reason: "unknown", at: time.Now()}
+}

@@ -1,0 +1,146 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+)
+
+// goodbye is how long a JobManager that ends waits for the API's answers that are under way,
+// and for its resignation.
+const goodbye = time.Second
+
+// JobManager is one process's part in a cluster. Its methods are what the API is made of; they
+// may be called from several goroutines.
+type JobManager struct {
+	cfg   Config
+	log   *slog.Logger
+	self  api.JobManager // as others are told
+	began time.Time
+
+	incarnation atomic.Pointer[string] // of the cluster; nil until known
+	connections *connections
+	known       atomic.Pointer[coordination.Leadership] // as last observed
+	members     atomic.Pointer[[]coordination.Member]   // likewise
+	vacancies   vacancies
+	leading     atomic.Pointer[leader]       // nil: this process stands by
+	serving     atomic.Pointer[leader]       // nil: the API is not answered here
+	takeover    atomic.Pointer[api.Takeover] // the latest
+	detector    detector
+}
+
+// Run takes part in the cluster until ctx ends, then resigns and returns nil. Before that it
+// returns an error when it cannot begin, such as a port in use, or a *WrongClusterError.
+// Every goroutine has ended when it returns.
+func Run(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	rpcListener, err := net.Listen("tcp", cfg.RPCBind)
+	if err != nil {
+		return fmt.Errorf("RPC port of the JobManager (jobmanager.rpc.port): %w", err)
+	}
+	restListener, err := net.Listen("tcp", cfg.RESTBind)
+	if err != nil {
+		return errors.Join(fmt.Errorf("API port of the JobManager (rest.port): %w", err), rpcListener.Close())
+	}
+	jm := newJobManager(cfg, rpcListener.Addr(), restListener.Addr())
+	if cfg.Listening != nil {
+		cfg.Listening(jm.self.Address, jm.self.REST)
+	}
+	return jm.run(ctx, rpcListener, restListener)
+}
+
+func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
+	host, err := os.Hostname()
+	if err != nil {
+		host = cfg.Host
+	}
+	jm := &JobManager{
+		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(),
+		self: api.JobManager{
+			ID: cfg.ID, Address: advertised(cfg.Host, rpcAddr), REST: advertised(cfg.Host, restAddr),
+			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host,
+		},
+	}
+	jm.detector.JobManager = jm
+	return jm
+}
+
+// run owns the goroutines. The listeners end after the election, so that a leader that resigns
+// can still say so.
+func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Listener) error {
+	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopListening()
+	var wg sync.WaitGroup
+	wg.Go(func() { jm.listen(listening, rpcListener) })
+	wg.Go(func() { jm.serveAPI(listening, restListener) })
+	jm.log.Info("JobManager is up", "rpc", jm.self.Address, "rest", jm.self.REST, "pid", jm.self.PID)
+
+	err := jm.elect(ctx)
+	stopListening()
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// serveAPI answers HTTP until ctx ends.
+func (jm *JobManager) serveAPI(ctx context.Context, ln net.Listener) {
+	if jm.cfg.API == nil {
+		ln.Close()
+		return
+	}
+	server := &http.Server{
+		Handler:           jm.cfg.API(jm),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(jm.log.Handler(), slog.LevelDebug),
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		jm.log.Error("the API has ended", "error", err)
+	}
+	wg.Wait()
+}
+
+// describe is what the others read about this process, in coordination.
+func (jm *JobManager) describe() []byte {
+	b, err := json.Marshal(jm.self)
+	if err != nil {
+		panic(err) // strings, numbers and a time
+	}
+	return b
+}
+
+// advertised is the address at which others find what listens at addr.
+func advertised(host string, addr net.Addr) string {
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}

@@ -1,0 +1,180 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// probeTimeout bounds a dial to a data port: only a refusal says something.
+const probeTimeout = time.Second
+
+// tick sends heartbeats and looks for TaskManagers that have died.
+func (r *registry) tick(ctx context.Context) {
+	now := monotonic()
+	paused := now-r.ticked > r.cfg.HeartbeatInterval+r.cfg.HeartbeatTimeout/2
+	r.ticked = now
+	if paused && !r.validating {
+		r.validate(ctx)
+	}
+	r.sequence++
+	for _, m := range r.managers {
+		if m.led {
+			m.session.post(r.header, rpc.Heartbeat{Seq: r.sequence})
+		}
+		if m.record.State == live && !r.validating {
+			r.examine(m, now)
+		}
+	}
+	r.dispatch()
+}
+
+// validate asks whether this process still leads after a pause of its own, in which nobody
+// could be heard, before the silence of others means anything (R11).
+func (r *registry) validate(ctx context.Context) {
+	r.validating = true
+	r.log.Warn("this process was held up; it asks whether it still leads before it judges others")
+	r.wg.Go(func() {
+		if r.checks.Current(ctx) == nil {
+			r.post(validated{})
+		}
+	})
+}
+
+// validated: the epoch was in force after the pause. Everybody's silence counts anew.
+type validated struct{}
+
+func (validated) apply(r *registry) {
+	r.validating = false
+	for _, m := range r.managers {
+		m.seen = monotonic()
+		if m.session != nil {
+			m.session.heard.Store(int64(m.seen))
+		}
+	}
+}
+
+// examine declares a TaskManager dead that was silent for too long, and looks at the data port
+// of one that is not connected.
+func (r *registry) examine(m *taskManager, now time.Duration) {
+	if m.session != nil {
+		if silent := m.session.silent(); m.led && silent > r.cfg.TaskManagerTimeout {
+			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)))
+		}
+		return
+	}
+	if silent := now - m.seen; silent > r.cfg.TaskManagerTimeout {
+		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)))
+		return
+	}
+	r.probe(m)
+}
+
+// probe dials the data port of a TaskManager that is not connected. A refusal is its death;
+// anything else means that the time-out decides.
+func (r *registry) probe(m *taskManager) {
+	if m.probing || m.doom != "" {
+		return
+	}
+	m.probing = true
+	r.wg.Go(func() {
+		dialer := net.Dialer{Timeout: probeTimeout}
+		c, err := dialer.DialContext(r.ctx, "tcp", m.record.Data)
+		if err == nil {
+			c.Close()
+		}
+		r.post(probed{m, err != nil && isRefusal(err)})
+	})
+}
+
+// probed: a dial to a data port has ended.
+type probed struct {
+	m       *taskManager
+	refused bool
+}
+
+func (h probed) apply(r *registry) {
+	h.m.probing = false
+	if h.refused && h.m.session == nil {
+		r.declare(h.m, "its connection ended and its data port refuses")
+	}
+}
+
+// declare commits the death of a TaskManager, before anything else follows from it (R3, R4).
+func (r *registry) declare(m *taskManager, reason string) {
+	if m.record.State == dead || m.doom != "" {
+		return
+	}
+	m.doom = reason
+	r.log.Error("a TaskManager is declared dead", "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
+	if m.busy {
+		return // committed will go on
+	}
+	if m.version == coordination.NoVersion { // it was never used, so nobody needs to know
+		delete(r.managers, m.instance)
+		return
+	}
+	record := m.record
+	record.State, record.Reason, record.Ended = dead, reason, time.Now().UTC()
+	r.commitRecord(m, record)
+}
+
+// commitRecord writes a TaskManager's record, and posts committed.
+func (r *registry) commitRecord(m *taskManager, record taskManagerRecord) {
+	if m.busy {
+		return
+	}
+	m.busy = true
+	value, err := json.Marshal(record)
+	if err != nil {
+		panic(err) // strings, a number and a time
+	}
+	op := coordination.Set(taskManagersPrefix+m.instance, value, m.version)
+	if m.version == coordination.NoVersion {
+		op = coordination.Create(op.Key, value)
+	}
+	r.wg.Go(func() {
+		versions, err := r.term.Commit(r.ctx, op)
+		if err != nil {
+			r.fail(fmt.Errorf("commit TaskManager %s as %s: %w", m.instance, record.State, err))
+			return
+		}
+		r.post(committed{m, record, versions[0]})
+	})
+}
+
+// committed: a TaskManager's record is in force.
+type committed struct {
+	m       *taskManager
+	record  taskManagerRecord
+	version coordination.Version
+}
+
+func (h committed) apply(r *registry) {
+	m := h.m
+	m.busy, m.record, m.version = false, h.record, h.version
+	if m.record.State == live {
+		if reason := m.doom; reason != "" {
+			m.doom = ""
+			r.declare(m, reason)
+			return
+		}
+		r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
+		r.lead(m)
+		return
+	}
+	m.led, m.ready = false, false
+	for id := range r.holders(m.instance) {
+		r.tell(id, execution.Dead{Instance: m.instance, Reason: m.record.Reason})
+	}
+	r.replan(m.instance)
+	if m.session != nil {
+		r.refuse(m)
+	}
+}

@@ -1,0 +1,205 @@
+package jobmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+)
+
+// owner looks after one job in one term: its goroutine feeds the job's Execution, and performs
+// what that asks for. It starts when there is something to do, so that jobs which have
+// ended cost nothing but memory.
+type owner struct {
+	*leader
+	id    job.ID
+	fresh bool // not committed yet: the goroutine begins with that
+
+	// Of the goroutine, once it has started.
+	intent  execution.Intent
+	version coordination.Version
+	exec    *execution.Execution
+
+	mailbox mailbox
+	once    sync.Once
+	view    atomic.Pointer[api.Job]
+	ready   chan struct{} // closed when the job is committed, and spec is known
+	spec    job.Spec
+	adopted chan struct{} // closed when every TaskManager of the job was heard of
+	heard   bool          // adopted is closed
+}
+
+func newOwner(l *leader, in execution.Intent, version coordination.Version) *owner {
+	o := &owner{
+		leader: l, id: in.Spec.ID, intent: in, version: version, spec: in.Spec,
+		ready: make(chan struct{}), adopted: make(chan struct{}),
+	}
+	o.mailbox.wake = make(chan struct{}, 1)
+	o.exec = execution.New(in, nil)
+	o.show()
+	return o
+}
+
+// post gives the job an event. It never waits: see mailbox.
+func (o *owner) post(e execution.Event) { o.deliver(parcel{event: e}) }
+
+// ask gives the job an event, and returns a channel that is closed when all that follows
+// from it, commits included, has been done.
+func (o *owner) ask(e execution.Event) <-chan struct{} {
+	done := make(chan struct{})
+	o.deliver(parcel{event: e, done: done})
+	return done
+}
+
+func (o *owner) deliver(p parcel) {
+	if o.mailbox.put(p) {
+		o.start()
+	} else {
+		o.fail(fmt.Errorf("job %s does not keep up: more than %d events wait", o.id, maxParcels))
+	}
+}
+
+// start starts the goroutine unless it runs.
+func (o *owner) start() {
+	o.once.Do(func() { o.jobs.spawn(func() { o.run(o.ctx) }) })
+}
+
+// tellDead tells of the TaskManagers of the assignment that were declared dead, or are
+// unknown, which follows only from that.
+func (o *owner) tellDead(managers map[string]*taskManager) {
+	for _, instance := range o.intent.Assignment {
+		if m := managers[instance]; m == nil || m.record.State == dead {
+			reason := "it was declared dead"
+			if m != nil && m.record.Reason != "" {
+				reason = m.record.Reason
+			}
+			o.mailbox.put(parcel{event: execution.Dead{Instance: instance, Reason: reason}})
+		}
+	}
+}
+
+// run is the goroutine.
+func (o *owner) run(ctx context.Context) {
+	if err := o.prepare(ctx); err != nil {
+		o.fail(err)
+		return
+	}
+	o.handle(ctx, execution.Began{})
+	for {
+		for _, p := range o.mailbox.take() {
+			o.handle(ctx, p.event)
+			if p.done != nil {
+				close(p.done)
+			}
+		}
+		select {
+		case <-o.mailbox.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// prepare commits a job that is new, and reads the plan of one that has it.
+func (o *owner) prepare(ctx context.Context) error {
+	if o.fresh {
+		if err := o.create(ctx); err != nil {
+			return fmt.Errorf("commit job %s: %w", o.id, err)
+		}
+		close(o.ready)
+	}
+	var graph *job.Graph
+	if o.intent.GraphHash != "" && !o.intent.Phase.Terminal() {
+		err := o.persist(ctx, "read the plan", func() (err error) {
+			graph, err = o.cfg.Storage.Graph(o.intent.GraphHash)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	o.exec = execution.New(o.intent, graph)
+	return nil
+}
+
+// create commits the job as CREATED (R9). If it is there already, which a write of this
+// process that was thought lost can cause, the one that is there counts.
+func (o *owner) create(ctx context.Context) error {
+	var value []byte
+	err := o.persist(ctx, "store the job", func() (err error) {
+		value, err = encodeIntent(o.cfg.Storage, o.intent)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	versions, err := o.term.Commit(ctx, coordination.Create(intentKey(o.id), value))
+	if !errors.Is(err, coordination.ErrConflict) {
+		if err == nil {
+			o.version = versions[0]
+		}
+		return err
+	}
+	entry, err := o.term.Get(ctx, intentKey(o.id))
+	if err != nil {
+		return err
+	}
+	o.version = entry.Version
+	o.intent, err = decodeIntent(o.cfg.Storage, entry.Value)
+	o.spec = o.intent.Spec
+	return err
+}
+
+// persist repeats what storage could not do, until it can or the term ends: a storage that is
+// away for a while fails no job.
+func (o *owner) persist(ctx context.Context, what string, do func() error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// handle takes one step, performs what it asks for, and the steps that follow from that.
+func (o *owner) handle(ctx context.Context, e execution.Event) {
+	queue := o.exec.Step(e)
+	for len(queue) > 0 && ctx.Err() == nil {
+		action := queue[0]
+		queue = queue[1:]
+		result, err := o.perform(ctx, action)
+		if err != nil {
+			o.fail(err)
+			return
+		}
+		if result != nil {
+			queue = append(queue, o.exec.Step(result)...)
+		}
+	}
+	o.show()
+}
+
+// show publishes the job as it is now, for those who ask.
+func (o *owner) show() {
+	v := o.exec.View()
+	o.view.Store(&v)
+	if !o.heard && o.exec.Adopted() {
+		o.heard = true
+		close(o.adopted)
+	}
+}

@@ -1,0 +1,130 @@
+package jobmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/output"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// perform does what an execution asks for. It returns what came of it, if that is known at
+// once; an error ends the term.
+func (o *owner) perform(ctx context.Context, action execution.Action) (execution.Event, error) {
+	switch a := action.(type) {
+	case execution.Commit:
+		return o.commit(ctx, a)
+	case execution.Plan:
+		o.registry.post(planWanted{o.id, o.spec})
+	case execution.RequestSlots:
+		o.registry.post(slotsWanted{o.id, a.Slots})
+	case execution.ReleaseSlots:
+		o.registry.post(released{o.id})
+	case execution.Deploy:
+		o.deploy(a)
+	case execution.Stop:
+		o.registry.post(sendWanted{a.Instance, rpc.Stop{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
+	case execution.Confirm:
+		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
+	case execution.Publish:
+		o.jobs.spawn(func() { o.publish(ctx, a.Outputs) })
+	case execution.Discard:
+		if err := output.Discard(a.Outputs); err != nil {
+			o.log.Warn("files of an attempt that was given up stay behind", "job", o.id, "error", err)
+		}
+	default:
+		return nil, fmt.Errorf("job %s: unknown action %T", o.id, action)
+	}
+	return nil, nil
+}
+
+func (o *owner) deploy(a execution.Deploy) {
+	in := o.exec.Intent()
+	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
+		Instance: a.Instance, Spec: o.spec, GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
+	}})
+}
+
+// commit stores what the intent points to, and then commits it, under the epoch and over the
+// version that it was decided from (R1).
+func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event, error) {
+	in := c.Intent
+	if in.Phase.Terminal() {
+		now := time.Now().UTC()
+		in.Finished = &now
+	}
+	var value []byte
+	err := o.persist(ctx, "store what is committed", func() (err error) {
+		value, err = o.store(c, &in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	versions, err := o.term.Commit(ctx, coordination.Set(intentKey(o.id), value, o.version))
+	if err != nil {
+		return nil, fmt.Errorf("commit job %s as %s: %w", o.id, in.Phase, err)
+	}
+	o.version = versions[0]
+	o.report(in)
+	return execution.Committed{Intent: in}, nil
+}
+
+// store writes what the intent names to storage, and returns the value to commit.
+func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) {
+	if c.Graph != nil {
+		if _, err := o.cfg.Storage.PutGraph(c.Graph); err != nil {
+			return nil, err
+		}
+	}
+	if in.Phase == execution.Publishing {
+		name, err := o.cfg.Storage.PutOutputs(o.id, in.Attempt, c.Outputs)
+		if err != nil {
+			return nil, err
+		}
+		in.Outputs = name
+	}
+	return encodeIntent(o.cfg.Storage, *in)
+}
+
+func (o *owner) report(in execution.Intent) {
+	if in.Failure != "" {
+		o.log.Warn("job", "job", o.id, "name", in.Name, "phase", in.Phase, "attempt", in.Attempt, "reason", in.Failure)
+		return
+	}
+	o.log.Info("job", "job", o.id, "name", in.Name, "phase", in.Phase, "attempt", in.Attempt)
+}
+
+// publish makes the committed outputs visible. It repeats what a moment's trouble prevented,
+// until the term ends; then the next leader repeats it.
+func (o *owner) publish(ctx context.Context, name string) {
+	var list []job.Output
+	err := o.persist(ctx, "read the list of outputs", func() (err error) {
+		list, err = o.cfg.Storage.Outputs(name)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	var lasting error
+	err = o.persist(ctx, "make outputs visible", func() error {
+		err := output.Publish(list)
+		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) {
+			lasting = err
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err != nil: // the term has ended
+	case lasting != nil:
+		o.post(execution.Published{Error: lasting.Error()})
+	default:
+		o.post(execution.Published{})
+	}
+}

@@ -1,0 +1,170 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+// Keys in coordination.
+const (
+	incarnationKey     = "incarnation"
+	taskManagersPrefix = "taskmanagers/"
+	jobsPrefix         = "jobs/"
+)
+
+func intentKey(id job.ID) string { return jobsPrefix + string(id) + "/intent" }
+
+// maxIntent is the size of the largest intent that coordination holds, in bytes. Of a larger
+// one it holds the name of an object in storage.
+const maxIntent = 8 << 10
+
+// The states of a TaskManager's record.
+const (
+	live = "live"
+	dead = "dead"
+)
+
+// taskManagerRecord is what is committed about an instance of a TaskManager.
+type taskManagerRecord struct {
+	Host   string    `json:"host"`
+	Data   string    `json:"data"` // address of its data port
+	Slots  int       `json:"slots"`
+	State  string    `json:"state"`
+	Reason string    `json:"reason,omitempty"` // why it was declared dead
+	Ended  time.Time `json:"ended,omitzero"`   // and when
+}
+
+type storedTaskManager struct {
+	instance string
+	record   taskManagerRecord
+	version  coordination.Version
+}
+
+// storedIntent is an intent as coordination holds it: itself, or where it is.
+type storedIntent struct {
+	*execution.Intent
+	Blob string `json:"blob,omitempty"`
+}
+
+// encodeIntent makes the value of an intent, and stores what is too large for one.
+func encodeIntent(s *storage.Storage, in execution.Intent) ([]byte, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode the intent of %s: %w", in.Spec.ID, err)
+	}
+	if len(b) <= maxIntent {
+		return b, nil
+	}
+	hash, err := s.PutIntent(b)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]string{"blob": hash})
+}
+
+// decodeIntent reverses encodeIntent.
+func decodeIntent(s *storage.Storage, value []byte) (execution.Intent, error) {
+	stored := storedIntent{Intent: new(execution.Intent)}
+	if err := json.Unmarshal(value, &stored); err != nil {
+		return execution.Intent{}, err
+	}
+	if stored.Blob != "" {
+		b, err := s.Intent(stored.Blob)
+		if err != nil {
+			return execution.Intent{}, err
+		}
+		if err := json.Unmarshal(b, stored.Intent); err != nil {
+			return execution.Intent{}, err
+		}
+	}
+	in := *stored.Intent
+	if in.Holds() && (in.GraphHash == "" || in.Attempt == 0 || len(in.Assignment) != in.Slots) {
+		return in, fmt.Errorf("it is %s and lacks a plan, an attempt or an assignment of its %d slots", in.Phase, in.Slots)
+	}
+	return in, nil
+}
+
+// readTaskManagers reads what is committed about TaskManagers (I10: as new as the claim).
+func readTaskManagers(ctx context.Context, term coordination.Term) ([]storedTaskManager, error) {
+	entries, err := term.List(ctx, taskManagersPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("read the TaskManagers: %w", err)
+	}
+	var list []storedTaskManager
+	for _, e := range entries {
+		s := storedTaskManager{instance: strings.TrimPrefix(e.Key, taskManagersPrefix), version: e.Version}
+		if err := json.Unmarshal(e.Value, &s.record); err != nil {
+			return nil, fmt.Errorf("read %s: %w", e.Key, err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// ensureIncarnation makes sure that coordination and storage belong to the same cluster, and
+// returns its incarnation (R16). The first leader makes one, in coordination first: a leader that
+// dies in between leaves a cluster that has nothing else yet, which the next completes.
+func ensureIncarnation(ctx context.Context, term coordination.Term, s *storage.Storage) (string, error) {
+	inStorage, err := s.Incarnation()
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return "", fmt.Errorf("read the cluster's incarnation: %w", err)
+	}
+	entry, err := term.Get(ctx, incarnationKey)
+	switch inCoordination := string(entry.Value); {
+	case err != nil && !errors.Is(err, coordination.ErrNotFound):
+		return "", fmt.Errorf("read the cluster's incarnation: %w", err)
+	case err != nil && inStorage != "":
+		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and coordination knows of none: it was wiped or restored, or is another one. "+
+			"Bring coordination's data back, or start a new cluster with an empty storage.dir", s.Dir(), inStorage)}
+	case err != nil:
+		return createIncarnation(ctx, term, s)
+	case inStorage == "":
+		return completeIncarnation(ctx, term, s, inCoordination)
+	case inStorage != inCoordination:
+		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and coordination to cluster %s: set storage.dir, or the coordination, of one cluster",
+			s.Dir(), inStorage, inCoordination)}
+	}
+	return inStorage, nil
+}
+
+// WrongClusterError says that storage and coordination do not belong together, and what to do.
+type WrongClusterError struct{ message string }
+
+func (e *WrongClusterError) Error() string { return e.message }
+
+func createIncarnation(ctx context.Context, term coordination.Term, s *storage.Storage) (string, error) {
+	incarnation := newIncarnation()
+	if _, err := term.Commit(ctx, coordination.Create(incarnationKey, []byte(incarnation))); err != nil {
+		return "", fmt.Errorf("commit the cluster's incarnation: %w", err)
+	}
+	return completeIncarnation(ctx, term, s, incarnation)
+}
+
+// completeIncarnation copies the incarnation to a storage that has none, unless the cluster has
+// been used: then this is not its storage.
+func completeIncarnation(ctx context.Context, term coordination.Term, s *storage.Storage, incarnation string) (string, error) {
+	used, err := term.List(ctx, jobsPrefix)
+	if err != nil {
+		return "", fmt.Errorf("read the jobs: %w", err)
+	}
+	if len(used) > 0 {
+		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s is empty, and cluster %s has %d jobs: set storage.dir to the directory that it was started with", s.Dir(), incarnation, len(used))}
+	}
+	stored, err := s.CreateIncarnation(incarnation)
+	if err != nil {
+		return "", err
+	}
+	if stored != incarnation {
+		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and coordination to cluster %s", s.Dir(), stored, incarnation)}
+	}
+	return stored, nil
+}

@@ -1,0 +1,196 @@
+package jobmanager
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// registry knows the TaskManagers of one term: who is there, who lives, which slots are whose.
+// Only its goroutine, in run, touches what is in it; others post a happening. It never waits
+// for a TaskManager, a job or coordination: what takes time is done by a goroutine that
+// posts its result.
+type registry struct {
+	*leader
+	inbox chan happening
+	done  chan struct{} // closed when run has ended: nobody is told anything any more
+	wg    sync.WaitGroup
+
+	managers map[string]*taskManager
+	claims   map[job.ID][]string // slots that jobs hold: the instance of each
+	wants    []*want             // jobs that wait for slots, in order of arrival
+	plans    []*planning         // jobs that wait for their plan
+
+	sequence   uint64        // of heartbeats
+	ticked     time.Duration // when, see monotonic
+	validating bool          // after an own pause, until the epoch is known to be in force (R11)
+}
+
+// happening is what another goroutine tells the registry.
+type happening interface{ apply(*registry) }
+
+// taskManager is one instance of a TaskManager.
+type taskManager struct {
+	instance string
+	record   taskManagerRecord
+	version  coordination.Version // of the committed record; NoVersion: not committed yet
+
+	session *session // nil: not connected
+	led     bool     // Lead was sent over session
+	ready   bool     // and answered with Report: it can be used
+	seen    time.Duration
+	busy    bool   // a commit of its record is under way
+	probing bool   // a dial to its data port is under way
+	doom    string // why it is to be declared dead, as soon as it is not busy
+}
+
+func newRegistry(l *leader, records []storedTaskManager) *registry {
+	r := &registry{
+		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}),
+		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
+	}
+	for _, s := range records {
+		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic()}
+	}
+	return r
+}
+
+// run is the registry's goroutine. It begins with the TaskManagers that are connected.
+func (r *registry) run(ctx context.Context) {
+	defer r.wg.Wait()
+	defer close(r.done)
+	for _, s := range r.connections.attach(r) {
+		entered{s}.apply(r)
+	}
+	defer r.connections.detach()
+	ticker := time.NewTicker(r.cfg.HeartbeatInterval)
+	defer ticker.Stop()
+	r.ticked = monotonic()
+	for {
+		select {
+		case h := <-r.inbox:
+			h.apply(r)
+		case <-ticker.C:
+			r.tick(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// post tells the registry, and waits while its inbox is full.
+func (r *registry) post(h happening) {
+	select {
+	case r.inbox <- h:
+	case <-r.done:
+	}
+}
+
+// entered: a TaskManager has connected.
+type entered struct{ s *session }
+
+func (h entered) apply(r *registry) {
+	reg := h.s.register
+	m := r.managers[reg.Instance]
+	if m == nil {
+		m = &taskManager{instance: reg.Instance, version: coordination.NoVersion,
+			record: taskManagerRecord{Host: reg.Host, Data: reg.Data, Slots: reg.Slots, State: live}}
+		r.managers[reg.Instance] = m
+	}
+	if m.session != nil {
+		r.disconnect(m)
+	}
+	m.session, m.seen = h.s, monotonic()
+	r.replaces(m)
+	switch {
+	case m.record.State == dead:
+		r.refuse(m)
+	case m.version == coordination.NoVersion:
+		r.commitRecord(m, m.record)
+	default:
+		r.lead(m)
+	}
+}
+
+// replaces declares dead whoever had the data address of a new instance: a port has one owner.
+func (r *registry) replaces(m *taskManager) {
+	for _, other := range r.managers {
+		if other != m && other.record.Data == m.record.Data && other.session == nil && other.record.State == live {
+			r.declare(other, "its data address belongs to a new instance, "+m.instance)
+		}
+	}
+}
+
+// refuse tells an instance that was declared dead so; it ends its tasks and comes back as a
+// new one.
+func (r *registry) refuse(m *taskManager) {
+	m.session.post(r.header, rpc.Refused{Dead: true, Reason: "TaskManager " + m.instance + " was declared dead: " + m.record.Reason})
+}
+
+// lead makes a TaskManager, whose registration is committed, listen to this leader.
+func (r *registry) lead(m *taskManager) {
+	if m.session == nil || m.busy || m.doom != "" {
+		return
+	}
+	m.session.heard.Store(int64(monotonic()))
+	m.led = true
+	m.session.post(r.header, rpc.Lead{})
+}
+
+// left: a TaskManager's connection has ended. Whether it died, the data port tells.
+type left struct{ s *session }
+
+func (h left) apply(r *registry) {
+	m := r.managers[h.s.register.Instance]
+	if m == nil || m.session != h.s {
+		return
+	}
+	r.disconnect(m)
+	if m.record.State == live {
+		r.log.Warn("lost the connection to a TaskManager", "taskmanager", m.instance, "host", m.record.Host)
+		r.probe(m)
+	}
+}
+
+func (r *registry) disconnect(m *taskManager) {
+	m.session.close()
+	m.seen = monotonic()
+	m.session, m.led, m.ready = nil, false, false
+	for id := range r.holders(m.instance) {
+		r.tell(id, execution.Gone{Instance: m.instance})
+	}
+	r.replan(m.instance)
+}
+
+// holders are the jobs that hold slots of an instance.
+func (r *registry) holders(instance string) map[job.ID]bool {
+	jobs := make(map[job.ID]bool)
+	for id, claim := range r.claims {
+		for _, i := range claim {
+			if i == instance {
+				jobs[id] = true
+			}
+		}
+	}
+	return jobs
+}
+
+// tell gives an event to the owner of a job, if there is one.
+func (r *registry) tell(id job.ID, e execution.Event) {
+	if o := r.jobs.find(id); o != nil {
+		o.post(e)
+	}
+}
+
+// send posts a message to an instance that follows this leader. To others nothing is sent: their
+// jobs' owners hear that they are gone, and send again when they are back.
+func (r *registry) send(instance string, m rpc.Message) {
+	if t := r.managers[instance]; t != nil && t.ready && t.record.State == live {
+		t.session.post(r.header, m)
+	}
+}

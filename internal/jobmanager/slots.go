@@ -1,0 +1,160 @@
+package jobmanager
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// want is a job that waits for slots.
+type want struct {
+	id      job.ID
+	slots   int
+	missing int // as its owner was told
+}
+
+// slotsWanted: a job asks for slots.
+type slotsWanted struct {
+	id    job.ID
+	slots int
+}
+
+func (h slotsWanted) apply(r *registry) {
+	r.wants = append(r.wants, &want{id: h.id, slots: h.slots})
+	r.allot()
+}
+
+// slotsHeld: a job was found to hold the slots of its committed assignment.
+type slotsHeld struct {
+	id         job.ID
+	assignment []string
+}
+
+func (h slotsHeld) apply(r *registry) { r.claims[h.id] = h.assignment }
+
+// released: a job wants and holds nothing any more.
+type released struct{ id job.ID }
+
+func (h released) apply(r *registry) {
+	delete(r.claims, h.id)
+	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool { return w.id == h.id })
+	r.plans = slices.DeleteFunc(r.plans, func(p *planning) bool { return p.id == h.id })
+	r.allot()
+}
+
+// allot gives slots to the jobs that wait, in order. A job that wants more than there are
+// holds up none behind it.
+func (r *registry) allot() {
+	free := r.free()
+	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool {
+		assignment, missing := spread(free, w.slots)
+		if missing > 0 {
+			if w.missing != missing {
+				w.missing = missing
+				r.tell(w.id, execution.SlotsMissing{Missing: missing})
+			}
+			return false
+		}
+		r.claims[w.id] = assignment
+		told := make(map[string]bool)
+		for _, instance := range assignment {
+			free[instance]--
+			if !told[instance] { // its owner has not heard of this TaskManager yet
+				told[instance] = true
+				r.tell(w.id, execution.Ready{Instance: instance})
+			}
+		}
+		r.tell(w.id, execution.SlotsGranted{Assignment: assignment})
+		return true
+	})
+}
+
+// free counts the free slots of each TaskManager that can be used.
+func (r *registry) free() map[string]int {
+	free := make(map[string]int)
+	for _, m := range r.managers {
+		if m.ready && m.record.State == live && m.doom == "" {
+			free[m.instance] = m.record.Slots
+		}
+	}
+	for _, claim := range r.claims {
+		for _, instance := range claim {
+			if _, usable := free[instance]; usable {
+				free[instance]--
+			}
+		}
+	}
+	return free
+}
+
+// spread chooses an instance for each of n slots, each time the one with most of its slots
+// free, or says how many slots are missing.
+func spread(free map[string]int, n int) (assignment []string, missing int) {
+	total := 0
+	left := make(map[string]int, len(free))
+	names := make([]string, 0, len(free))
+	for instance, slots := range free {
+		if slots > 0 {
+			total += slots
+			left[instance] = slots
+			names = append(names, instance)
+		}
+	}
+	if total < n {
+		return nil, n - total
+	}
+	for range n {
+		best := slices.MinFunc(names, func(a, b string) int {
+			return cmp.Or(cmp.Compare(left[b], left[a]), cmp.Compare(a, b))
+		})
+		left[best]--
+		assignment = append(assignment, best)
+	}
+	return assignment, 0
+}
+
+// deployWanted: a job's owner sends its attempt to an instance. Where its peers are is known here.
+type deployWanted struct {
+	deploy     rpc.Deploy // Peers is filled in
+	assignment []string
+}
+
+func (h deployWanted) apply(r *registry) {
+	h.deploy.Peers = make(map[string]string, len(h.assignment))
+	for slot, instance := range h.assignment {
+		if m := r.managers[instance]; m != nil {
+			h.deploy.Peers[slotName(slot)] = m.record.Data
+		}
+	}
+	r.send(h.deploy.Instance, h.deploy)
+}
+
+// sendWanted: a job's owner sends a message to an instance.
+type sendWanted struct {
+	instance string
+	message  rpc.Message
+}
+
+func (h sendWanted) apply(r *registry) { r.send(h.instance, h.message) }
+
+// clusterAsked: a client wants to know what there is. The answer has room for one.
+type clusterAsked struct{ answer chan<- api.Cluster }
+
+func (h clusterAsked) apply(r *registry) {
+	var c api.Cluster
+	for _, m := range r.managers {
+		if m.ready && m.record.State == live {
+			c.OS, c.Arch = m.session.register.OS, m.session.register.Arch
+			c.TaskManagers++
+			c.Slots += m.record.Slots
+		}
+	}
+	for _, n := range r.free() {
+		c.SlotsFree += max(n, 0)
+	}
+	h.answer <- c
+}
