@@ -74,7 +74,7 @@ func (t *term) answer(ctx context.Context, c commit, r *refusal, mayHaveLanded b
 	case r.op > 0 && creates && errors.Is(r, zk.ErrNoNode):
 		return t.makeDirectories(ctx, path)
 	case r.op > 0 && (errors.Is(r, zk.ErrBadVersion) || errors.Is(r, zk.ErrNoNode) || errors.Is(r, zk.ErrNodeExists)):
-		return fmt.Errorf("%w: %v", coordination.ErrConflict, r)
+		return fmt.Errorf("%w: %w", coordination.ErrConflict, r)
 	}
 	return fmt.Errorf("zookeeper: commit: %w", r)
 }

@@ -81,19 +81,32 @@ func TestOpenTellsThatNoNameResolves(t *testing.T) {
 	}
 }
 
-// Nobody listens, and then somebody accepts and says nothing.
+// Nobody listens; somebody accepts and says nothing; somebody speaks another language, in
+// which the first word is a length of more than a gigabyte.
 func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	for what, addr := range map[string]net.Addr{"refusing": closed.Addr(), "silent": silent.Addr()} {
+	refusing, silent := listen(t), listen(t)
+	refusing.Close()
+	foreign := listen(t)
+	go func() {
+		for {
+			conn, err := foreign.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+			conn.Close()
+		}
+	}()
+	for _, test := range []struct {
+		what string
+		addr net.Addr
+		last string // part of what the error says of the last try
+	}{
+		{"refusing", refusing.Addr(), "connection refused"},
+		{"silent", silent.Addr(), "i/o timeout"},
+		{"foreign", foreign.Addr(), `it begins with "HTTP`},
+	} {
+		what, addr := test.what, test.addr
 		var log bytes.Buffer
 		began := time.Now()
 		_, err := zookeeper.Open(within(t, 700*time.Millisecond), zookeeper.Config{
@@ -103,6 +116,9 @@ func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), addr.String()) {
 			t.Errorf("a %s server: %v, want a deadline that names %v", what, err, addr)
 		}
+		if err != nil && !strings.Contains(err.Error(), test.last) {
+			t.Errorf("a %s server: %v, want %q in it", what, err, test.last)
+		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("a %s server: Open returned after %v", what, took)
 		}
@@ -110,6 +126,16 @@ func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
 			t.Errorf("a %s server: the log says nothing of it: %s", what, log.String())
 		}
 	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 func TestGrantedSessionTimeoutIsLogged(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package zookeeper keeps the epoch contract of package coordination on an Apache
-// ZooKeeper ensemble (3.5 or later).
+// ZooKeeper ensemble (3.5.3 or later).
 //
 // What it writes lies under one node per cluster, <root>/<cluster id>:
 //
@@ -19,8 +19,9 @@
 // into which it sends what was queued. Here an expired session is final.
 //
 // A Store owns the library's goroutines, one that handles the session's events, one for
-// each call that the library has not answered (at most 256), and up to three that follow
-// the leader, follow the members and prune the history. All have ended when Close returns.
+// each call that the library has not answered (at most 256), one each to follow the leader
+// and the members once somebody observes them, and a short one after each claim that
+// prunes the history. All have ended when Close returns.
 //
 // The package never deletes a cluster, and sets no access control: its nodes are open to
 // whoever reaches the ensemble.

@@ -138,6 +138,9 @@ func (s *store) inForce(ctx context.Context) (record, bool, error) {
 // claimed is the term of an epoch that this session has just taken.
 func (s *store) claimed(r record) coordination.Term {
 	s.latest.put(r)
+	s.leadership.publishIf(r.leadership(true), func(told, _ coordination.Leadership) bool {
+		return told.Epoch < r.Epoch // else the follower knows more than this claim does
+	})
 	if r.Epoch > kept {
 		s.spawn(s.pruneHistory) // not if the session has ended, which the term will tell
 	}
@@ -188,7 +191,7 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 func (s *store) pruneHistory() {
 	names, err := s.children(s.life, s.history)
 	if err != nil {
-		s.log.Warn("zookeeper: cannot list the history of epochs", "error", err)
+		s.log.Debug("zookeeper: cannot list the history of epochs; the next claim prunes it", "error", err)
 		return
 	}
 	var epochs []coordination.Epoch
@@ -201,7 +204,7 @@ func (s *store) pruneHistory() {
 	for _, e := range epochs[min(kept, len(epochs)):] {
 		err := s.multi(s.life, remove(s.past(e), anyVersion))
 		if err != nil && !again(err) {
-			s.log.Warn("zookeeper: cannot prune the history of epochs", "error", err)
+			s.log.Debug("zookeeper: cannot prune the history of epochs; the next claim does", "error", err)
 			return
 		}
 	}

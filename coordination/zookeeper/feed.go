@@ -8,8 +8,8 @@ import (
 // feed hands the newest value to each subscriber. A slow one misses values in between.
 // It starts no goroutine: one follows what the values are of, and publishes.
 type feed[T any] struct {
-	same  func(a, b T) bool // values that need not be told one after the other
-	start sync.Once         // of the goroutine that publishes
+	isNews func(told, v T) bool // whether v is to be told after told
+	start  sync.Once            // of the goroutine that publishes
 
 	mu          sync.Mutex
 	latest      T
@@ -18,8 +18,8 @@ type feed[T any] struct {
 	subscribers map[chan T]func() bool // how not to hear of its context any more
 }
 
-func newFeed[T any](same func(a, b T) bool) *feed[T] {
-	return &feed[T]{same: same, subscribers: make(map[chan T]func() bool)}
+func newFeed[T any](isNews func(told, v T) bool) *feed[T] {
+	return &feed[T]{isNews: isNews, subscribers: make(map[chan T]func() bool)}
 }
 
 // subscribe returns a channel with the newest value, if there is one, and the coming ones,
@@ -48,10 +48,13 @@ func (f *feed[T]) unsubscribe(ch chan T) {
 	}
 }
 
-func (f *feed[T]) publish(v T) {
+func (f *feed[T]) publish(v T) { f.publishIf(v, f.isNews) }
+
+// publishIf is publish with a judgement of its own.
+func (f *feed[T]) publishIf(v T, isNews func(told, v T) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.have && f.same(f.latest, v) {
+	if f.have && !isNews(f.latest, v) {
 		return
 	}
 	f.latest, f.have = v, true

@@ -72,7 +72,7 @@ func (s *store) watchMembers(w *watch) ([]coordination.Member, error) {
 func (s *store) membersNamed(ctx context.Context, names []string) ([]coordination.Member, error) {
 	members := make([]coordination.Member, 0, len(names))
 	for _, name := range names {
-		n, err := s.get(ctx, s.layout.members+"/"+name)
+		n, err := s.get(ctx, s.members+"/"+name)
 		if errors.Is(err, zk.ErrNoNode) {
 			continue // gone since
 		}
@@ -89,8 +89,8 @@ func (s *store) membersNamed(ctx context.Context, names []string) ([]coordinatio
 	return members, nil
 }
 
-func sameMembers(a, b []coordination.Member) bool {
-	return slices.EqualFunc(a, b, func(x, y coordination.Member) bool {
+func otherMembers(a, b []coordination.Member) bool {
+	return !slices.EqualFunc(a, b, func(x, y coordination.Member) bool {
 		return x.ID == y.ID && bytes.Equal(x.Data, y.Data)
 	})
 }

@@ -55,6 +55,8 @@ func (r record) leadership(alive bool) coordination.Leadership {
 	return coordination.Leadership{Epoch: r.Epoch, ID: r.ID, Data: r.Data, Nonce: r.Nonce, Alive: alive}
 }
 
-func sameLeadership(a, b coordination.Leadership) bool {
-	return a.Epoch == b.Epoch && a.Nonce == b.Nonce && a.Alive == b.Alive
+// isNews tells whether observers who were told a are to be told b. An older epoch comes late,
+// from a server that has not caught up with this process's own claim.
+func isNews(a, b coordination.Leadership) bool {
+	return b.Epoch > a.Epoch || b.Epoch == a.Epoch && (a.Nonce != b.Nonce || a.Alive != b.Alive)
 }

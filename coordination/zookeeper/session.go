@@ -19,6 +19,9 @@ import (
 // caller has given up. Further ones wait for a place.
 const maxCalls = 256
 
+// maxReply bounds what is read of a server at once: a list of some hundred thousand names.
+const maxReply = 16 << 20
+
 // A server that leaves a call unanswered for this part of the session timeout is taken for
 // frozen, and left for the next one; but never so soon that a pause of its collector counts.
 const (
@@ -76,7 +79,7 @@ func dial(servers []string, timeout time.Duration, log *slog.Logger) (*session, 
 	s.life, s.expire = context.WithCancel(context.Background())
 	var err error
 	s.conn, s.events, err = zk.Connect(servers, timeout,
-		zk.WithHostProvider(s.wire), zk.WithDialer(s.wire.dial),
+		zk.WithHostProvider(s.wire), zk.WithDialer(s.wire.dial), zk.WithMaxBufferSize(maxReply),
 		zk.WithLogger(libraryLog{log}), zk.WithEventCallback(s.observe))
 	if err != nil {
 		s.expire()
@@ -196,9 +199,9 @@ func (s *session) leaseLeft() time.Duration {
 func (s *session) end(cause error) {
 	s.mu.Lock()
 	s.cause = cause
+	s.expire()
 	close(s.done)
 	s.mu.Unlock()
-	s.expire()
 	if !errors.Is(cause, errClosed) {
 		s.log.Warn("zookeeper: session ended", "session", s.id(), "cause", cause)
 		s.wire.end()

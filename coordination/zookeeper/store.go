@@ -75,11 +75,14 @@ func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
 		return nil, err
 	}
 	s := &store{session: ses, layout: nodes, log: cfg.Logger}
-	s.leadership = newFeed(sameLeadership)
-	s.membership = newFeed(sameMembers)
+	s.leadership = newFeed(isNews)
+	s.membership = newFeed(otherMembers)
 	if err := s.prepare(ctx); err != nil {
+		if trouble := s.wire.trouble(); trouble != nil {
+			err = fmt.Errorf("%w; the last server that was tried: %w", err, trouble)
+		}
 		s.close()
-		return nil, fmt.Errorf("zookeeper: open cluster %s on %v: %w", nodes.base, servers, err)
+		return nil, fmt.Errorf("open cluster %s on %v: %w", nodes.base, servers, err)
 	}
 	if granted := s.wire.timeout(); granted != cfg.SessionTimeout {
 		s.log.Info("zookeeper: the ensemble granted another session timeout", "asked", cfg.SessionTimeout, "granted", granted)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -35,7 +36,10 @@ const brisk = 50 * time.Millisecond
 // quiet is how often a log line about an ensemble that does not answer is repeated.
 const quiet = 10 * time.Second
 
-var errStopped = errors.New("the session is over")
+var (
+	errStopped = errors.New("the session is over")
+	errForeign = errors.New("what answers is no ZooKeeper server")
+)
 
 // wire chooses servers and makes the library's connections: it is its HostProvider and its
 // dialer. It also watches them: when a server was last heard, what session timeout it granted.
@@ -57,6 +61,7 @@ type wire struct {
 	failures int  // connections in a row that brought no session
 	current  *tap // the newest connection
 	dialed   time.Time
+	last     error     // of a connection since the newest session
 	warned   time.Time // that no server accepts; zero: not since the last session
 }
 
@@ -93,14 +98,13 @@ func (w *wire) Next() (string, bool) {
 // dial pauses after fruitless rounds, connects, and returns a connection whose handshake
 // is bounded.
 func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) {
+	w.warn()
 	handshake, pause := w.patience()
-	if pause > 0 {
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-w.ctx.Done():
-		}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.ctx.Done():
 	}
 	deadline := time.Now().Add(handshake)
 	conn, err := (&net.Dialer{Deadline: deadline}).DialContext(w.ctx, network, address)
@@ -109,6 +113,7 @@ func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	w.dialed = time.Now()
 	w.failures++ // until established says otherwise
 	if err != nil {
+		w.last = err
 		return nil, err
 	}
 	if w.ctx.Err() != nil {
@@ -124,18 +129,27 @@ func (w *wire) patience() (handshake, pause time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	round := w.failures / len(w.servers)
-	handshake = doubled(firstHandshake, longestHandshake, round)
-	if w.failures == 0 && time.Since(w.dialed) < brisk {
-		return handshake, firstPause
+	switch {
+	case w.failures == 0 && time.Since(w.dialed) < brisk:
+		pause = firstPause
+	case round > 0 && w.failures%len(w.servers) == 0:
+		pause = doubled(firstPause, longestPause, round-1)
 	}
-	if round == 0 || w.failures%len(w.servers) != 0 {
-		return handshake, 0
-	}
-	if time.Since(w.warned) > quiet {
+	return doubled(firstHandshake, longestHandshake, round), pause
+}
+
+// warn says, now and then, that there was a round in which no server accepted.
+func (w *wire) warn() {
+	w.mu.Lock()
+	tries, last := w.failures, w.last
+	due := tries >= len(w.servers) && time.Since(w.warned) > quiet
+	if due {
 		w.warned = time.Now()
-		w.log.Warn("zookeeper: no server accepts the session; trying on", "servers", w.servers, "tries", w.failures)
 	}
-	return handshake, doubled(firstPause, longestPause, round-1)
+	w.mu.Unlock()
+	if due {
+		w.log.Warn("zookeeper: no server accepts the session; trying on", "servers", w.servers, "tries", tries, "last", last)
+	}
 }
 
 func doubled(first, longest time.Duration, times int) time.Duration {
@@ -151,13 +165,30 @@ func doubled(first, longest time.Duration, times int) time.Duration {
 // established lifts the handshake's limit from the newest connection: it has a session.
 func (w *wire) established() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.warned.IsZero() {
-		w.log.Info("zookeeper: a server accepts the session again", "tries", w.failures)
+	current, tries, warned := w.current, w.failures, !w.warned.IsZero()
+	w.failures, w.last, w.warned = 0, nil, time.Time{}
+	w.mu.Unlock()
+	if current != nil {
+		current.lift()
 	}
-	w.failures, w.warned = 0, time.Time{}
-	if w.current != nil {
-		w.current.lift()
+	if warned {
+		w.log.Info("zookeeper: a server accepts the session again", "tries", tries)
+	}
+}
+
+// trouble is why no server has accepted the session of late, nil if one has.
+func (w *wire) trouble() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// refused notes why a handshake failed.
+func (w *wire) refused(c *tap, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c == w.current && w.failures > 0 {
+		w.last = err
 	}
 }
 
@@ -189,6 +220,10 @@ func (w *wire) silence() time.Duration {
 // timeout is the session timeout that the ensemble granted, 0 before the first session.
 func (w *wire) timeout() time.Duration { return time.Duration(w.granted.Load()) }
 
+// longestGreeting bounds a server's first packet, which has 37 bytes and the library would
+// read into a buffer of whatever length it says.
+const longestGreeting = 1 << 10
+
 // connectResponse is how many bytes of a server's first packet tap needs: its length (4),
 // the protocol's version (4), the session timeout in ms (4) and the session's id (8).
 const connectResponse = 20
@@ -210,25 +245,36 @@ func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	if n > 0 {
 		t.wire.heard.Store(int64(time.Since(t.wire.start)))
-		if len(t.first) < connectResponse {
-			t.greet(p[:n])
+		if foreign := t.greet(p[:n]); foreign != nil {
+			n, err = 0, foreign
 		}
+	}
+	if err != nil {
+		t.wire.refused(t, err)
 	}
 	return n, err
 }
 
-func (t *tap) greet(p []byte) {
+// greet reads along in the server's first packet.
+func (t *tap) greet(p []byte) error {
+	if len(t.first) == connectResponse {
+		return nil
+	}
 	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
+	if len(t.first) >= 4 && binary.BigEndian.Uint32(t.first) > longestGreeting {
+		return fmt.Errorf("%w: it begins with %q", errForeign, t.first)
+	}
 	if len(t.first) < connectResponse {
-		return
+		return nil
 	}
 	id := int64(binary.BigEndian.Uint64(t.first[12:]))
 	if id == 0 {
-		return // the server says that the session has expired
+		return nil // the server says that the session has expired
 	}
 	t.wire.session.Store(id)
 	granted := time.Duration(binary.BigEndian.Uint32(t.first[8:])) * time.Millisecond
 	t.wire.granted.Store(int64(granted))
+	return nil
 }
 
 func (t *tap) SetReadDeadline(d time.Time) error  { return t.Conn.SetReadDeadline(t.capped(d)) }
@@ -248,5 +294,5 @@ func (t *tap) lift() {
 	defer t.mu.Unlock()
 	t.limit = time.Time{}
 	// What the library has set already was capped; its loops set their own from here on.
-	_ = t.Conn.SetDeadline(time.Time{})
+	t.SetDeadline(time.Time{})
 }

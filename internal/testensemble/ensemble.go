@@ -172,7 +172,7 @@ func (e *Ensemble) WaitServing(ctx context.Context) error {
 			select {
 			case <-poll.C:
 			case <-ctx.Done():
-				return fmt.Errorf("%w while waiting: %v", context.Cause(ctx), err)
+				return fmt.Errorf("%w while waiting: %w", context.Cause(ctx), err)
 			}
 		}
 	}

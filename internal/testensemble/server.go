@@ -36,8 +36,7 @@ type Server struct {
 type process struct {
 	cmd    *exec.Cmd
 	stderr *tail
-	exited chan struct{}
-	err    error // why it ended; read after exited is closed
+	exited chan struct{} // closed when cmd has its ProcessState
 }
 
 // Pid is the server's process id, 0 while it is not running.
@@ -96,7 +95,7 @@ func (s *Server) Start() error {
 		return fmt.Errorf("start ZooKeeper server %s: %w", s.Addr, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait() // an exit is told by ProcessState, and to be killed is no error here
 		close(p.exited)
 	}()
 	s.proc = p
@@ -147,7 +146,7 @@ func (s *Server) exit() error {
 	}
 	select {
 	case <-p.exited:
-		return fmt.Errorf("ZooKeeper server %s %w: %v\n%s", s.Addr, errExited, p.err, p.stderr)
+		return fmt.Errorf("ZooKeeper server %s %w: %s\n%s", s.Addr, errExited, p.cmd.ProcessState, p.stderr)
 	default:
 		return nil
 	}
