@@ -162,7 +162,10 @@ func (p *dataPort) route(conn *net.TCPConn) error {
 		return err
 	}
 	var b [preambleSize]byte
-	if _, err := io.ReadFull(conn, b[:]); err != nil {
+	switch n, err := io.ReadFull(conn, b[:]); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil // a leader that has lost our connection looks whether the port answers
+	case err != nil:
 		return fmt.Errorf("it ended, or said nothing more, before its %d-byte preamble was complete: %w", preambleSize, err)
 	}
 	id, attempt, err := parsePreamble(b)

@@ -52,7 +52,7 @@ func TestDataPortClosesWhatIsNotForIt(t *testing.T) {
 	id := job.NewID()
 	l.running(id, 2, "run")
 	for name, b := range map[string][]byte{
-		"nothing":       {},
+		"silence":       {},
 		"garbage":       bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 100),
 		"too short":     preamble(id, 2)[:43],
 		"no id":         preamble("0123456789ABCDEF0123456789ABCDEF", 2),

@@ -96,7 +96,7 @@ func (d *dialer) run(ctx context.Context) {
 			said = err.Error() // once per reason
 			d.log.Warn("no connection to a JobManager; tasks run on, and it is dialed again", "jobmanager", d.addr, "error", err)
 		}
-		pause := wait/2 + rand.N(wait)
+		pause := wait/2 + rand.N(wait/2)
 		if errors.Is(err, errRefused) {
 			pause = d.cfg.Timeouts.Refused
 		}

@@ -92,6 +92,9 @@ func (n *node) register(ctx context.Context, addr, instance string) (*link, erro
 	if err != nil {
 		return nil, err
 	}
+	if cluster == "" {
+		return nil, fmt.Errorf("no JobManager has led a cluster with the storage %s yet; storage.dir must be the same directory everywhere", n.cfg.Storage.Dir())
+	}
 	dialer := net.Dialer{Timeout: n.cfg.Timeouts.Dial, KeepAliveConfig: keepAlive}
 	raw, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -130,10 +133,8 @@ func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: it answered the registration with %q", errRefused, m.Kind())
-	case cluster == "":
-		return nil, fmt.Errorf("%w: it belongs to cluster %s, of which nothing is in this TaskManager's storage %s: storage.dir must be the same directory everywhere", errRefused, h.Cluster, n.cfg.Storage.Dir())
 	case h.Cluster != cluster:
-		return nil, fmt.Errorf("%w: it belongs to cluster %s, and this TaskManager's storage %s to cluster %s", errRefused, h.Cluster, n.cfg.Storage.Dir(), cluster)
+		return nil, fmt.Errorf("%w: it belongs to cluster %s, and this TaskManager's storage %s to cluster %s; storage.dir must be the same directory everywhere", errRefused, h.Cluster, n.cfg.Storage.Dir(), cluster)
 	}
 	l := &link{id: welcome.ID, cluster: cluster, conn: conn, epoch: h.Epoch, out: make(chan letter, postBox)}
 	return l, conn.SetReadDeadline(time.Time{})

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		os.Exit(childTaskManager(os.Getenv("TEST_TASKMANAGER")))
 	case os.Getenv("TEST_WAITS") != "":
 		signal.Ignore(syscall.SIGTERM)
-		time.Sleep(time.Minute) // it is killed long before
+		<-time.After(time.Minute) // it is killed long before
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(cleanUp))
@@ -70,7 +70,7 @@ func scriptedPlan(script string) int {
 			}
 		}
 	case "slow":
-		time.Sleep(time.Minute) // it is killed long before
+		<-time.After(time.Minute) // it is killed long before
 	}
 	return 0
 }

@@ -34,6 +34,7 @@ func newProcess(alive context.Context, d rpc.Deploy) *process {
 // the process ended because it was asked to.
 func (p *process) run(n *node, events chan<- event) (failure string) {
 	defer p.end()
+	defer p.release(n)
 	c, err := p.begin(n)
 	if err != nil {
 		if p.wanted.Err() != nil {
@@ -75,6 +76,12 @@ func (p *process) begin(n *node) (*child, error) {
 		return nil, err
 	}
 	return n.startTask(path, dir, p.deploy.Spec)
+}
+
+func (p *process) release(n *node) {
+	if err := n.work.release(p.deploy.Spec.ID, p.deploy.Attempt); err != nil {
+		n.log.Warn("cannot remove the files of old attempts", "error", err)
+	}
 }
 
 // supervise talks to the process until it has exited. It returns why the TaskManager ended it,

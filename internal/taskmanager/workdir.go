@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -31,6 +33,9 @@ type workDir struct {
 	dir       string
 	artifacts string
 	lock      *os.File
+
+	mu   sync.Mutex
+	live map[string]bool // names in jobs/ of attempts that run
 }
 
 // processRecord is what a successor must know of a child to end it and no other process.
@@ -46,7 +51,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
 	}
-	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts")}
+	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts"), live: map[string]bool{}}
 	for _, d := range []string{w.artifacts, w.jobs(), w.processes()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
@@ -59,7 +64,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		w.close()
 		return nil, err
 	}
-	if err := errors.Join(prune(w.artifacts, keepArtifacts), prune(w.jobs(), keepAttempts)); err != nil {
+	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil)); err != nil {
 		log.Warn("cannot remove old files", "directory", dir, "error", err)
 	}
 	return w, nil
@@ -159,12 +164,13 @@ func (w *workDir) endPredecessors(ctx context.Context, log *slog.Logger) error {
 }
 
 func endProcess(ctx context.Context, r processRecord, log *slog.Logger) error {
+	say := sync.OnceFunc(func() { log.Info("ending a process that the last TaskManager here has left", "pid", r.PID) })
 	ended, err := poll(ctx, 10*time.Second, func() (bool, error) {
 		born, err := birth(r.PID)
 		if err != nil || born != r.Birth {
 			return true, err
 		}
-		log.Info("ending a process that the last TaskManager here has left", "pid", r.PID)
+		say()
 		killGroup(r.PID)
 		return false, nil
 	})
@@ -177,17 +183,32 @@ func endProcess(ctx context.Context, r processRecord, log *slog.Logger) error {
 	return nil
 }
 
-// attemptDir makes the directory of an attempt.
+// attemptDir makes the directory of an attempt. It stays until release has been called and
+// newer ones have come.
 func (w *workDir) attemptDir(id job.ID, n job.Attempt) (string, error) {
-	dir := filepath.Join(w.jobs(), fmt.Sprintf("%s-%d", id, n))
+	name := fmt.Sprintf("%s-%d", id, n)
+	dir := filepath.Join(w.jobs(), name)
+	w.mu.Lock()
+	w.live[name] = true
+	w.mu.Unlock()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("directory of the attempt: %w", err)
 	}
 	return dir, nil
 }
 
-// prune removes all but the newest entries of a directory.
-func prune(dir string, keep int) error {
+// release keeps the directory of an ended attempt for a person to read, and removes the oldest
+// of those that are kept.
+func (w *workDir) release(id job.ID, n job.Attempt) error {
+	w.mu.Lock()
+	delete(w.live, fmt.Sprintf("%s-%d", id, n))
+	live := maps.Clone(w.live)
+	w.mu.Unlock()
+	return prune(w.jobs(), keepAttempts, live)
+}
+
+// prune removes all but the newest entries of a directory; those in live are not looked at.
+func prune(dir string, keep int, live map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) <= keep {
 		return err
@@ -198,7 +219,7 @@ func prune(dir string, keep int) error {
 	}
 	var all []aged
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
+		if info, err := e.Info(); err == nil && !live[e.Name()] {
 			all = append(all, aged{e.Name(), info.ModTime()})
 		}
 	}

@@ -88,11 +88,14 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := prune(dir, 2); err != nil {
+	if err := prune(dir, 2, map[string]bool{"4": true}); err != nil {
 		t.Fatal(err)
 	}
-	if kept := files(t, dir+"/*"); len(kept) != 2 || filepath.Base(kept[0]) != "0" || filepath.Base(kept[1]) != "1" {
-		t.Errorf("kept %v", kept)
+	kept := files(t, dir+"/*")
+	for i, want := range []string{"0", "1", "4"} { // the newest, and one that is in use
+		if len(kept) != 3 || filepath.Base(kept[i]) != want {
+			t.Fatalf("kept %v", kept)
+		}
 	}
 }
 
