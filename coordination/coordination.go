@@ -10,8 +10,10 @@
 // etcd and zookeeper implement it, and all pass the one suite in coordinationtest.
 // The rules named here (R1, R7 …) are those of docs/failover-protocol.md.
 //
-// This package starts no goroutine. An implementation's goroutines belong to its
-// Store and have ended when Close returns.
+// Elect runs a candidate: it stands by, claims, and leads while a function runs.
+//
+// An implementation's goroutines belong to its Store and have ended when Close returns.
+// Elect runs one more, the term, and has waited for it when it returns.
 package coordination
 
 import (
