@@ -30,17 +30,16 @@ func newProcess(alive context.Context, d rpc.Deploy) *process {
 	return p
 }
 
-// run blocks until the task process has ended. It returns why that is a failure, or "" when
-// the process ended because it was asked to.
-func (p *process) run(n *node, events chan<- event) (failure string) {
+// run blocks until the task process has ended, and tells how.
+func (p *process) run(n *node, events chan<- event) exited {
 	defer p.end()
 	defer p.release(n)
 	c, err := p.begin(n)
-	if err != nil {
-		if p.wanted.Err() != nil {
-			return ""
-		}
-		return fmt.Sprintf("start the task process: %v", err)
+	switch {
+	case err != nil && p.wanted.Err() != nil:
+		return exited{p: p}
+	case err != nil:
+		return exited{p: p, failure: fmt.Sprintf("start the task process: %v", err)}
 	}
 	defer c.close()
 	n.receivers.add(p.deploy.Spec.ID, p.deploy.Attempt, c.data)
@@ -50,15 +49,16 @@ func (p *process) run(n *node, events chan<- event) (failure string) {
 
 	why, status := p.supervise(n, c, events)
 	n.log.Info("task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
-	if p.wanted.Err() != nil && why == nil {
-		return ""
-	}
-	if why != nil {
+	clean := why == nil && status == exitedWell
+	switch {
+	case why != nil:
 		status = fmt.Sprintf("was ended: %v", why)
-	} else if status == exitedWell {
+	case p.wanted.Err() != nil:
+		return exited{p: p, clean: clean}
+	case clean:
 		status += " before its subtasks had ended"
 	}
-	return fmt.Sprintf("task process %d %s%s", c.pid, status, lastWords(c.stderr))
+	return exited{p, fmt.Sprintf("task process %d %s%s", c.pid, status, lastWords(c.stderr)), clean}
 }
 
 // begin fetches the binary and starts it. A process that is recorded and has not been told

@@ -345,10 +345,7 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 	p := newProcess(t.alive, d)
 	e.current.process = p
 	t.running++
-	t.wg.Go(func() {
-		failure := p.run(t.node, t.events)
-		t.events <- exited{p, failure}
-	})
+	t.wg.Go(func() { t.events <- p.run(t.node, t.events) })
 	t.tell(rpc.Status{AttemptReport: e.current.report()})
 }
 
@@ -432,10 +429,11 @@ func (v told) apply(t *table) {
 }
 
 // exited: the task process of an attempt has ended and nothing of it is left, or it never
-// began. An empty failure means that it was asked to end.
+// began.
 type exited struct {
 	p       *process
-	failure string
+	failure string // of subtasks that had not ended; "": it was asked to end
+	clean   bool   // with status 0
 }
 
 func (v exited) apply(t *table) {
@@ -447,6 +445,9 @@ func (v exited) apply(t *table) {
 	a.process, a.pid = nil, 0
 	e.promised = max(e.promised, a.number)
 	changed := a.close(v.failure)
+	if v.failure != "" && !v.clean && len(changed) == 0 {
+		t.log.Warn("a task process failed after its subtasks had ended; what they sent last may not have arrived", "job", a.job, "attempt", a.number, "failure", v.failure)
+	}
 	if t.ending {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // A job runs while every JobManager dies, ends without one, and its final states are held for
@@ -343,6 +344,55 @@ func TestRefusedTriesAgain(t *testing.T) {
 	if tries != 3 {
 		t.Errorf("%d tries", tries)
 	}
+}
+
+// A TaskManager that is started before the cluster's first leader registers when there is one.
+func TestWaitsForTheCluster(t *testing.T) {
+	store, err := storage.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := startManager(t, func(c *Config) { c.Storage = store })
+	jm := newJobManager(t, "jm", 1)
+	m.announce(jm)
+	if _, err := store.CreateIncarnation(incarnation); err != nil {
+		t.Fatal(err)
+	}
+	if l := jm.joined(); l.register.Storage != incarnation {
+		t.Errorf("registration %+v", l.register)
+	}
+}
+
+// A JobManager of another cluster is left alone, whatever it says.
+func TestAnotherCluster(t *testing.T) {
+	store, err := storage.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.CreateIncarnation("another"); err != nil {
+		t.Fatal(err)
+	}
+	m := startManager(t, func(c *Config) { c.Storage = store })
+	jm := newJobManager(t, "jm", 1)
+	m.announce(jm)
+	jm.joined().ended()
+}
+
+// Addresses that discovery names no more are not dialed again, and those that come are.
+func TestMembership(t *testing.T) {
+	m := startManager(t, nil)
+	first, second, third := newJobManager(t, "jm1", 1), newJobManager(t, "jm2", 0), newJobManager(t, "jm3", 0)
+	m.announce(first, second)
+	l, _ := first.lead()
+	second.joined()
+	m.announce(second, third)
+	third.joined()
+	l.send(rpc.Heartbeat{Seq: 1}) // no longer named, and still connected
+	await[rpc.Heartbeat](l, nil)
+	l.conn.Close()
+	l.ended()
+	m.announce(first, second, third)
+	first.joined()
 }
 
 // A leader that falls silent is dialed again; its tasks go on.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,8 +57,7 @@ func waitingProcess(t *testing.T) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "TEST_WAITS=1")
-	cmd.SysProcAttr = childAttr()
-	cmd.SysProcAttr.Pdeathsig = 0 // the thread that starts it here may end
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // no childAttr: the thread here may end
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
