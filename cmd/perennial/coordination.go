@@ -46,6 +46,7 @@ func openEtcd(c *config.Config, log *slog.Logger) opener {
 // backing is a JobManager's side of coordination.
 type backing struct {
 	open       opener
+	host       string // this process's, as the others know it
 	claimDelay func() time.Duration
 	handOver   func(ctx context.Context, answered []string) error
 	ended      <-chan struct{} // closed when it cannot go on; nil if that never happens
@@ -56,9 +57,9 @@ func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, err
 	nothing := func() error { return nil }
 	switch c.String(config.HighAvailability) {
 	case "zookeeper":
-		return backing{open: openZooKeeper(c, log), close: nothing}, nil
+		return backing{open: openZooKeeper(c, log), host: c.String(config.JobManagerAddress), close: nothing}, nil
 	case "etcd":
-		return backing{open: openEtcd(c, log), close: nothing}, nil
+		return backing{open: openEtcd(c, log), host: c.String(config.JobManagerAddress), close: nothing}, nil
 	case "embedded":
 		return backEmbedded(ctx, c, log)
 	}
@@ -68,6 +69,7 @@ func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, err
 	}
 	return backing{
 		open:  func(context.Context) (coordination.Store, error) { return file.Session(), nil },
+		host:  c.String(config.JobManagerAddress),
 		close: file.Close,
 	}, nil
 }
@@ -90,14 +92,19 @@ func backEmbedded(ctx context.Context, c *config.Config, log *slog.Logger) (back
 			cfg.Listen = raft
 		}
 	}
+	host, _, err := net.SplitHostPort(self) // by this name the quorum knows it
+	if err != nil {
+		return backing{}, err
+	}
 	server, err := embedded.Start(ctx, cfg)
 	if err != nil {
 		return backing{}, err
 	}
 	return backing{
 		open: func(ctx context.Context) (coordination.Store, error) {
-			return server.Store(ctx, c.Duration(config.ZooKeeperSession))
+			return server.Store(ctx, 0)
 		},
+		host:       host,
 		claimDelay: server.ClaimDelay,
 		handOver:   server.MoveLeaderAway,
 		ended:      server.Done(),

@@ -50,7 +50,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		"high-availability", c.String(config.HighAvailability), "storage", store.Dir())
 	err = jobmanager.Run(ctx, jobmanager.Config{
 		Open: b.open, Storage: store, API: rest.Handler,
-		Host:              c.String(config.JobManagerAddress),
+		Host:              b.host,
 		RPCBind:           net.JoinHostPort(c.String(config.JobManagerBind), c.String(config.JobManagerPort)),
 		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
 		HeartbeatInterval: c.Duration(config.HeartbeatInterval), HeartbeatTimeout: c.Duration(config.HeartbeatTimeout),

@@ -28,8 +28,12 @@ func (jm *JobManager) listen(ctx context.Context, ln net.Listener) {
 	strangers := make(chan struct{}, maxStrangers)
 	for ctx.Err() == nil {
 		raw, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			jm.pauseAfter(ctx, err)
+			jm.log.Error("the RPC port cannot accept a connection", "error", err)
+			jm.detector.pause(ctx, 100*time.Millisecond) // descriptors may come free
 			continue
 		}
 		select {
@@ -38,20 +42,6 @@ func (jm *JobManager) listen(ctx context.Context, ln net.Listener) {
 		default:
 			raw.Close() // whoever is serious dials again
 		}
-	}
-}
-
-// pauseAfter keeps a listener that cannot accept, for want of descriptors, from spinning.
-func (jm *JobManager) pauseAfter(ctx context.Context, err error) {
-	if errors.Is(err, net.ErrClosed) {
-		return
-	}
-	jm.log.Error("the RPC port cannot accept a connection", "error", err)
-	timer := time.NewTimer(100 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

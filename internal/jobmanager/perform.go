@@ -47,6 +47,7 @@ func (o *owner) deploy(a execution.Deploy) {
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
 		Instance: a.Instance, Spec: o.spec, GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
+		Subtasks: o.exec.Subtasks(a.Slots),
 	}})
 }
 

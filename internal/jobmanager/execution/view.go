@@ -20,6 +20,15 @@ func (e *Execution) Adopted() bool {
 	})
 }
 
+// Subtasks lists what runs in these slots, which are of the committed attempt.
+func (e *Execution) Subtasks(slots []int) []job.Subtask {
+	var list []job.Subtask
+	for _, slot := range slots {
+		list = append(list, e.graph.SlotSubtasks(slot)...)
+	}
+	return list
+}
+
 // View is the job as the API shows it. It shares no memory with the execution.
 func (e *Execution) View() api.Job {
 	in := &e.committed
