@@ -1,0 +1,89 @@
+package zookeeper
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+var errForeign = errors.New("what answers is no ZooKeeper server")
+
+// longestGreeting bounds a server's first packet, which has 37 bytes and the library would
+// read into a buffer of whatever length it says.
+const longestGreeting = 1 << 10
+
+// connectResponse is how many bytes of a server's first packet tap needs: its length (4),
+// the protocol's version (4), the session timeout in ms (4) and the session's id (8).
+const connectResponse = 20
+
+// tap is a connection of the library. Until it has a session no deadline can be set later
+// than limit, nor lifted; and it reads along for the session timeout that was granted, which
+// the library does not tell, and for the session's id, which the library forgets at its end.
+type tap struct {
+	net.Conn
+	wire *wire
+
+	mu    sync.Mutex
+	limit time.Time // zero: has a session
+
+	first []byte // of the server's first packet; the library reads in one goroutine
+}
+
+func (t *tap) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		t.wire.heard.Store(int64(time.Since(t.wire.start)))
+		if foreign := t.greet(p[:n]); foreign != nil {
+			n, err = 0, foreign
+		}
+	}
+	if err != nil {
+		t.wire.refused(t, err)
+	}
+	return n, err
+}
+
+// greet reads along in the server's first packet.
+func (t *tap) greet(p []byte) error {
+	if len(t.first) == connectResponse {
+		return nil
+	}
+	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
+	if len(t.first) >= 4 && binary.BigEndian.Uint32(t.first) > longestGreeting {
+		return fmt.Errorf("%w: it begins with %q", errForeign, t.first)
+	}
+	if len(t.first) < connectResponse {
+		return nil
+	}
+	id := int64(binary.BigEndian.Uint64(t.first[12:]))
+	if id == 0 {
+		return nil // the server says that the session has expired
+	}
+	t.wire.session.Store(id)
+	granted := time.Duration(binary.BigEndian.Uint32(t.first[8:])) * time.Millisecond
+	t.wire.granted.Store(int64(granted))
+	return nil
+}
+
+func (t *tap) SetReadDeadline(d time.Time) error  { return t.Conn.SetReadDeadline(t.capped(d)) }
+func (t *tap) SetWriteDeadline(d time.Time) error { return t.Conn.SetWriteDeadline(t.capped(d)) }
+
+func (t *tap) capped(d time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.limit.IsZero() && (d.IsZero() || d.After(t.limit)) {
+		return t.limit
+	}
+	return d
+}
+
+func (t *tap) lift() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit = time.Time{}
+	// What the library has set already was capped; its loops set their own from here on.
+	t.SetDeadline(time.Time{})
+}
