@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/localcluster"
+	"github.com/perennial-io/perennial/internal/testensemble"
+)
+
+// binaries builds perennial and the job, stripped as they are shipped.
+type binaries struct{ dir, perennial, job string }
+
+func buildBinaries(dir string) (binaries, error) {
+	b := binaries{dir, filepath.Join(dir, "perennial"), filepath.Join(dir, "gapjob")}
+	for out, pkg := range map[string]string{b.perennial: "./cmd/perennial", b.job: "./benchmarks/gapjob"} {
+		if text, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg).CombinedOutput(); err != nil {
+			return b, fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		}
+	}
+	return b, nil
+}
+
+// withEnsemble runs do beside a 3-server ZooKeeper.
+func withEnsemble(ctx context.Context, dir string, do func(quorum string) error) error {
+	e, err := testensemble.ZooKeeper(ctx, filepath.Join(dir, "zookeeper"), 3)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := e.WaitServing(ctx); err != nil {
+		return err
+	}
+	return do(e.Connect())
+}
+
+func failover(ctx context.Context, o options, r *report) error {
+	dir, err := os.MkdirTemp("", "perennial-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b, err := buildBinaries(dir)
+	if err != nil {
+		return err
+	}
+	r.table(fmt.Sprintf("SIGKILL of the leader under a running job (1,000 records/s), three JobManagers, two TaskManagers, n = %d; milliseconds, p50 / p99 / worst", o.kills),
+		"coordination", "kill → epoch committed", "kill → tasks adopted, API answering", "longest gap at the sink within 500 ms of a kill", "the same before each kill", "tasks restarted", "to reach")
+	err = withEnsemble(ctx, dir, func(quorum string) error {
+		settings := map[string]string{"zookeeper.quorum": quorum}
+		return killLeaders(ctx, o, r, b, "3-server ZooKeeper", "p50 ≤ 10, ≤ 50, 0 restarts", localcluster.Config{Settings: settings})
+	})
+	return errors.Join(err, killLeaders(ctx, o, r, b, "embedded quorum", "p50 ≤ 20, –, 0 restarts", localcluster.Config{Embedded: true}))
+}
+
+// kill is one leader change, by the clock that all processes of this machine share.
+type kill struct {
+	at             time.Time
+	epoch, serving time.Duration
+}
+
+func killLeaders(ctx context.Context, o options, r *report, b binaries, name, goal string, c localcluster.Config) error {
+	c.Binary, c.JobManagers, c.TaskManagers, c.Slots = b.perennial, 3, 2, 2
+	var err error
+	if c.Dir, err = os.MkdirTemp(b.dir, "cluster-"); err != nil {
+		return err
+	}
+	cl, err := localcluster.Start(c)
+	if err != nil {
+		return err
+	}
+	defer cl.Stop()
+	cli := cl.Client()
+	defer cli.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("ten minutes were not enough"))
+	defer cancel()
+	kills, restarts, arrivals, err := killAll(ctx, cl, cli, o.kills, b.job, c.Dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, cl.Logs())
+	}
+	var epochs, servings, after, before []time.Duration
+	for _, k := range kills {
+		epochs, servings = append(epochs, k.epoch), append(servings, k.serving)
+		after = append(after, longestGap(arrivals, k.at, k.at.Add(500*time.Millisecond)))
+		before = append(before, longestGap(arrivals, k.at.Add(-500*time.Millisecond), k.at))
+	}
+	r.row(name, three(epochs), three(servings), three(after), three(before), fmt.Sprint(restarts), goal)
+	return nil
+}
+
+func three(d []time.Duration) string {
+	return fmt.Sprintf("%s / %s / %s", ms(quantile(d, 0.5)), ms(quantile(d, 0.99)), ms(quantile(d, 1)))
+}
+
+func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, n int, binary, dir string) ([]kill, int, []time.Time, error) {
+	if err := cl.Ready(ctx, cli); err != nil {
+		return nil, 0, nil, err
+	}
+	arrivals := filepath.Join(dir, "arrivals")
+	artifact, err := cli.Upload(ctx, binary)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	id := client.NewID()
+	spec := client.Spec{ID: id, Artifact: artifact, Parallelism: 2, Args: []string{"--arrivals", arrivals}}
+	if _, err := cli.Submit(ctx, spec); err != nil {
+		return nil, 0, nil, err
+	}
+	before, err := running(ctx, cl, cli, id)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	var kills []kill
+	for range n {
+		if err := steady(ctx); err != nil {
+			return nil, 0, nil, err
+		}
+		k, err := killOne(ctx, cl, cli)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		kills = append(kills, k)
+	}
+	if err := steady(ctx); err != nil {
+		return nil, 0, nil, err
+	}
+	after, err := cli.Job(ctx, id)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	times, err := readArrivals(arrivals)
+	return kills, after.Restarts + touched(before, after), times, err
+}
+
+// steady lets the cluster run undisturbed for a moment whose length is drawn anew each time.
+func steady(ctx context.Context) error {
+	select {
+	case <-time.After(700*time.Millisecond + time.Duration(rand.Int64N(int64(600*time.Millisecond)))):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func killOne(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) (kill, error) {
+	victim, was, err := cl.Leader(ctx, cli)
+	if err != nil {
+		return kill{}, err
+	}
+	k := kill{at: time.Now()}
+	victim.Kill()
+	err = cl.Until(ctx, func() error {
+		_, now, err := cl.Leader(ctx, cli)
+		if err != nil {
+			return err
+		}
+		if now.Epoch <= was.Epoch || now.Takeover == nil {
+			return fmt.Errorf("epoch %d still", now.Epoch)
+		}
+		t := now.Takeover
+		k.serving = t.At.Sub(k.at)
+		k.epoch = k.serving - time.Duration((t.ServingMillis-t.ClaimMillis)*float64(time.Millisecond))
+		return nil
+	})
+	if err != nil {
+		return kill{}, err
+	}
+	if err := victim.Start(); err != nil {
+		return kill{}, err
+	}
+	return k, cl.Members(ctx, cli)
+}
+
+// running waits until every subtask runs.
+func running(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, id client.ID) (j client.Job, err error) {
+	err = cl.Until(ctx, func() error {
+		if j, err = cli.Job(ctx, id); err != nil {
+			return err
+		}
+		if j.State == job.Failed {
+			return nil
+		}
+		for _, v := range j.Vertices {
+			for _, s := range v.Subtasks {
+				if s.State != job.Running && s.State != job.Finished {
+					return fmt.Errorf("a subtask of %s is %s", v.Name, s.State)
+				}
+			}
+		}
+		if len(j.Vertices) == 0 || j.State != job.Running {
+			return fmt.Errorf("the job is %s", j.State)
+		}
+		return nil
+	})
+	if err == nil && j.State == job.Failed {
+		err = fmt.Errorf("the job failed: %s", j.Failure)
+	}
+	return j, err
+}
+
+// touched counts subtasks that were not left alone.
+func touched(before, after client.Job) int {
+	n := 0
+	for i, v := range before.Vertices {
+		for k, was := range v.Subtasks {
+			if is := after.Vertices[i].Subtasks[k]; is.PID != was.PID || is.Attempt != was.Attempt {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func readArrivals(path string) ([]time.Time, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var times []time.Time
+	for ; len(data) >= 8; data = data[8:] {
+		times = append(times, time.Unix(0, int64(binary.BigEndian.Uint64(data))))
+	}
+	if len(times) < 1000 {
+		return nil, fmt.Errorf("only %d records arrived", len(times))
+	}
+	return times, nil
+}
+
+// longestGap is the longest time between two arrivals of which the later is in [from, to).
+func longestGap(times []time.Time, from, to time.Time) time.Duration {
+	var longest time.Duration
+	for i := 1; i < len(times); i++ {
+		if !times[i].Before(from) && times[i].Before(to) {
+			longest = max(longest, times[i].Sub(times[i-1]))
+		}
+	}
+	return longest
+}
