@@ -2,16 +2,12 @@ package shuffle
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"net"
 	"runtime"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
 
@@ -25,7 +21,7 @@ func BenchmarkKeyedExchange(b *testing.B) {
 	b.Run("tcp", func(b *testing.B) { benchmarkExchange(b, true) })
 }
 
-func benchmarkExchange(b *testing.B, remote bool) {
+func benchmarkExchange(b *testing.B, overTCP bool) {
 	const subtasks = 2
 	codec, err := record.CodecOf[event56]()
 	if err != nil {
@@ -37,24 +33,19 @@ func benchmarkExchange(b *testing.B, remote bool) {
 	}
 	outputs := func(from int) []Output[event56] {
 		var outs []Output[event56]
-		for to, g := range gates {
+		for _, g := range gates {
 			outs = append(outs, LocalOutput(g, from))
-			_ = to
 		}
 		return outs
 	}
-	if remote {
+	if overTCP {
 		pair := newPair(b)
 		outputs = func(from int) []Output[event56] {
 			var outs []Output[event56]
 			for to, g := range gates {
 				ch := pair.channel(0, from, to)
 				BindInput(pair.consumer, ch, g, from)
-				out, err := RemoteOutput(pair.producer, ch, pair.address, codec)
-				if err != nil {
-					b.Fatal(err)
-				}
-				outs = append(outs, out)
+				outs = append(outs, remote(b, pair, ch, codec))
 			}
 			return outs
 		}
@@ -145,59 +136,3 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
-
-// pair is two exchanges of one attempt, of which one dials the other.
-type pair struct {
-	producer, consumer *Exchange
-	address            string
-	job                job.ID
-}
-
-func newPair(t testing.TB) *pair {
-	t.Helper()
-	id := job.NewID()
-	cfg := Config{Job: id, Attempt: 1, Log: slog.New(slog.DiscardHandler)}
-	p := &pair{producer: NewExchange(cfg), consumer: NewExchange(cfg), job: id}
-	l := listen(t, p.consumer)
-	p.address = l.Addr().String()
-	t.Cleanup(func() {
-		p.producer.Close()
-		p.consumer.Close()
-	})
-	return p
-}
-
-func (p *pair) channel(edge, from, to int) Channel {
-	return Channel{Job: p.job, Edge: edge, From: from, To: to, Attempt: 1}
-}
-
-// listen does what a TaskManager does for a task process.
-func listen(t testing.TB, x *Exchange) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, _, err := ReadPreamble(c); err != nil {
-				_ = c.Close()
-				continue
-			}
-			x.Accept(c)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
-	return l
-}
-
-var _ = fmt.Sprint

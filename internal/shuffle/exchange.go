@@ -49,7 +49,8 @@ type Exchange struct {
 	mu     sync.Mutex
 	closed bool
 	conns  map[net.Conn]struct{}
-	links  map[string]*link // by peer
+	peers  map[*peerConn]struct{} // those that were accepted
+	links  map[string]*link       // by peer
 	inputs map[Channel]*inbound
 }
 
@@ -73,6 +74,7 @@ func NewExchange(cfg Config) *Exchange {
 		cancel:  cancel,
 		drained: make(chan struct{}, 1),
 		conns:   map[net.Conn]struct{}{},
+		peers:   map[*peerConn]struct{}{},
 		links:   map[string]*link{},
 		inputs:  map[Channel]*inbound{},
 	}
@@ -88,12 +90,20 @@ func (x *Exchange) Accept(c net.Conn) {
 		_ = c.Close()
 		return
 	}
-	x.conns[c] = struct{}{}
-	x.wg.Go(newPeerConn(x, c).run)
+	p := newPeerConn(x, c)
+	x.conns[c], x.peers[p] = struct{}{}, struct{}{}
+	x.wg.Go(func() {
+		p.run()
+		x.mu.Lock()
+		delete(x.peers, p)
+		x.mu.Unlock()
+		x.signalDrained()
+	})
 }
 
 // Drain waits until the consumers of all remote channels have released all that was sent to
-// them. A task process calls it after its subtasks have ended and before Close: what has not arrived
+// them, and until the producers have been sent the credit for what was released here: else a process
+// that ends leaves its producers waiting for ever. A task process calls it after its subtasks have ended and before Close: what has not arrived
 // is lost with the process. It fails when a peer refused a channel, or ctx ends. One
 // goroutine may call it.
 func (x *Exchange) Drain(ctx context.Context) error {
@@ -116,6 +126,13 @@ func (x *Exchange) outstanding() (bool, error) {
 	for _, l := range x.allLinks() {
 		if pending, err := l.outstanding(); pending || err != nil {
 			return pending, err
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for p := range x.peers {
+		if p.owes() {
+			return true, nil
 		}
 	}
 	return false, nil

@@ -41,7 +41,8 @@ type Writer[T any] struct {
 	events  []chan *buffer[T] // per output: carriers of events
 	filling []*buffer[T]      // per output, or nil; of rebalance [0] only
 	groups  []uint32          // scratch, per record of a batch
-	oldest  time.Time         // no record in filling is older; zero: there is none
+	held    int               // buffers in filling; each has a record
+	oldest  time.Time         // no record in filling is older
 
 	ctx     context.Context // ends with the config's, or by the failure of an output
 	cancel  context.CancelCauseFunc
@@ -112,12 +113,6 @@ func (w *Writer[T]) makeBuffers() {
 
 // Batch copies records to the outputs' buffers and sends those that are full.
 func (w *Writer[T]) Batch(records []T) error {
-	if len(records) == 0 {
-		return nil
-	}
-	if w.oldest.IsZero() {
-		w.oldest = time.Now()
-	}
 	switch w.part.partitioning {
 	case hash:
 		return w.scatter(records)
@@ -146,10 +141,9 @@ func (w *Writer[T]) scatter(records []T) error {
 		b := w.filling[out]
 		if b == nil {
 			var err error
-			if b, err = w.empty(int(out)); err != nil {
+			if b, err = w.begin(int(out)); err != nil {
 				return err
 			}
-			w.filling[out] = b
 		}
 		b.records = append(b.records, records[i])
 		if len(b.records) >= w.size {
@@ -167,10 +161,9 @@ func (w *Writer[T]) fill(i int, records []T) error {
 		b := w.filling[i]
 		if b == nil {
 			var err error
-			if b, err = w.empty(i); err != nil {
+			if b, err = w.begin(i); err != nil {
 				return err
 			}
-			w.filling[i] = b
 		}
 		n := min(w.size-len(b.records), len(records))
 		b.records = append(b.records, records[:n]...)
@@ -184,7 +177,21 @@ func (w *Writer[T]) fill(i int, records []T) error {
 	return nil
 }
 
-// empty waits for a free buffer to fill at position i.
+// begin waits for a buffer that is to fill at position i, with a record that is there now.
+func (w *Writer[T]) begin(i int) (*buffer[T], error) {
+	b, err := w.empty(i)
+	if err != nil {
+		return nil, err
+	}
+	if w.held == 0 {
+		w.oldest = time.Now()
+	}
+	w.held++
+	w.filling[i] = b
+	return b, nil
+}
+
+// empty waits for a free buffer of position i.
 func (w *Writer[T]) empty(i int) (*buffer[T], error) {
 	b, err := w.take(w.free[i])
 	if err != nil {
@@ -214,9 +221,11 @@ func (w *Writer[T]) take(free chan *buffer[T]) (*buffer[T], error) {
 	return b, nil
 }
 
+// sendFilling sends the buffer at position i, in several when its records are large.
 func (w *Writer[T]) sendFilling(i int) error {
 	b := w.filling[i]
 	w.filling[i] = nil
+	w.held--
 	for {
 		rest, err := w.outs[b.out].send(b)
 		if err != nil || len(rest) == 0 {
@@ -259,9 +268,8 @@ var errEnded = errors.New("shuffle: the writer has ended")
 
 // Flush sends every batch that has records.
 func (w *Writer[T]) Flush() error {
-	w.oldest = time.Time{}
 	for i, b := range w.filling {
-		if b == nil || len(b.records) == 0 {
+		if b == nil {
 			continue
 		}
 		if err := w.sendFilling(i); err != nil {
@@ -273,7 +281,7 @@ func (w *Writer[T]) Flush() error {
 
 // Deadline is when Flush is due: false when nothing is held.
 func (w *Writer[T]) Deadline() (time.Time, bool) {
-	if w.oldest.IsZero() {
+	if w.held == 0 {
 		return time.Time{}, false
 	}
 	return w.oldest.Add(w.cfg.Timeout), true
