@@ -135,30 +135,18 @@ func testClaimWhileOldLeaderWrites(t *testing.T, c Cluster) {
 	for round := range 5 {
 		old := lead(t, stores[0], "old")
 		prefix := fmt.Sprintf("round%d/", round)
-		written, writing := make(chan []string, 1), make(chan struct{})
-		var last error
-		go func() {
-			var keys []string
-			for i := 0; ; i++ {
-				key := fmt.Sprintf("%s%06d", prefix, i)
-				if _, last = old.Commit(t.Context(), coordination.Create(key, nil)); last != nil {
-					break
-				}
-				if keys = append(keys, key); i == 3 {
-					close(writing)
-				}
-			}
-			written <- keys
-		}()
+		claimed, writing := make(chan struct{}), make(chan struct{})
+		written := async(func() ([]string, error) { return writeUntilRefused(t, old, prefix, writing, claimed) })
 		select {
 		case <-writing:
-		case keys := <-written:
-			t.Fatalf("after %d commits the leader in force was refused: %v", len(keys), last)
+		case w := <-written:
+			t.Fatalf("after %d commits the leader in force was refused: %v", len(w.value), w.err)
 		}
 		term := lead(t, stores[1], "new")
+		close(claimed)
 		seen := keysOf(list(t, term, prefix))
-		acknowledged := <-written
-		wantError(t, "Commit of the old leader", last, coordination.ErrStaleEpoch)
+		acknowledged, err := result(t, written, "Commit of the old leader")
+		wantError(t, "Commit of the old leader", err, coordination.ErrStaleEpoch)
 		for _, key := range acknowledged {
 			if !slices.Contains(seen, key) {
 				t.Fatalf("%q was acknowledged to the old leader and is missing after the claim", key)
@@ -168,6 +156,28 @@ func testClaimWhileOldLeaderWrites(t *testing.T, c Cluster) {
 			t.Fatalf("after the claim there were %d entries, later %d: a stale write landed", len(seen), len(later))
 		}
 	}
+}
+
+// writeUntilRefused creates keys as fast as it can and returns those that were acknowledged,
+// and the error that ended it: none if commits are still accepted long after claimed is
+// closed. It closes writing once it is well under way.
+func writeUntilRefused(t *testing.T, term coordination.Term, prefix string, writing, claimed chan struct{}) (keys []string, err error) {
+	ctx, late := within(t), 0
+	for late < 20 {
+		select {
+		case <-claimed:
+			late++
+		default:
+		}
+		key := fmt.Sprintf("%s%06d", prefix, len(keys))
+		if _, err := term.Commit(ctx, coordination.Create(key, nil)); err != nil {
+			return keys, err
+		}
+		if keys = append(keys, key); len(keys) == 4 {
+			close(writing)
+		}
+	}
+	return keys, nil
 }
 
 func keysOf(entries []coordination.Entry) []string {
