@@ -443,7 +443,6 @@ func (v exited) apply(t *table) {
 		return
 	}
 	a.process, a.pid = nil, 0
-	e.promised = max(e.promised, a.number)
 	changed := a.close(v.failure)
 	if v.failure != "" && !v.clean && len(changed) == 0 {
 		t.log.Warn("a task process failed after its subtasks had ended; what they sent last may not have arrived", "job", a.job, "attempt", a.number, "failure", v.failure)

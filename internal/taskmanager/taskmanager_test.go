@@ -286,7 +286,7 @@ func TestOwnFailureStays(t *testing.T) {
 	})
 }
 
-// Declared dead: the tasks end, and a new instance registers that knows nothing but the epoch.
+// Declared dead: the tasks end, and then a new instance registers that has none.
 func TestDeclaredDead(t *testing.T) {
 	m, id := startManager(t, nil), job.NewID()
 	jm := newJobManager(t, "jm", 7)
@@ -302,10 +302,25 @@ func TestDeclaredDead(t *testing.T) {
 	if again.register.Instance == l.register.Instance || len(report.Attempts) != 0 {
 		t.Errorf("the new instance %s (was %s) reports %+v", again.register.Instance, l.register.Instance, report)
 	}
-	again.sendAs(rpc.Header{Cluster: incarnation, Epoch: 6}, rpc.Heartbeat{Seq: 1})
-	again.send(rpc.Heartbeat{Seq: 2})
-	if h := await[rpc.Heartbeat](again, nil); h.Seq != 2 {
-		t.Errorf("the new instance has forgotten the epoch: it answered heartbeat %d", h.Seq)
+}
+
+// A new instance in the same process knows the epoch of the one before: the leader that declared
+// it dead is out of reach, and an older one is not followed in its place (I4).
+func TestNewInstanceKeepsTheEpoch(t *testing.T) {
+	m := startManager(t, nil)
+	jm, zombie := newJobManager(t, "jm", 7), newJobManager(t, "zombie", 6)
+	m.announce(jm, zombie)
+	l, _ := jm.lead()
+	old := zombie.joined()
+	jm.ln.Close()
+	l.send(rpc.Refused{Reason: "silent for 5s", Dead: true})
+	l.ended()
+	old.ended()
+	again := zombie.joined()
+	again.send(rpc.Lead{})
+	again.sendAs(rpc.Header{Cluster: incarnation, Epoch: 7}, rpc.Heartbeat{Seq: 2})
+	if h := (<-again.in).m; h != (rpc.Heartbeat{Seq: 2}) {
+		t.Errorf("the new instance has forgotten the epoch: it answered the zombie with %#v", h)
 	}
 }
 
