@@ -23,9 +23,10 @@ type Term struct {
 	claimed int64 // the revision that wrote the epoch key; every commit compares it
 
 	// floor is the revision that a read must have reached: the claim's, then each
-	// commit's. The server that was asked may lag behind the quorum, but an answer from
-	// above the floor has in it all that I10 asks for, and costs no round to the leader.
-	// It is unsure after a commit whose outcome is unknown, until the quorum was asked.
+	// commit's and each read's. The server that was asked may lag behind the quorum, but an
+	// answer from above the floor has in it all that I10 asks for, is no older than what
+	// was read before, and costs no round to the leader. It is unsure after a commit whose
+	// outcome is unknown, until the quorum was asked.
 	floor atomic.Int64
 }
 
@@ -101,6 +102,7 @@ func (t *Term) scan(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	floor := t.floor.Load()
 	if floor != unsure {
 		if resp, err := s.nearby(ctx, inEtcd, opts...); err == nil && resp.Header.Revision >= floor {
+			t.reached(resp.Header.Revision)
 			return resp.Kvs, nil
 		}
 	}
@@ -108,7 +110,10 @@ func (t *Term) scan(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	if err != nil {
 		return nil, err
 	}
-	t.floor.CompareAndSwap(unsure, resp.Header.Revision)
+	if floor == unsure {
+		t.floor.CompareAndSwap(unsure, resp.Header.Revision)
+	}
+	t.reached(resp.Header.Revision)
 	return resp.Responses[0].GetResponseRange().Kvs, nil
 }
 
@@ -122,8 +127,8 @@ func (s *Store) nearby(ctx context.Context, key string, opts ...clientv3.OpOptio
 	return s.client.Get(ctx, key, append(opts[:len(opts):len(opts)], clientv3.WithSerializable())...)
 }
 
-// reached raises the floor to a revision that a commit of this term wrote. It does not
-// settle what another commit left unknown.
+// reached raises the floor to a revision that this term has seen. It does not settle what
+// a commit left unknown.
 func (t *Term) reached(revision int64) {
 	for {
 		floor := t.floor.Load()

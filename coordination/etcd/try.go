@@ -47,16 +47,15 @@ func (s *Store) tries(ctx context.Context, try func(ctx context.Context, n int) 
 	ctx, release := s.scope(ctx)
 	defer release()
 	var last error
-	deadline, pause := s.firstTry, time.Millisecond
+	deadline, pause := s.firstTry, 2*time.Millisecond
 	for n := 0; ; n++ {
 		if err := s.over(ctx, last); err != nil {
 			return n, err
 		}
 		attempt, cancel := context.WithTimeout(ctx, deadline)
-		last = try(attempt, n)
-		if last != nil && attempt.Err() == nil {
+		if last = try(attempt, n); !isAnswer(last) {
+			wait(attempt, pause) // unless the deadline has passed anyhow
 			pause = min(2*pause, longestPause)
-			wait(attempt, pause)
 		}
 		cancel()
 		switch {
@@ -65,7 +64,7 @@ func (s *Store) tries(ctx context.Context, try func(ctx context.Context, n int) 
 		case errors.Is(last, rpctypes.ErrLeaseNotFound):
 			s.expire()
 			return n + 1, coordination.ErrSessionEnded
-		case isRefusal(last) || isRejected(last):
+		case isAnswer(last):
 			return n + 1, explain(last)
 		}
 		deadline = min(deadline*3/2, longestTry)
@@ -99,7 +98,12 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// isRefusal tells whether err is an answer: etcd has decided, and a try reported it.
+// isAnswer tells whether another try would end the same way.
+func isAnswer(err error) bool {
+	return err == nil || isRefusal(err) || isRejected(err) || errors.Is(err, rpctypes.ErrLeaseNotFound)
+}
+
+// isRefusal tells whether a try read from etcd that what was wanted cannot be.
 func isRefusal(err error) bool {
 	for _, answer := range []error{
 		coordination.ErrStaleEpoch, coordination.ErrLost, coordination.ErrConflict, errResume, errDamaged,

@@ -39,6 +39,13 @@ func (h harness) newCluster(*testing.T) coordinationtest.Cluster {
 		LoseReplies: func(_ *testing.T, s coordination.Store) func() { return h.links[s].set(loseReplies) },
 		Cut:         func(_ *testing.T, s coordination.Store) func() { return h.links[s].set(cut) },
 		Expire:      h.expire,
+		// Members pass renewals of leases on to Raft's leader by HTTP.
+		Goroutines: []goleak.Option{
+			goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
+			goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+			goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+			goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -50,12 +51,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	listen, err := cfg.resolve(ctx)
-	if err != nil {
+	if err := cfg.awaitName(ctx); err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, served: make(chan struct{})}
-	if err := s.run(listen); err != nil {
+	if err := s.run(); err != nil {
 		return nil, err
 	}
 	if err := s.awaitQuorum(ctx); err != nil {
@@ -68,7 +68,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 // run starts etcd's server and then its port. The order saves two seconds at the first
 // start of a quorum: a member with an empty directory asks the others whether they know it,
 // and would wait in vain for those that listen and do not serve because they ask as well.
-func (s *Server) run(listen string) error {
+func (s *Server) run() error {
+	listen := s.cfg.listen()
 	log := zap.New(&bridge{log: s.cfg.logger(), closing: &s.closing})
 	cfg, err := s.cfg.server(log)
 	if err != nil {
@@ -78,9 +79,9 @@ func (s *Server) run(listen string) error {
 		return fmt.Errorf("embedded quorum: data directory: %w", err)
 	}
 	if l, err := net.Listen("tcp", listen); err != nil { // before anything is written
-		return inUse(listen, err)
+		return cannotListen(listen, err)
 	} else if err := l.Close(); err != nil {
-		return inUse(listen, err)
+		return cannotListen(listen, err)
 	}
 	if s.etcd, err = etcdserver.NewServer(cfg); err != nil {
 		return s.cfg.explain(err)
@@ -89,7 +90,7 @@ func (s *Server) run(listen string) error {
 	l, err := transport.NewListenerWithOpts(listen, "http", transport.WithTimeout(rafthttp.ConnReadTimeout, rafthttp.ConnWriteTimeout))
 	if err != nil {
 		s.etcd.HardStop()
-		return inUse(listen, err)
+		return cannotListen(listen, err)
 	}
 	s.peers = &http.Server{
 		Handler:           etcdhttp.NewPeerHandler(log, s.etcd),
@@ -104,51 +105,42 @@ func (s *Server) run(listen string) error {
 	return nil
 }
 
-func inUse(listen string, err error) error {
-	return fmt.Errorf("embedded quorum: listen on %s for the other members (is the port in use, by another JobManager here?): %w", listen, err)
+func cannotListen(address string, err error) error {
+	hint := "the address must be one of this machine's"
+	if errors.Is(err, syscall.EADDRINUSE) {
+		hint = "the port is in use: does another JobManager run here?"
+	}
+	return fmt.Errorf("embedded quorum: listen on %s for the other members: %w (%s)", address, err, hint)
 }
 
-// resolve finds the numeric address to listen on. etcd looks names up again as it
-// starts, in its own time; after this it finds them.
-func (c Config) resolve(ctx context.Context) (string, error) {
+func (c Config) listen() string {
+	if c.Listen != "" {
+		return c.Listen
+	}
 	self, _ := c.self()
-	listen := c.Listen
-	if listen == "" {
-		listen = self.Raft
-	}
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return "", fmt.Errorf("embedded quorum: listen address %q: want host:port", listen)
-	}
-	if _, err := lookup(ctx, c.logger(), self.Raft); err != nil {
-		return "", err
-	}
-	ip, err := lookup(ctx, c.logger(), net.JoinHostPort(host, port))
-	if err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(ip, port), nil
+	return self.Raft
 }
 
-// lookup resolves the host of an address, and tries again until ctx ends: the network may
-// not be up yet.
-func lookup(ctx context.Context, log *slog.Logger, address string) (string, error) {
-	host, _, _ := net.SplitHostPort(address)
-	if host == "" {
-		return "", nil // all addresses of this machine
+// awaitName returns once this member's own host name resolves: the network may not be up
+// yet, and etcd would look for it in its own time.
+func (c Config) awaitName(ctx context.Context) error {
+	self, _ := c.self()
+	host, _, err := net.SplitHostPort(self.Raft)
+	if err != nil {
+		return fmt.Errorf("embedded quorum: address %q: %w", self.Raft, err)
 	}
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
-		found, err := net.DefaultResolver.LookupIPAddr(ctx, host)
-		if err == nil && len(found) > 0 {
-			return found[0].String(), nil
+		_, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err == nil {
+			return nil
 		}
-		log.Warn("embedded quorum: the host name does not resolve; trying again", "host", host, "error", err)
+		c.logger().Warn("embedded quorum: the host name does not resolve; trying again", "host", host, "error", err)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return "", fmt.Errorf("embedded quorum: resolve %q: %w (%w)", host, err, ctx.Err())
+			return fmt.Errorf("embedded quorum: resolve %q: %w (%w)", host, err, ctx.Err())
 		}
 	}
 }
