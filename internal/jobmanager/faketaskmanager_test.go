@@ -299,10 +299,11 @@ func (f *fakeTaskManager) history() []string {
 	return slices.Clone(f.log)
 }
 
-func (f *fakeTaskManager) ignore(kind string, ignore bool) {
+// hear makes it react to everything.
+func (f *fakeTaskManager) hear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.deaf[kind] = ignore
+	clear(f.deaf)
 }
 
 // disconnect breaks its connections; it dials again.
