@@ -223,6 +223,7 @@ func TestTermOutlivesSession(t *testing.T) {
 		if entry, err := term.Get(t.Context(), "one"); err != nil || string(entry.Value) != "value" {
 			t.Errorf("Get over a new session: %q, %v", entry.Value, err)
 		}
+		synctest.Wait() // the members are joined once the term goes on
 		watcher := cluster.Open()
 		defer watcher.Close()
 		if l, err := watcher.Leader(t.Context()); err != nil || l.Epoch != 1 || !l.Alive {
