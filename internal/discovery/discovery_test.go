@@ -112,10 +112,10 @@ func TestMembers(t *testing.T) {
 	}, nil))
 	jm1, jm2 := cluster.Open(), cluster.Open()
 	defer jm2.Close()
-	join(t, jm1, "a", `{"rpc":"h:1","rest":"h:81"}`)
+	join(t, jm1, "a", `{"address":"h:1","rest":"h:81"}`)
 	a, b := JobManager{"a", "h:1", "h:81"}, JobManager{"b", "h:2", ""}
 	await(t, c, a)
-	join(t, jm2, "b", `{"id":"ignored","rpc":"h:2"}`)
+	join(t, jm2, "b", `{"id":"ignored","address":"h:2"}`)
 	await(t, c, a, b)
 
 	if err := (<-stores).Close(); err != nil { // the session ends: another is opened
@@ -127,7 +127,7 @@ func TestMembers(t *testing.T) {
 	}
 	await(t, c, b)
 	join(t, jm2, "b", `no address`)
-	join(t, jm2, "b", `{"rpc":"h:4"}`)
+	join(t, jm2, "b", `{"address":"h:4"}`)
 	await(t, c, JobManager{ID: "b", RPC: "h:4"})
 }
 
@@ -142,7 +142,7 @@ func join(t *testing.T, s coordination.Store, id, data string) {
 func TestMembersKeepsTheLastList(t *testing.T) {
 	cluster := memory.New()
 	jm := cluster.Open()
-	join(t, jm, "a", `{"rpc":"h:1"}`)
+	join(t, jm, "a", `{"address":"h:1"}`)
 	c := follow(t, Members(func(context.Context) (coordination.Store, error) { return cluster.Open(), nil }, nil))
 	await(t, c, JobManager{ID: "a", RPC: "h:1"})
 	if err := jm.Close(); err != nil {
@@ -150,7 +150,7 @@ func TestMembersKeepsTheLastList(t *testing.T) {
 	}
 	next := cluster.Open()
 	defer next.Close()
-	join(t, next, "b", `{"rpc":"h:2"}`)
+	join(t, next, "b", `{"address":"h:2"}`)
 	if got := <-c; len(got) != 1 || got[0].ID != "b" {
 		t.Errorf("the list after an empty one: %+v", got)
 	}

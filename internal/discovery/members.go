@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
 )
 
 // How long Members waits before it opens coordination again: doubled each time.
@@ -15,8 +16,8 @@ const (
 	longReopen  = 2 * time.Second
 )
 
-// Members follows who has joined coordination. A JobManager joins with a JSON object that has
-// its addresses as "rpc" and "rest", as api.Self has. When the session ends, another is opened, and
+// Members follows who has joined coordination. A JobManager joins with an api.JobManager as
+// JSON. When the session ends, another is opened, and
 // until then nobody is thought to have gone: without coordination, who was there probably still is.
 // A nil log means slog.Default.
 func Members(open func(ctx context.Context) (coordination.Store, error), log *slog.Logger) Discovery {
@@ -73,13 +74,12 @@ func (m *members) follow(ctx context.Context, store coordination.Store) (useful 
 
 func (m *members) decode(list []coordination.Member) (jms []JobManager) {
 	for _, member := range list {
-		jm := JobManager{}
-		if err := json.Unmarshal(member.Data, &jm); err != nil || jm.RPC == "" {
+		var jm api.JobManager
+		if err := json.Unmarshal(member.Data, &jm); err != nil || jm.Address == "" {
 			m.log.Warn("a member of the cluster does not say where it is", "id", member.ID, "error", err)
 			continue
 		}
-		jm.ID = member.ID
-		jms = append(jms, jm)
+		jms = append(jms, JobManager{ID: member.ID, RPC: jm.Address, REST: jm.REST})
 	}
 	return jms
 }
