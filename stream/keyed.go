@@ -65,7 +65,7 @@ func compileKey[K comparable, T, A, R any](k *operator.Keyed[K, T, A, R]) error 
 	if err != nil {
 		return err
 	}
-	k.Hash, k.Clone = hash, codec.Clone
+	k.Hash, k.Clone = operator.TableHash(hash), codec.Clone
 	return nil
 }
 

@@ -1,11 +1,29 @@
 package operator
 
+import (
+	"hash/maphash"
+	"reflect"
+	"unsafe"
+)
+
+// TableHash returns the hash to find keys of type K by, given the one by which they are sent.
+// That one must be the same in every process; a table's own need not, and for strings the
+// runtime's takes half the time.
+func TableHash[K comparable](sentBy func(K) uint64) func(K) uint64 {
+	if reflect.TypeFor[K]().Kind() != reflect.String {
+		return sentBy
+	}
+	seed := maphash.MakeSeed()
+	return func(k K) uint64 { return maphash.String(seed, *(*string)(unsafe.Pointer(&k))) }
+}
+
 // table maps keys to accumulators, for one goroutine. Entries lie in chunks that never move, so
 // growing copies no entry; an index of fixed-size cells with open addressing finds them.
 //
 // A cell holds a slot number and 32 bits of the key's hash. The place of a cell is derived from
 // those same 32 bits, so the index doubles without looking at any key. They are the high bits:
-// the low ones chose the key group, and within one subtask they are alike.
+// if the hash is the one by which records were sent here, its low ones chose the key group, and
+// within one subtask they are alike.
 type table[K comparable, A any] struct {
 	cells  []uint64 // hash bits << 32 | slot + 1; 0 is free; a power of two
 	shift  uint     // 32 - log2(len(cells))
