@@ -81,14 +81,16 @@ type filter[T any] struct {
 
 func (f *filter[T]) Batch(records []T) error {
 	keep, n := f.keep, 0
-	for i := range records {
-		if !keep(records[i]) {
+	for i := 0; i < len(records); i++ { // each round a run of kept records and the one after it
+		begin := i
+		for i < len(records) && keep(records[i]) {
+			i++
+		}
+		if n == begin {
+			n = i
 			continue
 		}
-		if n != i {
-			records[n] = records[i]
-		}
-		n++
+		n += copy(records[n:], records[begin:i])
 	}
 	if n == 0 {
 		return nil
