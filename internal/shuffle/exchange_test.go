@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
 
@@ -323,9 +325,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 
 // TestMalformed: what is not the protocol ends the connection, at once and without a panic.
 func TestMalformed(t *testing.T) {
-	p := newPair(t)
-	ch := p.channel(0, 0, 0)
-	BindInput(p.consumer, ch, NewGate(1, codecOf[int](t)), 0)
+	ch := Channel{Job: job.NewID(), Attempt: 1}
 	open := appendOpen(nil, 5, ch, 1)
 	frame := func(h header, payload ...byte) string { return string(append(h.appendTo(nil), payload...)) }
 	for name, bytes := range map[string]string{
@@ -339,15 +339,24 @@ func TestMalformed(t *testing.T) {
 		"too many credits":   string(appendOpen(nil, 5, ch, 200)),
 		"more than credited": string(open) + manyFrames(1+eventCredits+1),
 	} {
-		c, err := net.Dial("tcp", p.address)
-		must(t, err)
-		must(t, WritePreamble(c, p.job, 1))
-		_, _ = io.WriteString(c, bytes)
-		must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
-		if _, err := io.Copy(io.Discard, c); errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-			t.Errorf("%s: the connection stays open", name)
-		}
-		_ = c.Close()
+		t.Run(name, func(t *testing.T) { checkClosed(t, ch, bytes) })
+	}
+}
+
+// checkClosed sends bytes to an exchange that has ch bound, and expects it to close the connection.
+func checkClosed(t *testing.T, ch Channel, bytes string) {
+	t.Helper()
+	x := NewExchange(Config{Job: ch.Job, Attempt: ch.Attempt, Log: slog.New(slog.DiscardHandler)})
+	defer x.Close()
+	BindInput(x, ch, NewGate(1, codecOf[int](t)), 0)
+	c, err := net.Dial("tcp", listen(t, x).Addr().String())
+	must(t, err)
+	defer c.Close()
+	must(t, WritePreamble(c, ch.Job, ch.Attempt))
+	_, _ = io.WriteString(c, bytes)
+	must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	if _, err := io.Copy(io.Discard, c); isTimeout(err) {
+		t.Error("the connection stays open")
 	}
 }
 
@@ -388,5 +397,28 @@ func TestPreamble(t *testing.T) {
 	}
 	if err := WritePreamble(a, "short", 1); err == nil {
 		t.Error("a preamble with a malformed job id")
+	}
+}
+
+// TestDuplicates: a frame that comes twice is delivered once.
+func TestDuplicates(t *testing.T) {
+	p := newPair(t)
+	ch, codec := p.channel(0, 0, 0), codecOf[int](t)
+	gate := NewGate(1, codec)
+	BindInput(p.consumer, ch, gate, 0)
+	c, err := net.Dial("tcp", p.address)
+	must(t, err)
+	defer c.Close()
+	must(t, WritePreamble(c, p.job, 1))
+	frames := appendOpen(nil, 0, ch, 2)
+	for _, seq := range []int{1, 1, 2, 1, 2} {
+		payload := codec.Append(nil, []int{seq})
+		frames = append(header{kind: kindData, seq: uint64(seq), length: uint32(len(payload))}.appendTo(frames), payload...)
+	}
+	frames = header{kind: kindEvent, seq: 3, length: eventSize}.appendTo(frames)
+	_, err = c.Write(appendEvent(frames, record.Event{Kind: record.End}))
+	must(t, err)
+	if n := consumeAll(gate); n != 2 {
+		t.Errorf("%d records came of 2", n)
 	}
 }
