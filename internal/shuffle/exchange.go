@@ -54,8 +54,8 @@ type Exchange struct {
 	inputs map[Channel]*inbound
 }
 
-// NewExchange returns an exchange for one attempt of a job. It dials when the first
-// RemoteOutput of a peer is written to. Close ends it.
+// NewExchange returns an exchange for one attempt of a job. It dials a
+// peer when a Writer takes the first RemoteOutput to it. Close ends it.
 func NewExchange(cfg Config) *Exchange {
 	if cfg.Dial == nil {
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {

@@ -311,7 +311,12 @@ func TestCloseEndsWaiting(t *testing.T) {
 	if err := p.producer.Drain(ctx); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("drain, with nobody there: %v", err)
 	}
+	unopened := remote(t, p, p.channel(0, 0, 2), codec)
 	p.producer.Close()
+	late := NewWriter(Forward[int](), []Output[int]{unopened}, WriterConfig{Context: t.Context()})
+	if err := errors.Join(late.Batch([]int{1}), late.Flush()); !errors.Is(err, ErrClosed) {
+		t.Errorf("writer of a closed exchange: got %v", err)
+	}
 	if err := <-blocked; !errors.Is(err, ErrClosed) {
 		t.Errorf("writer: got %v", err)
 	}

@@ -37,6 +37,10 @@ func (l *link) add(o *outbound) {
 	o.id = uint32(len(l.outs))
 	l.outs = append(l.outs, o)
 	l.queue(o)
+	if l.x.ctx.Err() != nil { // Close may have failed the others already
+		o.failure = ErrClosed
+		o.onFailure(ErrClosed)
+	}
 	l.mu.Unlock()
 	l.signal()
 }
