@@ -76,10 +76,11 @@ func (r *registry) examine(m *taskManager, now time.Duration) {
 	r.probe(m)
 }
 
-// probe dials the data port of a TaskManager that is not connected. A refusal is its death;
-// anything else means that the time-out decides.
+// probe dials the data port of a TaskManager whose connection has ended. A refusal is its death;
+// anything else means that the time-out decides, as it does for one that a new leader has not
+// met yet: that one may just be dialing.
 func (r *registry) probe(m *taskManager) {
-	if m.probing || m.doom != "" {
+	if !m.met || m.probing || m.doom != "" {
 		return
 	}
 	m.probing = true

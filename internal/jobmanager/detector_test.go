@@ -1,0 +1,164 @@
+package jobmanager
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// peer is a scripted leader: script is run for each connection, after Hello.
+func peer(t *testing.T, script func(*rpc.Conn)) (api.JobManager, net.Listener) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			raw, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, raw)
+			mu.Unlock()
+			wg.Go(func() {
+				conn, err := rpc.Accepted(raw, time.Second)
+				if err == nil {
+					_, _, err = conn.Receive()
+				}
+				if err == nil {
+					script(conn)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return api.JobManager{ID: "leader", Address: ln.Addr().String()}, ln
+}
+
+func detectorFor(t *testing.T, timeout time.Duration) *detector {
+	t.Helper()
+	w := newWorld(t)
+	cfg, err := Config{ID: "standby", Open: (&node{w: w}).open, Storage: w.storage, HeartbeatTimeout: timeout, HeartbeatInterval: timeout / 5, Logger: w.logger()}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	return &newJobManager(cfg, addr, addr).detector
+}
+
+func greetAs(conn *rpc.Conn, id string, lead bool) {
+	_ = conn.Send(rpc.Header{Epoch: 1}, rpc.Greeting{ID: id, Lead: lead})
+}
+
+func TestDetectorVerdicts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		script func(*rpc.Conn, net.Listener)
+		want   string
+	}{
+		{"dies", func(conn *rpc.Conn, ln net.Listener) { greetAs(conn, "leader", true); ln.Close(); conn.Close() }, "its port refuses connections"},
+		{"port reused", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "other", true) }, "its port answers under another id, other"},
+		{"hangs up", func(conn *rpc.Conn, _ net.Listener) { conn.Close() }, "it hung up"},
+		{"does not lead", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", false); conn.Close() }, "it says that it does not lead"},
+		{"freezes", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", true) }, "it was silent for 50ms"},
+		{"is frozen", func(*rpc.Conn, net.Listener) {}, "it does not answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := detectorFor(t, 50*time.Millisecond)
+			var ln net.Listener
+			ready := make(chan struct{})
+			leader, l := peer(t, func(conn *rpc.Conn) { <-ready; c.script(conn, ln) })
+			ln = l
+			close(ready)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if got := d.watch(ctx, leader); !strings.HasPrefix(got, c.want) {
+				t.Errorf("verdict %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A leader that beats is held on to, also when a connection breaks or it is late to say that
+// it leads.
+func TestDetectorTrustsALivingLeader(t *testing.T) {
+	d := detectorFor(t, 200*time.Millisecond)
+	connections := make(chan int, 1)
+	connections <- 0
+	done := make(chan struct{})
+	leader, _ := peer(t, func(conn *rpc.Conn) {
+		n := <-connections + 1
+		connections <- n
+		if n > 6 {
+			return // the test is over
+		}
+		greetAs(conn, "leader", n > 3)
+		if n <= 3 {
+			conn.Close()
+			return
+		}
+		for seq := range uint64(20) {
+			if conn.Send(rpc.Header{Epoch: 1}, rpc.Heartbeat{Seq: seq}) != nil {
+				return
+			}
+			if _, m, err := conn.Receive(); err != nil || m != (rpc.Heartbeat{Seq: seq}) {
+				t.Errorf("answer to heartbeat %d: %v, %v", seq, m, err)
+				return
+			}
+		}
+		conn.Close()
+		if n == 6 {
+			close(done)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	verdict := make(chan string, 1)
+	go func() { verdict <- d.watch(ctx, leader) }()
+	select {
+	case <-done:
+		cancel()
+		if got := <-verdict; got != "" {
+			t.Errorf("suspected: %s", got)
+		}
+	case got := <-verdict:
+		cancel()
+		t.Errorf("suspected: %q", got)
+	}
+}
+
+// Two wrong takeovers in a minute make the detector patient (L2).
+func TestDetectorBacksOff(t *testing.T) {
+	d := detectorFor(t, 50*time.Millisecond)
+	for i, want := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond} {
+		d.replacing("old")
+		d.met("somebody else")
+		d.met("old")
+		d.met("old") // counts once
+		if got := d.timeout(); got != want {
+			t.Errorf("after %d wrong suspicions: %v, want %v", i+1, got, want)
+		}
+	}
+	d.wrong[0] = d.wrong[0].Add(-2 * wrongWithin)
+	if got := d.timeout(); got != 50*time.Millisecond {
+		t.Errorf("a minute later: %v", got)
+	}
+}

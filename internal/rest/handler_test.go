@@ -1,0 +1,188 @@
+package rest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/memory"
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager"
+	"github.com/perennial-io/perennial/internal/rest"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a JobManager, and returns the address of its API.
+func start(t *testing.T, c *memory.Cluster, s *storage.Storage, id string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	address, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		done <- jobmanager.Run(ctx, jobmanager.Config{
+			ID: id, Storage: s, API: rest.Handler, Host: "127.0.0.1", Logger: slog.New(slog.DiscardHandler),
+			Open:      func(context.Context) (coordination.Store, error) { return c.Open(), nil },
+			Listening: func(_, rest string) { address <- rest },
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return <-address
+}
+
+// ask sends a request, and decodes the answer into into or, if it is no success, into an Error.
+func ask(t *testing.T, method, url string, body io.Reader, into any) (int, api.Error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var failure api.Error
+	if resp.StatusCode >= 300 {
+		into = &failure
+	}
+	if method != http.MethodHead && resp.StatusCode != http.StatusNoContent && into != nil {
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+			t.Fatalf("%s %s: %v", method, url, err)
+		}
+	}
+	return resp.StatusCode, failure
+}
+
+func await(t *testing.T, url, role string) api.Self {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(10 * time.Second); ; {
+		var self api.Self
+		ask(t, http.MethodGet, url+"/v1/self", nil, &self)
+		if self.Role == role && self.Leader != "" {
+			return self
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("no %s in 10 s: %+v", role, self)
+		}
+	}
+}
+
+func TestAPI(t *testing.T) {
+	s, err := storage.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := memory.New()
+	leader := "http://" + start(t, c, s, "jm-a")
+	self := await(t, leader, "leader")
+	if self.Takeover == nil || self.Takeover.Epoch != 1 || self.Cluster == "" {
+		t.Errorf("self: %+v", self)
+	}
+	standby := "http://" + start(t, c, s, "jm-b")
+	await(t, standby, "standby")
+
+	binary := []byte("a job binary")
+	sum := sha256.Sum256(binary)
+	hash := hex.EncodeToString(sum[:])
+	spec := job.Spec{ID: job.NewID(), Name: "test", Artifact: hash}
+	body := func(v any) io.Reader {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.NewReader(b)
+	}
+	other := spec
+	other.Name = "another"
+	for _, step := range []struct {
+		method, url string
+		body        io.Reader
+		status      int
+		code        string
+		says        string
+	}{
+		{"HEAD", leader + "/v1/artifacts/" + hash, nil, 404, "", ""},
+		{"POST", leader + "/v1/jobs", body(spec), 400, api.BadRequest, "upload it first"},
+		{"PUT", leader + "/v1/artifacts/" + hash, strings.NewReader("other"), 400, api.BadRequest, "have hash"},
+		{"PUT", leader + "/v1/artifacts/nonsense", strings.NewReader("x"), 400, api.BadRequest, "no SHA-256"},
+		{"PUT", leader + "/v1/artifacts/" + hash, bytes.NewReader(binary), 204, "", ""},
+		{"HEAD", leader + "/v1/artifacts/" + hash, nil, 200, "", ""},
+		{"POST", leader + "/v1/jobs", body(spec), 201, "", ""},
+		{"POST", leader + "/v1/jobs", body(spec), 201, "", ""},
+		{"POST", leader + "/v1/jobs", body(other), 409, api.Conflict, "was used for another job"},
+		{"POST", leader + "/v1/jobs", strings.NewReader(`{"id":`), 400, api.BadRequest, "unexpected EOF"},
+		{"POST", leader + "/v1/jobs", strings.NewReader(`{"nom":"x"}`), 400, api.BadRequest, `"nom"`},
+		{"POST", leader + "/v1/jobs", strings.NewReader(`{"name":"` + strings.Repeat("x", 1<<20) + `"}`), 400, api.BadRequest, "more than 131072 bytes"},
+		{"GET", leader + "/v1/jobs", nil, 200, "", ""},
+		{"GET", leader + "/v1/jobs/" + string(spec.ID), nil, 200, "", ""},
+		{"GET", leader + "/v1/jobs/123", nil, 400, api.BadRequest, "no job id"},
+		{"GET", leader + "/v1/jobs/" + string(job.NewID()), nil, 404, api.NotFound, "there is no job"},
+		{"POST", leader + "/v1/jobs/" + string(spec.ID) + "/cancel", nil, 202, "", ""},
+		{"GET", leader + "/v1/cluster", nil, 200, "", ""},
+		{"GET", leader + "/v1/jobmanagers", nil, 200, "", ""},
+		{"GET", leader + "/v1/nothing", nil, 404, api.NotFound, "GET /v1/nothing"},
+		{"GET", standby + "/v1/jobs", nil, 421, api.NotLeader, self.REST},
+		{"PUT", standby + "/v1/artifacts/" + hash, bytes.NewReader(binary), 421, api.NotLeader, self.REST},
+		{"POST", standby + "/v1/jobs", body(spec), 421, api.NotLeader, self.REST},
+	} {
+		status, failure := ask(t, step.method, step.url, step.body, nil)
+		if status != step.status || failure.Code != step.code || !strings.Contains(failure.Message, step.says) {
+			t.Errorf("%s %s: %d %+v; want %d %s with %q", step.method, step.url, status, failure, step.status, step.code, step.says)
+		}
+		if step.code == api.NotLeader && failure.Leader != self.REST {
+			t.Errorf("%s %s names %q as leader, want %q", step.method, step.url, failure.Leader, self.REST)
+		}
+	}
+	var j api.Job
+	if ask(t, http.MethodGet, leader+"/v1/jobs/"+string(spec.ID), nil, &j); j.State != job.Canceled {
+		t.Errorf("the job is %s", j.State)
+	}
+}
+
+// A client that never finishes its headers is hung up on, and holds up nobody meanwhile.
+func TestSlowHeaders(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the server's patience")
+	}
+	s, err := storage.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := start(t, memory.New(), s, "jm-a")
+	await(t, "http://"+address, "leader")
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /v1/self HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("the connection was not ended: %v", err)
+	}
+}
