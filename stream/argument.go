@@ -29,6 +29,9 @@ type argument struct {
 }
 
 func newArguments(given []string) *arguments {
+	if len(given) > 0 && given[0] == "--" { // it came along from before the job's arguments
+		given = given[1:]
+	}
 	return &arguments{given: given, used: make([]bool, len(given)), isValue: make([]bool, len(given))}
 }
 

@@ -43,11 +43,11 @@ func (d definition) plan(spec job.Spec) (*operator.Plan, error) {
 // checked is plan after every source and sink that can tell was asked what would make it fail.
 // That may touch the outside, so it is for where a job is planned or run by hand, and not for each
 // task process.
-func (d definition) checked(spec job.Spec) (*operator.Plan, error) {
+func (d definition) checked(ctx context.Context, spec job.Spec) (*operator.Plan, error) {
 	env := d.define(spec.Args)
 	plan, err := env.planFor(spec)
 	if err == nil {
-		err = env.check(spec, plan.Args)
+		err = env.check(ctx, spec, plan.Args)
 	}
 	return plan, env.explain(err)
 }
@@ -62,16 +62,16 @@ func (e *Env) planFor(spec job.Spec) (*operator.Plan, error) {
 	return e.plan(spec.Parallelism)
 }
 
-func (e *Env) check(spec job.Spec, args map[string]string) error {
+func (e *Env) check(ctx context.Context, spec job.Spec, args map[string]string) error {
 	var errs []error
 	for _, n := range e.nodes {
 		if n.checker == nil {
 			continue
 		}
-		ctx := operator.NewContext(context.Background(), operator.ContextConfig{
+		c := operator.NewContext(ctx, operator.ContextConfig{
 			Job: spec.ID, Operator: n.Name, Parallelism: n.parallelism, Args: args, Dir: spec.Dir,
 		})
-		if err := n.checker.Check(ctx); err != nil {
+		if err := n.checker.Check(c); err != nil {
 			errs = append(errs, fmt.Errorf("operator %q: %w", n.Name, err))
 		}
 	}

@@ -95,7 +95,7 @@ func TestProblems(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := definition{"job", test.build}.checked(job.Spec{Args: test.args})
+			_, err := definition{"job", test.build}.checked(t.Context(), job.Spec{Args: test.args})
 			if err == nil {
 				t.Fatal("the job was planned")
 			}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/task"
 )
 
@@ -34,7 +36,7 @@ func Main(name string, build func(env *Env)) {
 	d := definition{name, build}
 	switch role := os.Getenv(task.RoleVariable); role {
 	case task.RolePlan:
-		os.Exit(task.PlanProcess(d.checked))
+		os.Exit(task.PlanProcess(func(s job.Spec) (*operator.Plan, error) { return d.checked(context.Background(), s) }))
 	case task.RoleTask:
 		os.Exit(task.Process(d.plan))
 	case "":
@@ -51,7 +53,10 @@ func (d definition) byHand(args []string, stderr *os.File) int {
 		d.help(os.Stdout)
 		return statusFinished
 	}
-	r, err := newLocalRun(d, args)
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore) // a second Ctrl-C ends the process at once
+	r, err := newLocalRun(ctx, d, args)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		if _, isUsage := errors.AsType[usageError](err); isUsage {
@@ -59,9 +64,6 @@ func (d definition) byHand(args []string, stderr *os.File) int {
 		}
 		return statusFailed
 	}
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer restore()
-	context.AfterFunc(ctx, restore) // a second Ctrl-C ends the process at once
 	if err := r.start(ctx); err != nil {
 		fmt.Fprintln(stderr, err)
 		return statusFailed

@@ -19,7 +19,7 @@ import (
 //
 // args are the job's arguments, as on a command line: "--input", "DIR", "-p", "4".
 func Run(ctx context.Context, name string, args []string, build func(env *Env)) error {
-	r, err := newLocalRun(definition{name, build}, args)
+	r, err := newLocalRun(ctx, definition{name, build}, args)
 	if err != nil {
 		return err
 	}
@@ -40,13 +40,13 @@ type localRun struct {
 	outputs []job.Output // of finished subtasks
 }
 
-func newLocalRun(d definition, args []string) (*localRun, error) {
+func newLocalRun(ctx context.Context, d definition, args []string) (*localRun, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
 	r := &localRun{spec: job.Spec{ID: job.NewID(), Name: d.name, Args: args, Dir: dir}}
-	r.plan, err = d.checked(r.spec)
+	r.plan, err = d.checked(ctx, r.spec)
 	return r, err
 }
 
