@@ -1,5 +1,7 @@
 package job
 
+import "time"
+
 // Spec is what a client submits: which binary to run and how. It is immutable.
 type Spec struct {
 	ID          ID       `json:"id"`
@@ -8,6 +10,12 @@ type Spec struct {
 	Args        []string `json:"args,omitempty"` // the job's own arguments
 	Dir         string   `json:"dir,omitempty"`  // the client's working directory: relative paths in Args start here
 	Parallelism int      `json:"parallelism"`    // 0: what the job says, or 1
+}
+
+// Times are when a job came and went, by the clock of the JobManager that led then.
+type Times struct {
+	Submitted time.Time  `json:"submitted"`
+	Finished  *time.Time `json:"finished,omitempty"` // when its state became terminal; nil before
 }
 
 // Output is a file that a finished subtask has written and that becomes visible,

@@ -187,7 +187,7 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 	if err := jm.checkSpec(spec); err != nil {
 		return api.Job{}, err
 	}
-	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Submitted: time.Now().UTC()})
+	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Times: job.Times{Submitted: time.Now().UTC()}})
 	o.start()
 	if err := l.await(ctx, o.ready); err != nil {
 		return api.Job{}, err

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,7 +77,7 @@ func play(t *testing.T, text string) string {
 // begin makes the execution: "job" alone is a new one, otherwise phase, attempt=N, vertices
 // as name=parallelism, and one TaskManager per slot.
 func (p *player) begin(fields []string) {
-	in := Intent{Spec: job.Spec{ID: testID, Name: "test"}, Phase: Created, Submitted: time.Unix(0, 0).UTC()}
+	in := Intent{Spec: job.Spec{ID: testID, Name: "test"}, Phase: Created}
 	g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
 	for i, f := range fields {
 		name, value, isPair := strings.Cut(f, "=")

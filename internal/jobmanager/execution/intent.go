@@ -1,10 +1,6 @@
 package execution
 
-import (
-	"time"
-
-	"github.com/perennial-io/perennial/internal/job"
-)
+import "github.com/perennial-io/perennial/internal/job"
 
 // Phase is where a job stands, as committed. It is a job.State, and Publishing.
 type Phase string
@@ -50,9 +46,8 @@ type Intent struct {
 	// Outputs names the list, in storage, of what becomes visible.
 	Outputs string `json:"outputs,omitempty"`
 	// Failure is why the job fails or failed, or why its latest attempt was given up.
-	Failure   string     `json:"failure,omitempty"`
-	Submitted time.Time  `json:"submitted"`
-	Finished  *time.Time `json:"finished,omitempty"` // when Phase became terminal
+	Failure string `json:"failure,omitempty"`
+	job.Times
 }
 
 // Holds reports whether the intent reserves the slots of its assignment.
