@@ -35,8 +35,12 @@ func addOne(e event) event { e.Value++; return e }
 func keep(e event) bool    { return e.Key&7 != 0 }
 func fold(e event) event   { e.A += e.Value; return e }
 
-func addOneHere(e *event) { e.Value++ }
-func foldHere(e *event)   { e.A += e.Value }
+func fillEvent(i uint64, e *event) {
+	e.ID, e.Key, e.Value, e.A, e.B, e.C, e.D = i, mix(i), i&1023, i+1, i+2, i+3, i+4
+}
+func addOneHere(e *event)    { e.Value++ }
+func keepHere(e *event) bool { return e.Key&7 != 0 }
+func foldHere(e *event)      { e.A += e.Value }
 
 // work is one figure: the same work by hand and by a job.
 type work struct {
@@ -142,8 +146,8 @@ func works() ([]work, error) {
 		return nil, err
 	}
 	return []work{
-		{"map–filter–map of 56-byte records, fused, parallelism 1", 100_000_000, "≥ 0.35", chainLoop, inProcess(chainByMap)},
-		{"the same with Modify, which maps in place", 100_000_000, "≥ 0.35", chainLoop, inProcess(chainByModify)},
+		{"map–filter–map of 56-byte records, fused, parallelism 1, in place (Modify, Retain, Modify)", 100_000_000, "≥ 0.35, about 100 M/s", chainLoop, inProcess(chainByModify)},
+		{"the same by value (Map, Filter, Map)", 100_000_000, "–", chainLoop, inProcess(chainByMap)},
 		{"keyed count of 1 M keys, parallelism 2", 40_000_000, "≥ 0.4", countLoop, inProcess(keyedCount, "-p", "2")},
 		{"words of Go's library source, parallelism 2", words, "≥ 0.4",
 			func(uint64) { _, _ = countWords(dir) },
@@ -153,11 +157,15 @@ func works() ([]work, error) {
 	}, nil
 }
 
+// chainLoop changes one record in place, which in Go is several times faster than to hand such
+// wide ones on by value.
 func chainLoop(n uint64) {
+	var e event
 	for i := range n {
-		e := addOne(makeEvent(i))
-		if keep(e) {
-			e = fold(e)
+		fillEvent(i, &e)
+		addOneHere(&e)
+		if e.Key&7 != 0 {
+			foldHere(&e)
 			checksum += e.A
 		}
 	}
@@ -170,8 +178,8 @@ func chainByMap(env *stream.Env, n uint64) {
 }
 
 func chainByModify(env *stream.Env, n uint64) {
-	s := stream.From(env, "source", generator.Count(n, makeEvent))
-	s = stream.Modify(stream.Filter(stream.Modify(s, "one", addOneHere), "keep", keep), "fold", foldHere)
+	s := stream.From(env, "source", generator.Fill(n, fillEvent))
+	s = stream.Modify(stream.Retain(stream.Modify(s, "one", addOneHere), "keep", keepHere), "fold", foldHere)
 	stream.To(s, "discard", discard.All[event]())
 }
 

@@ -61,7 +61,7 @@ func mix(x uint64) uint64 {
 }
 
 func addOne(e *event)   { e.Value++ }
-func keep(e event) bool { return e.Key&7 != 0 }
+func keep(e *event) bool { return e.Key&7 != 0 }
 func fold(e *event)     { e.A += e.Value }
 
 var checksum uint64
@@ -73,7 +73,7 @@ func BenchmarkLoop(b *testing.B) {
 		for i := range n {
 			fill(i, &e)
 			addOne(&e)
-			if keep(e) {
+			if keep(&e) {
 				fold(&e)
 				checksum += e.A
 			}
@@ -87,7 +87,7 @@ func BenchmarkChain(b *testing.B) {
 		runBench(b, func(env *stream.Env) {
 			s := stream.From(env, "source", events(n))
 			s = stream.Modify(s, "one", addOne)
-			s = stream.Filter(s, "keep", keep)
+			s = stream.Retain(s, "keep", keep)
 			s = stream.Modify(s, "fold", fold)
 			stream.To(s, "discard", discard.All[event]())
 		})

@@ -106,6 +106,21 @@ func ExampleModify() {
 	// {Sensor:cellar Celsius:11.5}
 }
 
+func ExampleRetain() {
+	type reading struct {
+		Sensor  string
+		Celsius float64
+	}
+	run(func(env *stream.Env) {
+		readings := stream.From(env, "readings", slice.Of(reading{"roof", 20.5}, reading{"cellar", 12}, reading{"hall", 19}))
+		warm := stream.Retain(readings, "warm", func(r *reading) bool { return r.Celsius > 15 })
+		printed(warm)
+	})
+	// Output:
+	// {Sensor:roof Celsius:20.5}
+	// {Sensor:hall Celsius:19}
+}
+
 func ExampleFilter() {
 	run(func(env *stream.Env) {
 		numbers := stream.From(env, "numbers", slice.Of(1, 2, 3, 4))

@@ -20,10 +20,19 @@ func Modify[T any](s Stream[T], name string, f func(record *T), opts ...Option) 
 	return next[T, T](s, n, opts)
 }
 
-// Filter returns the records for which keep is true.
+// Filter returns the records for which keep is true. For large records, [Retain] costs less.
 func Filter[T any](s Stream[T], name string, keep func(T) bool, opts ...Option) Stream[T] {
 	n := stepNode(kindFilter, name, func(_ *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
 		return operator.Filter(keep, out), nil
+	})
+	return next[T, T](s, n, opts)
+}
+
+// Retain is Filter for large records, as [Modify] is Map: keep looks at each where it is, and
+// may change it. It must not keep the pointer.
+func Retain[T any](s Stream[T], name string, keep func(record *T) bool, opts ...Option) Stream[T] {
+	n := stepNode(kindFilter, name, func(_ *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
+		return operator.Retain(keep, out), nil
 	})
 	return next[T, T](s, n, opts)
 }

@@ -26,6 +26,22 @@ func ExampleCount() {
 	// 16
 }
 
+func ExampleFill() {
+	type point struct{ X, Y uint64 }
+	diagonal := func(i uint64, p *point) { p.X, p.Y = i, i }
+	err := stream.Run(context.Background(), "diagonal", nil, func(env *stream.Env) {
+		points := stream.From(env, "points", generator.Fill(3, diagonal))
+		stream.To(points, "print", print.Stdout[point]())
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// {X:0 Y:0}
+	// {X:1 Y:1}
+	// {X:2 Y:2}
+}
+
 func ExampleUnbounded() {
 	ctx, stop := context.WithCancel(context.Background())
 	even := func(i uint64) uint64 { return 2 * i }

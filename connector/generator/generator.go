@@ -18,7 +18,27 @@ import (
 // ascending order. element is called by many goroutines, and must depend on i alone: it is called
 // again for the same i when the job starts over.
 func Count[T any](n uint64, element func(i uint64) T) connector.Source[T] {
-	return counted[T]{n: n, element: element}
+	if element == nil {
+		return counted[T]{n: n}
+	}
+	return counted[T]{n: n, fill: func(first uint64, dst []T) {
+		for i := range dst {
+			dst[i] = element(first + uint64(i))
+		}
+	}}
+}
+
+// Fill is Count for large records: write makes element i where it is wanted. What lies there
+// before is undefined.
+func Fill[T any](n uint64, write func(i uint64, record *T)) connector.Source[T] {
+	if write == nil {
+		return counted[T]{n: n}
+	}
+	return counted[T]{n: n, fill: func(first uint64, dst []T) {
+		for i := range dst {
+			write(first+uint64(i), &dst[i])
+		}
+	}}
 }
 
 // Unbounded is the source of element(0), element(1), … without end. Of n readers each takes every
@@ -30,8 +50,8 @@ func Unbounded[T any](element func(i uint64) T) connector.Source[T] {
 var errNoElement = errors.New("generator without a function that makes its elements")
 
 type counted[T any] struct {
-	n       uint64
-	element func(uint64) T
+	n    uint64
+	fill func(first uint64, dst []T) // nil: there is no function
 }
 
 func (s counted[T]) Bounded() bool { return true }
@@ -41,7 +61,7 @@ func (s counted[T]) Check(*connector.Context) error {
 	if s.n > math.MaxInt64 {
 		return fmt.Errorf("generator of %d elements: expected at most %d", s.n, math.MaxInt64)
 	}
-	if s.element == nil {
+	if s.fill == nil {
 		return errNoElement
 	}
 	return nil
@@ -55,19 +75,17 @@ func (s counted[T]) Splits(ctx *connector.Context, emit func(connector.Split) er
 }
 
 func (s counted[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
-	return &rangeReader[T]{next: uint64(split.From), end: uint64(split.To), element: s.element}, nil
+	return &rangeReader[T]{next: uint64(split.From), end: uint64(split.To), fill: s.fill}, nil
 }
 
 type rangeReader[T any] struct {
 	next, end uint64
-	element   func(uint64) T
+	fill      func(first uint64, dst []T)
 }
 
 func (r *rangeReader[T]) Next(dst []T) (int, error) {
 	n := int(min(r.end-r.next, uint64(len(dst))))
-	for i := range dst[:n] {
-		dst[i] = r.element(r.next + uint64(i))
-	}
+	r.fill(r.next, dst[:n])
 	r.next += uint64(n)
 	if r.next == r.end {
 		return n, io.EOF

@@ -101,6 +101,36 @@ func (f *filter[T]) Batch(records []T) error {
 func (f *filter[T]) Event(e record.Event) error { return f.out.Event(e) }
 func (f *filter[T]) End() error                 { return f.out.End() }
 
+// Retain is Filter for a function that looks at each record where it lies, and may change it.
+func Retain[T any](keep func(*T) bool, out Receiver[T]) Receiver[T] {
+	return &retain[T]{keep: keep, out: out}
+}
+
+type retain[T any] struct {
+	keep func(*T) bool
+	out  Receiver[T]
+}
+
+func (r *retain[T]) Batch(records []T) error {
+	keep, n := r.keep, 0
+	for i := range records {
+		if !keep(&records[i]) {
+			continue
+		}
+		if n != i {
+			records[n] = records[i]
+		}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return r.out.Batch(records[:n])
+}
+
+func (r *retain[T]) Event(e record.Event) error { return r.out.Event(e) }
+func (r *retain[T]) End() error                 { return r.out.End() }
+
 // FlatMap returns the step that hands on whatever f emits for each record.
 func FlatMap[T, U any](f func(T, func(U)), out Receiver[U]) Receiver[T] {
 	m := &flatMap[T, U]{f: f, emitter: newEmitter(out)}
