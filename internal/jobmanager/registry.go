@@ -43,7 +43,7 @@ type taskManager struct {
 	session *session // nil: not connected
 	led     bool     // Lead was sent over session
 	ready   bool     // and answered with Report: it can be used
-	met     bool // it was connected in this term, so that its absence is news
+	met     bool     // it was connected in this term, so that its absence is news
 	seen    time.Duration
 	busy    bool   // a commit of its record is under way
 	probing bool   // a dial to its data port is under way
