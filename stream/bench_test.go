@@ -60,9 +60,9 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-func addOne(e *event)   { e.Value++ }
+func addOne(e *event)    { e.Value++ }
 func keep(e *event) bool { return e.Key&7 != 0 }
-func fold(e *event)     { e.A += e.Value }
+func fold(e *event)      { e.A += e.Value }
 
 var checksum uint64
 

@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/perennial-io/perennial/connector"
 	"github.com/perennial-io/perennial/connector/discard"
 	"github.com/perennial-io/perennial/connector/generator"
@@ -21,8 +19,6 @@ import (
 	"github.com/perennial-io/perennial/stream"
 	"github.com/perennial-io/perennial/streamtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func numbers(n int) []int {
 	s := make([]int, n)
