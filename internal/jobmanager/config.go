@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type Config struct {
 	// API serves the JobManager over HTTP: rest.Handler, which this package cannot see.
 	// nil: no API.
 	API func(*JobManager) http.Handler
+
+	// Dial opens connections to JobManagers and TaskManagers. nil: by TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	HeartbeatInterval  time.Duration // between heartbeats of the leader; 100ms
 	HeartbeatTimeout   time.Duration // silence of the leader after which a standby takes over; 500ms
@@ -70,6 +74,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.ClaimDelay == nil {
 		c.ClaimDelay = func() time.Duration { return 0 }
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

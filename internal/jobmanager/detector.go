@@ -61,8 +61,7 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 // greet dials the leader. A verdict says that it does not live or lead; an error that it did not
 // say so in this try.
 func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.Conn, verdict string, err error) {
-	dialer := net.Dialer{Timeout: d.timeout()}
-	raw, err := dialer.DialContext(ctx, "tcp", leader.Address)
+	raw, err := d.cfg.dial(ctx, leader.Address, d.timeout())
 	if err != nil {
 		if isRefusal(err) {
 			return nil, "its port refuses connections", nil

@@ -1,10 +1,20 @@
 package jobmanager
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"syscall"
+	"time"
 )
+
+// dial opens a TCP connection, or gives up after timeout.
+func (c *Config) dial(ctx context.Context, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return c.Dial(ctx, "tcp", address)
+}
 
 // isRefusal reports whether nobody listens at a dialed address.
 func isRefusal(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

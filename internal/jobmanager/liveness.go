@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -85,8 +84,7 @@ func (r *registry) probe(m *taskManager) {
 	}
 	m.probing = true
 	r.wg.Go(func() {
-		dialer := net.Dialer{Timeout: probeTimeout}
-		c, err := dialer.DialContext(r.ctx, "tcp", m.record.Data)
+		c, err := r.cfg.dial(r.ctx, m.record.Data, probeTimeout)
 		if err == nil {
 			c.Close()
 		}

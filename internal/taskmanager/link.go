@@ -95,8 +95,7 @@ func (n *node) register(ctx context.Context, addr, instance string) (*link, erro
 	if cluster == "" {
 		return nil, fmt.Errorf("no JobManager has led a cluster with the storage %s yet; storage.dir must be the same directory everywhere", n.cfg.Storage.Dir())
 	}
-	dialer := net.Dialer{Timeout: n.cfg.Timeouts.Dial, KeepAliveConfig: keepAlive}
-	raw, err := dialer.DialContext(ctx, "tcp", addr)
+	raw, err := n.dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +108,12 @@ func (n *node) register(ctx context.Context, addr, instance string) (*link, erro
 	}
 	l.addr = addr
 	return l, nil
+}
+
+func (n *node) dial(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeouts.Dial)
+	defer cancel()
+	return n.cfg.Dial(ctx, "tcp", addr)
 }
 
 func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {

@@ -29,6 +29,8 @@ type Config struct {
 	// Discover sends the RPC addresses of all JobManagers known now, and again at each change,
 	// until ctx is done; then it closes the channel.
 	Discover func(ctx context.Context) <-chan []string
+	// Dial opens connections to JobManagers. nil: by TCP.
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Version  string       // of this build, told to the JobManagers
 	Logger   *slog.Logger // nil: slog.Default
 	Timeouts Timeouts
@@ -74,6 +76,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.DataBind = cmp.Or(c.DataBind, "127.0.0.1:0")
 	c.Timeouts = c.Timeouts.withDefaults()
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
