@@ -218,20 +218,38 @@ func (cl *Cluster) Logs() string {
 	return b.String()
 }
 
+// ports hands out each port once, so that clusters of one process do not get in each other's way.
+var ports struct {
+	sync.Mutex
+	next int
+}
+
 // freePorts finds n ports p that are free on loopback with p+1000, the port of Raft, being free
 // as well. They lie below the range that the system gives to outgoing connections.
 func freePorts(n int) ([]int, error) {
-	var ports []int
-	start := 12000 + os.Getpid()%8000
-	for p := start; p < start+4000 && len(ports) < n; p++ {
-		if isFree(p) && isFree(p+1000) && (len(ports) == 0 || p != ports[0]+1000) {
-			ports = append(ports, p)
+	const lowest, highest = 12000, 24000
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.next == 0 {
+		ports.next = lowest + os.Getpid()*7%(highest-lowest)
+	}
+	var found []int
+	for tries := 0; len(found) < n && tries < highest-lowest; tries++ {
+		p := ports.next
+		if ports.next++; ports.next%1000 == 0 {
+			ports.next += 1000 // the thousand above is that of Raft
+		}
+		if ports.next >= highest {
+			ports.next = lowest
+		}
+		if isFree(p) && isFree(p+1000) {
+			found = append(found, p)
 		}
 	}
-	if len(ports) < n {
-		return nil, fmt.Errorf("found %d free ports of the %d wanted, from %d upward", len(ports), n, start)
+	if len(found) < n {
+		return nil, fmt.Errorf("found %d free ports of the %d wanted between %d and %d", len(found), n, lowest, highest)
 	}
-	return ports, nil
+	return found, nil
 }
 
 func isFree(port int) bool {

@@ -18,12 +18,14 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
+	"github.com/perennial-io/perennial/internal/testetcd"
 )
 
 // binaries are built once: perennial, and the job.
 var binaries struct{ perennial, wordcount string }
 
 func TestMain(m *testing.M) {
+	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")
 	if err == nil {
 		err = build(dir)
@@ -54,33 +56,43 @@ func build(dir string) error {
 
 // coordinations are what a cluster is tried on.
 var coordinations = []struct {
-	name     string
-	embedded bool
-	settings func(t *testing.T) map[string]string
-	// back is how many of three JobManagers must be started again after all were killed: one,
-	// or a majority of the quorum that they are.
+	name        string
+	embedded    bool
+	jobManagers int
+	settings    func(t *testing.T) map[string]string
+	faults      []string // that apply to it
+	// back is how many JobManagers must be started again after all were killed: one, or a
+	// majority of the quorum that they are.
 	back int
 }{
-	{"zookeeper", false, func(t *testing.T) map[string]string {
+	{"zookeeper", false, 3, func(t *testing.T) map[string]string {
 		return map[string]string{"zookeeper.quorum": testensemble.Start(t, 3).Connect()}
-	}, 1},
-	{"embedded", true, func(*testing.T) map[string]string { return nil }, 2},
+	}, []string{killed, stopped, allKilled}, 1},
+	{"embedded", true, 3, func(*testing.T) map[string]string { return nil }, []string{killed, stopped, allKilled}, 2},
+	{"etcd", false, 2, func(t *testing.T) map[string]string {
+		return map[string]string{"high-availability": "etcd", "etcd.endpoints": strings.Join(testetcd.Start(t, 3).Endpoints(), ",")}
+	}, []string{killed}, 1},
+	{"none", false, 1, func(*testing.T) map[string]string { return nil }, []string{allKilled}, 1},
 }
 
+// The faults by name.
+const (
+	killed    = "leader is killed"
+	stopped   = "leader is stopped politely"
+	allKilled = "all are killed and some started again"
+)
+
 // faults are what is done to the JobManagers under a running job, each followed by another leader.
-var faults = []struct {
-	name string
-	do   func(t *testing.T, f *fixture, back int)
-}{
-	{"leader is killed", func(t *testing.T, f *fixture, _ int) { f.leader(t).Kill() }},
-	{"leader is stopped politely", func(t *testing.T, f *fixture, _ int) {
+var faults = map[string]func(t *testing.T, f *fixture, back int){
+	killed: func(t *testing.T, f *fixture, _ int) { f.leader(t).Kill() },
+	stopped: func(t *testing.T, f *fixture, _ int) {
 		leader := f.leader(t)
 		if err := leader.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		<-leader.Done()
-	}},
-	{"all are killed and some started again", func(t *testing.T, f *fixture, back int) {
+	},
+	allKilled: func(t *testing.T, f *fixture, back int) {
 		for _, p := range f.cluster.JobManagers {
 			p.Kill()
 		}
@@ -89,7 +101,7 @@ var faults = []struct {
 				t.Fatal(err)
 			}
 		}
-	}},
+	},
 }
 
 func TestJobsOutliveJobManagers(t *testing.T) {
@@ -98,14 +110,59 @@ func TestJobsOutliveJobManagers(t *testing.T) {
 	}
 	for _, coordination := range coordinations {
 		t.Run(coordination.name, func(t *testing.T) {
+			t.Parallel()
 			settings := coordination.settings(t)
-			for _, fault := range faults {
-				t.Run(fault.name, func(t *testing.T) {
-					f := newFixture(t, coordination.embedded, settings)
-					f.outlive(t, func() { fault.do(t, f, coordination.back) })
+			for _, fault := range coordination.faults {
+				t.Run(fault, func(t *testing.T) {
+					t.Parallel()
+					f := newFixture(t, localcluster.Config{JobManagers: coordination.jobManagers, Embedded: coordination.embedded, Settings: settings})
+					f.outlive(t, func() { faults[fault](t, f, coordination.back) })
 				})
 			}
 		})
+	}
+}
+
+// TestLostTaskManager: its job starts over on the slots that are left, and the output is that of
+// an undisturbed run.
+func TestLostTaskManager(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1})
+	j := f.submit(t, "long", 20_000, 10_000)
+	f.running(t, j.id)
+	f.cluster.TaskManagers[0].Kill()
+	end := f.wait(t, j.id)
+	if end.State != job.Finished || end.Attempts != 2 || end.Restarts != 1 {
+		t.Errorf("the job is %s after %d attempts and %d restarts: %s", end.State, end.Attempts, end.Restarts, end.Failure)
+	}
+	if got := countLines(t, j.output); got != j.words {
+		t.Errorf("%d words came out, want %d", got, j.words)
+	}
+}
+
+// TestLostTaskProcess: a process that dies by itself fails its job, with what it last said.
+func TestLostTaskProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1})
+	j := f.submit(t, "long", 1_000_000, 1_000)
+	pid := f.running(t, j.id).Vertices[0].Subtasks[0].PID
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	end := f.wait(t, j.id)
+	if end.State != job.Failed || !strings.Contains(end.Failure, "killed") || !strings.Contains(end.Failure, fmt.Sprint(pid)) {
+		t.Errorf("the job is %s: %q; want it failed, naming process %d and its signal", end.State, end.Failure, pid)
+	}
+	for _, p := range f.cluster.TaskManagers {
+		if !p.Running() {
+			t.Errorf("%s died as well", p.Name)
+		}
 	}
 }
 
@@ -117,16 +174,16 @@ type fixture struct {
 	ctx     context.Context
 }
 
-func newFixture(t *testing.T, embedded bool, settings map[string]string) *fixture {
+// newFixture starts two TaskManagers and what c says of JobManagers.
+func newFixture(t *testing.T, c localcluster.Config) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	own := map[string]string{"cluster.id": filepath.Base(filepath.Dir(dir)) + filepath.Base(dir)}
-	for k, v := range settings {
+	for k, v := range c.Settings {
 		own[k] = v
 	}
-	cluster, err := localcluster.Start(localcluster.Config{
-		Binary: binaries.perennial, Dir: dir, JobManagers: 3, TaskManagers: 2, Slots: 4, Embedded: embedded, Settings: own,
-	})
+	c.Binary, c.Dir, c.Settings, c.TaskManagers, c.Slots = binaries.perennial, dir, own, 2, 4
+	cluster, err := localcluster.Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}
