@@ -209,9 +209,10 @@ func (l *leader) await(ctx context.Context, ready <-chan struct{}) error {
 		if _, err := l.led(); err != nil {
 			return err
 		}
-		return unavailable(context.Cause(l.ctx))
+		return unavailable(l.over())
 	case <-ctx.Done():
-		return unavailable(ctx.Err())
+		return &api.Error{Code: api.Unavailable, Message: fmt.Sprintf(
+			"the leader could not commit this within %v, as coordination or storage is slow or away; running jobs go on, nothing is lost, ask again", patient)}
 	}
 }
 

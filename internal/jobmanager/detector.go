@@ -44,7 +44,6 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 		case verdict != "":
 			return verdict
 		case err == nil:
-			began = time.Now()
 			if reason := d.hold(ctx, conn); reason != "" {
 				return reason
 			}

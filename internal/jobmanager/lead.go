@@ -96,6 +96,9 @@ func (l *leader) fail(err error) {
 	l.end(err)
 }
 
+// over says why the term has ended.
+func (l *leader) over() error { return context.Cause(l.ctx) }
+
 // load reads what is committed, after the claim (R7, I10).
 func (l *leader) load() error {
 	records, err := readTaskManagers(l.ctx, l.term)
@@ -190,7 +193,7 @@ func (c *checks) Current(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
+		return c.over()
 	}
 	select {
 	case err := <-answer:
@@ -198,7 +201,7 @@ func (c *checks) Current(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
+		return c.over()
 	}
 }
 
