@@ -111,7 +111,7 @@ func (r *registry) declare(m *taskManager, reason string) {
 		return
 	}
 	m.doom = reason
-	r.log.Error("a TaskManager is declared dead", "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
+	r.log.Warn("a TaskManager is declared dead", "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
 	if m.busy {
 		return // committed will go on
 	}
