@@ -238,7 +238,7 @@ func (e *election) leave(store Store) {
 		return
 	}
 	select {
-	case <-e.term.returned():
+	case <-e.term.returned(): //nolint:errcheck // only that it ended matters here
 	case <-store.Done():
 		e.abandon()
 		return
@@ -256,7 +256,7 @@ func (e *election) abandon() {
 		return
 	}
 	e.term.end(ErrSessionEnded)
-	<-e.term.returned()
+	<-e.term.returned() //nolint:errcheck // only that it ended matters here
 	e.term = nil
 }
 

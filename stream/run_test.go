@@ -115,6 +115,26 @@ func TestUpdatesOfUnboundedInput(t *testing.T) {
 	}
 }
 
+// TestSplitsKnowTheirReaders: an endless generator has a split for each subtask that reads it.
+func TestSplitsKnowTheirReaders(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var begun [3]atomic.Bool
+	err := stream.Run(ctx, "job", []string{"-p", "3"}, func(env *stream.Env) {
+		s := stream.From(env, "in", generator.Unbounded(func(i uint64) uint64 { return i }))
+		stream.ToFunc(s, "out", func(ctx *stream.Context) (func(uint64) error, error) {
+			return func(uint64) error {
+				if begun[ctx.Subtask()].Swap(true); begun[0].Load() && begun[1].Load() && begun[2].Load() {
+					cancel()
+				}
+				return nil
+			}, nil
+		})
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	boom := errors.New("boom")
 	in := func(env *stream.Env) stream.Stream[int] { return stream.From(env, "in", slice.Of(numbers(1000)...)) }

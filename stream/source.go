@@ -13,11 +13,12 @@ import (
 // splits; the subtasks of this one read them, each split in one.
 func From[T any](env *Env, name string, src connector.Source[T], opts ...Option) Stream[T] {
 	o := newOptions(opts)
-	splits := splitsNode(name+" splits", src)
+	n := &node{kind: kindSource, bounded: src.Bounded()}
+	splits := splitsNode(name+" splits", src, n)
 	splits.bounded = src.Bounded()
 	env.add(splits, options{parallelism: 1})
 
-	n := &node{kind: kindSource, bounded: src.Bounded(), in: splits.Out, inputs: []input{{from: splits, partitioning: job.Rebalance}}}
+	n.in, n.inputs = splits.Out, []input{{from: splits, partitioning: job.Rebalance}}
 	n.Name, n.Out = name, operator.CarrierOf[T]()
 	n.checker, _ = src.(connector.Checker)
 	n.Read = func(w *operator.Wiring, gate, out any) (operator.Driver, error) {
@@ -31,11 +32,11 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 	return streamOf[T](env, n)
 }
 
-func splitsNode[T any](name string, src connector.Source[T]) *node {
+func splitsNode[T any](name string, src connector.Source[T], readers *node) *node {
 	n := &node{kind: kindSplits}
 	n.Name, n.Out = name, operator.CarrierOf[connector.Split]()
 	n.Read = func(w *operator.Wiring, _, out any) (operator.Driver, error) {
-		ctx := w.Context(name)
+		ctx := w.Context(name).ForReaders(readers.parallelism)
 		list := func(emit func(connector.Split) error) error { return src.Splits(ctx, emit) }
 		return operator.NewSplits(w, name, list, out.(operator.Receiver[connector.Split])), nil
 	}

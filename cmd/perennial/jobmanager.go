@@ -39,7 +39,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer func() { _ = b.close() }() // the process ends, and the term was resigned before
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if b.ended != nil {

@@ -21,7 +21,7 @@ func newLogger(c *config.Config, f *os.File) *slog.Logger {
 	case c.String(config.LogFormat) == "json":
 		return slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level}))
 	case term.IsTerminal(int(f.Fd())):
-		return slog.New(tint.NewHandler(f, &tint.Options{Level: level, TimeFormat: time.StampMilli}))
+		return slog.New(tint.NewTextHandler(f, &tint.Options{Level: level, TimeFormat: time.StampMilli}))
 	}
 	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}))
 }

@@ -57,7 +57,7 @@ func (p *progress) redraw(lines []string) {
 		fmt.Fprintf(&b, "\x1b[2K%s\n", l)
 	}
 	b.WriteString("\x1b[J")
-	io.WriteString(p.out, b.String())
+	fmt.Fprint(p.out, b.String())
 	p.drawn = len(lines)
 }
 

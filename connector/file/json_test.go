@@ -67,7 +67,7 @@ func TestJSONIsThatOfEncodingJSON(t *testing.T) {
 		Name    string `json:"name"`
 		private int
 		Gone    string `json:"-"`
-		Dash    string `json:"-,"`
+		Dash    string `json:"-,"` //nolint:staticcheck // SA5008: encoding/json reads it so, and so must we
 		Omitted int    `json:"omitted,omitempty"`
 		Odd     int    `json:"a.b c"`
 		P       *point

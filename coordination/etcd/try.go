@@ -84,7 +84,7 @@ func (s *Store) over(ctx context.Context, last error) error {
 	case s.ended():
 		return coordination.ErrSessionEnded
 	case ctx.Err() != nil && last != nil:
-		return fmt.Errorf("%w (last try: %v)", ctx.Err(), last)
+		return fmt.Errorf("%w (last try: %w)", ctx.Err(), last)
 	}
 	return ctx.Err()
 }

@@ -143,7 +143,7 @@ func read(tx *bbolt.Tx) (s state.Snapshot, err error) {
 			return s, err
 		}
 		if err := json.Unmarshal(encoded, &s.Record); err != nil {
-			return s, fmt.Errorf("%w: epoch record: %v", errDamaged, err)
+			return s, fmt.Errorf("%w: epoch record: %w", errDamaged, err)
 		}
 	}
 	if raw := meta.Get(lastKey); raw != nil {

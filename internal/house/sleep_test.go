@@ -34,6 +34,23 @@ func TestDurationsAreMonotonic(t *testing.T) {
 	})
 }
 
+// TestNoClock: what is pure is told the time.
+func TestNoClock(t *testing.T) {
+	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|NewTimer|NewTicker|Tick)\(`)
+	checked := 0
+	eachGoFile(t, func(path, text string) {
+		if strings.Contains(filepath.ToSlash(path), "internal/jobmanager/execution/") && !strings.HasSuffix(path, "_test.go") {
+			checked++
+			if clock.MatchString(text) {
+				t.Errorf("%s reads a clock: an event carries the time", path)
+			}
+		}
+	})
+	if checked == 0 {
+		t.Error("found no file of internal/jobmanager/execution")
+	}
+}
+
 func eachGoFile(t *testing.T, do func(path, text string)) {
 	t.Helper()
 	files := 0

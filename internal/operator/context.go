@@ -44,6 +44,14 @@ func NewContext(ctx context.Context, cfg ContextConfig) *Context {
 // With returns the same place with another end.
 func (c *Context) With(ctx context.Context) *Context { return &Context{Context: ctx, cfg: c.cfg} }
 
+// ForReaders returns the context of what lists a source's splits: it runs in one subtask, and
+// tells the parallelism of those that will read them.
+func (c *Context) ForReaders(parallelism int) *Context {
+	cfg := c.cfg
+	cfg.Parallelism = parallelism
+	return &Context{Context: c.Context, cfg: cfg}
+}
+
 // Logger returns a logger that names the job, operator and subtask on each line.
 func (c *Context) Logger() *slog.Logger { return c.cfg.Logger }
 

@@ -2,6 +2,7 @@ package shuffle
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -133,7 +134,7 @@ func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 
 // noEOF: an end inside a frame is not the end of the stream.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

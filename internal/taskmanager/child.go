@@ -31,7 +31,6 @@ type child struct {
 	data    *net.UnixConn // its fd 4: data connections are handed over here
 	stderr  string        // path of the file
 	forget  func()        // removes its record from the work directory
-	waited  error         // of cmd.Wait, where awaitExit had to call it
 }
 
 // startTask starts path as a task process with its own process group, working directory and

@@ -37,7 +37,7 @@ func TestHeadlessTasksAndHeldStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.announce(second)
-	l, report = second.lead()
+	_, report = second.lead()
 	checkHeld(t, report, id, pid)
 	second.die() // before it has confirmed
 

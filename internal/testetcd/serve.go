@@ -37,7 +37,7 @@ func serve(told string) error {
 	parentGone := make(chan struct{})
 	go func() {
 		defer close(parentGone)
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin)
 	}()
 	e, err := embed.StartEtcd(m.config())
 	if err != nil {

@@ -169,8 +169,8 @@ func (c *Cluster) start(i int) error {
 		if line := make([]byte, len(ready)); readFull(stdout, line) && string(line) == ready {
 			close(serving)
 		}
-		io.Copy(io.Discard, stdout)
-		cmd.Wait()
+		_, _ = io.Copy(io.Discard, stdout)
+		_ = cmd.Wait() // it was killed
 	}()
 	select {
 	case <-serving:
@@ -189,7 +189,7 @@ func readFull(r io.Reader, b []byte) bool {
 
 // end kills the process, frozen or not, and waits for it.
 func (p *process) end() {
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill() // an error says that it has ended
 	p.stdin.Close()
 	<-p.exited
 }

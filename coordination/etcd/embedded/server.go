@@ -99,7 +99,7 @@ func (s *Server) run() error {
 	}
 	go func() {
 		defer close(s.served)
-		s.peers.Serve(l)
+		_ = s.peers.Serve(l) // ends with Close
 	}()
 	s.client = v3client.New(s.etcd)
 	return nil
