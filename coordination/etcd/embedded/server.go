@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver"
@@ -35,6 +35,7 @@ const (
 // Server is one member of the quorum, running in this process.
 type Server struct {
 	cfg    Config
+	lock   *fileutil.LockedFile // of the data directory
 	etcd   *etcdserver.EtcdServer
 	peers  *http.Server  // what the other members talk to
 	served chan struct{} // closed when peers has ended
@@ -55,7 +56,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, served: make(chan struct{})}
-	if err := s.run(); err != nil {
+	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.awaitQuorum(ctx); err != nil {
@@ -68,21 +69,26 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 // run starts etcd's server and then its port. The order saves two seconds at the first
 // start of a quorum: a member with an empty directory asks the others whether they know it,
 // and would wait in vain for those that listen and do not serve because they ask as well.
-func (s *Server) run() error {
+func (s *Server) run(ctx context.Context) (err error) {
 	listen := s.cfg.listen()
 	log := zap.New(&bridge{log: s.cfg.logger(), closing: &s.closing})
 	cfg, err := s.cfg.server(log)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
-		return fmt.Errorf("embedded quorum: data directory: %w", err)
-	}
 	if l, err := net.Listen("tcp", listen); err != nil { // before anything is written
 		return cannotListen(listen, err)
 	} else if err := l.Close(); err != nil {
 		return cannotListen(listen, err)
 	}
+	if s.lock, err = s.cfg.takeDirectory(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.lock.Close()
+		}
+	}()
 	if s.etcd, err = etcdserver.NewServer(cfg); err != nil {
 		return s.cfg.explain(err)
 	}
@@ -155,7 +161,7 @@ func (c Config) explain(err error) error {
 
 // awaitQuorum returns once a majority has let this member in.
 func (s *Server) awaitQuorum(ctx context.Context) error {
-	remind := time.NewTicker(5 * time.Second)
+	remind := time.NewTimer(time.Second)
 	defer remind.Stop()
 	for {
 		select {
@@ -167,6 +173,7 @@ func (s *Server) awaitQuorum(ctx context.Context) error {
 			return fmt.Errorf("embedded quorum: %s: no majority of %s was there: %w", s.cfg.Self, s.cfg.names(), ctx.Err())
 		case <-remind.C:
 			s.cfg.logger().Warn("embedded quorum: waiting for a majority of the members", "self", s.cfg.Self, "members", s.cfg.names())
+			remind.Reset(10 * time.Second)
 		}
 	}
 }
@@ -206,6 +213,7 @@ func (s *Server) Close() error {
 		s.etcd.HardStop() // Stop would look for a successor for as long as six seconds
 		s.peers.Close()
 		<-s.served
+		s.lock.Close()
 	})
 	return nil
 }

@@ -61,6 +61,32 @@ func TestStartOnPortInUse(t *testing.T) {
 	}
 }
 
+// TestStartInDirectoryOfAnother: one that is in use, and one with another member's votes.
+func TestStartInDirectoryOfAnother(t *testing.T) {
+	t.Parallel()
+	configs := configsOf(t, 3)
+	lock, err := configs[0].takeDirectory(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := configs[1]
+	second.Dir = configs[0].Dir
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, second); err == nil || !strings.Contains(err.Error(), "another JobManager uses the data directory") {
+		t.Errorf("in a directory that is in use: error %v", err)
+	}
+	lock.Close()
+	if _, err := Start(within(t), second); err == nil || !strings.Contains(err.Error(), "is that of JobManager "+configs[0].Self) {
+		t.Errorf("in another member's directory: error %v", err)
+	}
+	if lock, err = configs[0].takeDirectory(within(t)); err != nil {
+		t.Errorf("in its own again: %v", err)
+	} else {
+		lock.Close()
+	}
+}
+
 // TestStartAloneWaits: a member whose peers are down neither serves nor hangs.
 func TestStartAloneWaits(t *testing.T) {
 	t.Parallel()
