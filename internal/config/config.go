@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func Load(dir string, environ, overrides []string) (*Config, error) {
 	var problems []error
 	if dir != "" {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("configuration directory %s: not there; --conf names it", dir)
+			return nil, fmt.Errorf("configuration directory %s: there is no such directory; --conf or PERENNIAL_CONF_DIR names it", dir)
 		}
 		problems = append(problems, c.readFile(filepath.Join(dir, "perennial.yaml"))...)
 		masters, errs := readMasters(filepath.Join(dir, "masters"))
@@ -95,11 +96,12 @@ func (c *Config) readFile(path string) []error {
 	if len(doc.Content) == 0 {
 		return nil
 	}
-	return c.readMapping(path, "", doc.Content[0])
+	return c.readMapping(path, "", doc.Content[0], map[string]int{})
 }
 
-// readMapping takes flat dotted keys, and nested ones as well: "rest: {port: 8081}".
-func (c *Config) readMapping(path, prefix string, n *yaml.Node) []error {
+// readMapping takes flat dotted keys, and nested ones as well: "rest: {port: 8081}". seen has
+// the line of each key that the file has given.
+func (c *Config) readMapping(path, prefix string, n *yaml.Node, seen map[string]int) []error {
 	if n.Kind != yaml.MappingNode {
 		return []error{fmt.Errorf("%s:%d: expected lines of the form key: value", path, n.Line)}
 	}
@@ -107,6 +109,11 @@ func (c *Config) readMapping(path, prefix string, n *yaml.Node) []error {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := prefix+n.Content[i].Value, n.Content[i+1]
 		origin := fmt.Sprintf("%s:%d", path, n.Content[i].Line)
+		if first, twice := seen[key]; twice && value.Kind != yaml.MappingNode {
+			problems = append(problems, fmt.Errorf("%s: %s is set in line %d already", origin, key, first))
+			continue
+		}
+		seen[key] = n.Content[i].Line
 		switch value.Kind {
 		case yaml.ScalarNode:
 			text := value.Value
@@ -115,7 +122,7 @@ func (c *Config) readMapping(path, prefix string, n *yaml.Node) []error {
 			}
 			problems = append(problems, c.set(key, text, origin))
 		case yaml.MappingNode:
-			problems = append(problems, c.readMapping(path, key+".", value)...)
+			problems = append(problems, c.readMapping(path, key+".", value, seen)...)
 		default:
 			problems = append(problems, fmt.Errorf("%s: %s: expected one value, not a list", origin, key))
 		}
@@ -158,17 +165,29 @@ func (c *Config) checkTogether() []error {
 			problems = append(problems, fmt.Errorf("high-availability is etcd, and etcd.endpoints is not set: expected host:port,host:port,host:port"))
 		}
 	case "embedded":
-		switch n := len(c.List(JobManagers)); {
-		case n == 0:
-			problems = append(problems, fmt.Errorf("high-availability is embedded, and no JobManagers are listed: name 3 or 5 in conf/masters or by the key jobmanagers"))
-		case n%2 == 0 || n < 3:
-			problems = append(problems, fmt.Errorf("high-availability is embedded, and %d JobManagers are listed: a quorum wants an odd number, 3 or 5; %d would survive no more failures than %d", n, n, max(n-1, 1)))
+		if err := quorumSize(len(c.List(JobManagers))); err != nil {
+			problems = append(problems, fmt.Errorf("high-availability is embedded, and %w; name 3 or 5 in conf/masters or by the key jobmanagers", err))
 		}
 	}
 	if c.Duration(HeartbeatTimeout) < 2*c.Duration(HeartbeatInterval) {
 		problems = append(problems, fmt.Errorf("heartbeat.timeout is %s and heartbeat.interval %s: the time-out wants to be at least twice the interval", c.String(HeartbeatTimeout), c.String(HeartbeatInterval)))
 	}
 	return problems
+}
+
+// quorumSize refuses the numbers of JobManagers that make no good quorum.
+func quorumSize(n int) error {
+	switch {
+	case n == 3 || n == 5:
+		return nil
+	case n == 0:
+		return errors.New("no JobManagers are listed")
+	case n == 1:
+		return errors.New("one JobManager is listed, which is no quorum")
+	case n%2 == 0:
+		return fmt.Errorf("%d JobManagers are listed: an even number survives no more failures than %d", n, n-1)
+	}
+	return fmt.Errorf("%d JobManagers are listed: each write would wait for %d of them", n, n/2+1)
 }
 
 // String is the key's value, or its default.
@@ -237,6 +256,10 @@ func readMasters(path string) ([]string, []error) {
 		master, err := parseMaster(line, next)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s:%d: %w", path, number, err))
+			continue
+		}
+		if slices.Contains(masters, master) {
+			problems = append(problems, fmt.Errorf("%s:%d: %s is listed already", path, number, master))
 			continue
 		}
 		masters = append(masters, master)

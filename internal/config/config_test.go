@@ -72,7 +72,13 @@ func TestMistakes(t *testing.T) {
 		{"bad duration", "", nil, []string{"heartbeat.interval=5"}, []string{"500ms"}},
 		{"bad port", "", nil, []string{"rest.port=70000"}, []string{"0 to 65535"}},
 		{"no slots", "", nil, []string{"taskmanager.slots=0"}, []string{"at least 1"}},
-		{"even quorum", "", nil, []string{"high-availability=embedded", "jobmanagers=a:1,b:2"}, []string{"2 JobManagers", "odd"}},
+		{"even quorum", "", nil, []string{"high-availability=embedded", "jobmanagers=a:1,b:2"}, []string{"2 JobManagers", "even", "3 or 5"}},
+		{"quorum of one", "", nil, []string{"high-availability=embedded", "jobmanagers=a:1"}, []string{"one JobManager", "3 or 5"}},
+		{"quorum of seven", "", nil, []string{"high-availability=embedded", "jobmanagers=a:1,b:1,c:1,d:1,e:1,f:1,g:1"}, []string{"wait for 4", "3 or 5"}},
+		{"a server twice", "", nil, []string{"jobmanagers=a:1,b:1,a:1"}, []string{"entries 1 and 3", `"a:1"`}},
+		{"a host with a port", "", nil, []string{"jobmanager.rpc.address=a:1"}, []string{`"a:1"`, "without a port"}},
+		{"a shell's home", "", nil, []string{"storage.dir=~/data"}, []string{`"~/data"`, "only a shell"}},
+		{"a key twice", "rest.port: 1\nrest:\n  port: 2\n", nil, nil, []string{"perennial.yaml:3", "line 1 already"}},
 		{"zookeeper without a quorum", "", nil, []string{"high-availability=zookeeper"}, []string{"zookeeper.quorum is not set"}},
 		{"time-out below the interval", "", nil, []string{"heartbeat.timeout=100ms"}, []string{"twice"}},
 		{"a list", "rest.port: [1, 2]\n", nil, nil, []string{"perennial.yaml:1", "not a list"}},
@@ -107,6 +113,10 @@ func TestMasters(t *testing.T) {
 	_, err = Load(write(t, "masters", "ok\na b\n"), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "masters:2") {
 		t.Errorf("a line that cannot be read: %v", err)
+	}
+	_, err = Load(write(t, "masters", "ok:9000\nok:9000\n"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "masters:2: ok:9000 is listed already") {
+		t.Errorf("a master twice: %v", err)
 	}
 }
 

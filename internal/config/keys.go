@@ -66,25 +66,25 @@ type Key struct {
 var Keys = []Key{
 	{HighAvailability, "choice", "", "none, zookeeper, etcd or embedded; unset, it is zookeeper if a quorum is set, else none", "0.1", oneOf("none", "zookeeper", "etcd", "embedded")},
 	{ClusterID, "string", "default", "tells clusters apart that share one ensemble", "0.1", pathElement},
-	{StorageDir, "path", "./data", "job binaries and what must outlive processes; one directory shared by all JobManagers and TaskManagers", "0.1", nil},
-	{LocalDir, "path", "./local", "without high availability: where the JobManager keeps its jobs, on a local disk", "0.1", nil},
-	{EmbeddedDir, "path", "./quorum", "with the embedded quorum: where this member keeps its log, on a local disk, one directory per JobManager", "0.1", nil},
+	{StorageDir, "path", "./data", "job binaries and what must outlive processes; one directory shared by all JobManagers and TaskManagers", "0.1", directory},
+	{LocalDir, "path", "./local", "without high availability: where the JobManager keeps its jobs, on a local disk", "0.1", directory},
+	{EmbeddedDir, "path", "", "with the embedded quorum: where this member keeps its log, on a local disk; unset, ./quorum-<rest.port>", "0.1", directory},
 
 	{JobManagers, "list", "", "host:rest-port of every JobManager, separated by commas, for the embedded quorum and for those who look for its leader; unset, the lines of conf/masters", "0.1", hostPorts},
-	{JobManagerAddress, "host", "localhost", "the JobManager's host as others reach it", "0.1", nil},
+	{JobManagerAddress, "host", "localhost", "the JobManager's host as others reach it", "0.1", hostName},
 	{JobManagerPort, "port", "", "where TaskManagers and other JobManagers connect; 0 takes any free port; unset, it is 6123, and 0 with high availability", "0.1", port},
-	{JobManagerBind, "host", "127.0.0.1", "the address that the JobManager's port is bound to", "0.1", nil},
+	{JobManagerBind, "host", "127.0.0.1", "the address that the JobManager's port is bound to", "0.1", hostName},
 	{RestPort, "port", "8081", "the API; 0 takes any free port (not with the embedded quorum)", "0.1", port},
-	{RestBind, "host", "127.0.0.1", "the address that the API is bound to", "0.1", nil},
+	{RestBind, "host", "127.0.0.1", "the address that the API is bound to", "0.1", hostName},
 
 	{HeartbeatInterval, "duration", "100ms", "between heartbeats of the leader", "0.1", positive},
 	{HeartbeatTimeout, "duration", "500ms", "silence of the leader after which a standby takes over; being wrong disturbs no task", "0.1", positive},
 	{TaskManagerTimeout, "duration", "5s", "silence of a TaskManager after which it is declared dead; being wrong restarts its tasks", "0.1", positive},
 
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
-	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", nil},
-	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to", "0.1", nil},
-	{TaskManagerHost, "host", "", "the TaskManager's host as other TaskManagers reach it; unset, localhost, and with another taskmanager.bind-host this host's name", "0.1", nil},
+	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", directory},
+	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to", "0.1", hostName},
+	{TaskManagerHost, "host", "", "the TaskManager's host as other TaskManagers reach it; unset, localhost, and with another taskmanager.bind-host this host's name", "0.1", hostName},
 	{TaskManagerPort, "port", "0", "where records of other TaskManagers arrive; 0 takes any free port", "0.1", port},
 
 	{ZooKeeperQuorum, "list", "", "host:port,[...]host:port of the ZooKeeper servers; setting it turns high availability on", "0.1", hostPorts},
@@ -135,6 +135,8 @@ func (c *Config) defaultOf(n Name) string {
 			return host
 		}
 		return "localhost"
+	case EmbeddedDir: // several members may be started in one directory
+		return "./quorum-" + c.String(RestPort)
 	case JobManagers:
 		return strings.Join(c.masters, ",")
 	}
@@ -150,6 +152,23 @@ func oneOf(choices ...string) func(string) error {
 		}
 		return fmt.Errorf("expected one of %s", strings.Join(choices, ", "))
 	}
+}
+
+// directory refuses the shorthand that only a shell understands, and only at times.
+func directory(s string) error {
+	if strings.HasPrefix(s, "~") {
+		return fmt.Errorf("expected a path; only a shell knows ~, write the home directory out")
+	}
+	return nil
+}
+
+// hostName checks a name or an address by itself, an IPv6 address with or without brackets.
+func hostName(s string) error {
+	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if net.ParseIP(bare) == nil && strings.ContainsAny(s, " \t:/,[]") {
+		return fmt.Errorf("expected a host name or an address, without a port")
+	}
+	return nil
 }
 
 func port(s string) error {
@@ -194,8 +213,13 @@ func znode(s string) error {
 // hostPorts checks host:port,[...]host:port and says which entry is wrong. Names are resolved
 // when they are used, not here: a name may come to life later.
 func hostPorts(s string) error {
+	seen := map[string]int{}
 	for i, entry := range strings.Split(s, ",") {
 		entry = strings.TrimSpace(entry)
+		if first, twice := seen[entry]; twice && entry != "" {
+			return fmt.Errorf("entries %d and %d are both %q; expected each server once", first, i+1, entry)
+		}
+		seen[entry] = i + 1
 		if entry == "" {
 			return fmt.Errorf("entry %d is empty; expected host:port,host:port", i+1)
 		}
