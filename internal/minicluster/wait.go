@@ -1,0 +1,171 @@
+package minicluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+func (c *Cluster) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.t.Context(), patience)
+}
+
+// Until waits for a condition. It looks after each event of the cluster, and every few milliseconds.
+func (c *Cluster) Until(what string, condition func() bool) {
+	c.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		_, changed := c.chronicle.read()
+		if condition() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-deadline:
+			c.t.Fatalf("not in %v: %s", patience, what)
+		}
+	}
+}
+
+// Happened reports how many events there were that match accepts.
+func (c *Cluster) Happened(match func(Event) bool) int {
+	events, _ := c.chronicle.read()
+	return len(slices.DeleteFunc(events, func(e Event) bool { return !match(e) }))
+}
+
+// Await waits until there was an event that match accepts.
+func (c *Cluster) Await(what string, match func(Event) bool) {
+	c.t.Helper()
+	c.Until(what, func() bool { return c.Happened(match) > 0 })
+}
+
+// Leader waits for the JobManager that leads under the newest epoch and answers clients.
+func (c *Cluster) Leader() *JobManager {
+	c.t.Helper()
+	var leader *JobManager
+	c.Until("a JobManager leads", func() bool {
+		in := c.Leadership()
+		for _, j := range c.JobManagers {
+			if self := j.Self(); in.Epoch > 0 && self.ID == in.ID && self.Role == "leader" && self.Epoch == in.Epoch {
+				leader = j
+			}
+		}
+		return leader != nil
+	})
+	return leader
+}
+
+// Leadership is what coordination says about who leads.
+func (c *Cluster) Leadership() coordination.Leadership {
+	c.t.Helper()
+	ctx, cancel := c.patience()
+	defer cancel()
+	l, err := c.observer.Leader(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return l
+}
+
+// Standbys are the JobManagers that live and do not lead.
+func (c *Cluster) Standbys() []*JobManager {
+	c.t.Helper()
+	leader := c.Leader()
+	return slices.DeleteFunc(slices.Clone(c.JobManagers), func(j *JobManager) bool { return j == leader || !j.alive() })
+}
+
+// Settle waits until a JobManager leads, every other that lives holds a connection to it, every
+// TaskManager that lives has registered with every JobManager and has reported to the
+// leader; those that are cut off from each other excepted.
+func (c *Cluster) Settle() {
+	c.t.Helper()
+	leader := c.Leader()
+	epoch := c.Leadership().Epoch
+	said := func(kind string, from, to *process, epoch coordination.Epoch) {
+		c.t.Helper()
+		if c.network.isCut(from.part, to.part) {
+			return
+		}
+		c.Await(fmt.Sprintf("%s sends %s to %s under epoch %d", from.name, kind, to.name, epoch), func(e Event) bool {
+			return e.Kind == Sent && e.Message.Kind() == kind && e.Process == from.name && e.To == to.name && (epoch == 0 || e.Epoch == epoch)
+		})
+	}
+	for _, j := range c.JobManagers {
+		if !j.alive() {
+			continue
+		}
+		if j != leader {
+			said(rpc.Greeting{}.Kind(), leader.life(), j.life(), epoch)
+		}
+		for _, m := range c.TaskManagers {
+			if m.alive() {
+				said(rpc.Welcome{}.Kind(), j.life(), m.life(), 0)
+			}
+		}
+	}
+	for _, m := range c.TaskManagers {
+		if m.alive() {
+			said(rpc.Report{}.Kind(), m.life(), leader.life(), epoch)
+		}
+	}
+}
+
+// Reach waits until a job is as wanted, and returns it.
+func (c *Cluster) Reach(id client.ID, what string, wanted func(client.Job) bool) client.Job {
+	c.t.Helper()
+	var j client.Job
+	c.Until(fmt.Sprintf("job %s %s", id.Short(), what), func() bool {
+		j = c.Job(id)
+		return wanted(j)
+	})
+	return j
+}
+
+// Running waits until every subtask of a job runs or has finished, under this attempt.
+func (c *Cluster) Running(id client.ID, attempt int) client.Job {
+	c.t.Helper()
+	return c.Reach(id, fmt.Sprintf("runs attempt %d", attempt), func(j client.Job) bool {
+		for _, v := range j.Vertices {
+			for _, s := range v.Subtasks {
+				if s.State != job.Finished && (s.State != job.Running || s.PID == 0) {
+					return false
+				}
+			}
+		}
+		return j.State == job.Running && j.Attempts == attempt && len(j.Vertices) > 0
+	})
+}
+
+// End waits until a job has ended, and until the TaskManagers that it ran on and that live have
+// been told that its end is committed.
+func (c *Cluster) End(id client.ID) client.Job {
+	c.t.Helper()
+	j := c.Reach(id, "has ended", func(j client.Job) bool { return j.State.Terminal() })
+	for _, m := range c.TaskManagers {
+		if !m.alive() {
+			continue
+		}
+		instance := m.Instance()
+		has := func(what rpc.Message) bool {
+			return c.Happened(func(e Event) bool {
+				about, attempt := about(e.Message)
+				return e.Kind == Sent && e.Message.Kind() == what.Kind() && e.Instance == instance && about == id && int(attempt) == j.Attempts && !e.Lost
+			}) > 0
+		}
+		if has(rpc.Deploy{}) {
+			c.Until(m.name+" is told of the end of job "+id.Short(), func() bool { return has(rpc.Confirm{}) })
+		}
+	}
+	return j
+}
