@@ -25,7 +25,7 @@ type Env struct {
 }
 
 // maxParallelism is the number of key groups, and so the highest parallelism of a job.
-const maxParallelism = 128
+const maxParallelism = 256
 
 // SetParallelism says in how many subtasks each operator runs that does not say otherwise by
 // [Parallelism]. The command line (-p) takes precedence. Without either it is 1.

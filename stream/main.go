@@ -38,8 +38,10 @@ func Main(name string, build func(env *Env)) {
 	case task.RolePlan:
 		os.Exit(task.PlanProcess(func(s job.Spec) (*operator.Plan, error) { return d.checked(context.Background(), s) }))
 	case task.RoleTask:
+		task.RaiseHeapFloor()
 		os.Exit(task.Process(d.plan))
 	case "":
+		task.RaiseHeapFloor()
 		os.Exit(d.byHand(os.Args[1:], os.Stderr))
 	default:
 		fmt.Fprintf(os.Stderr, "%s=%s: expected %s, %s, or nothing to run the job by hand\n", task.RoleVariable, role, task.RolePlan, task.RoleTask)

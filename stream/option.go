@@ -26,7 +26,7 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// Parallelism says in how many subtasks the operator runs, 1 to 128, whatever the job's
+// Parallelism says in how many subtasks the operator runs, 1 to 256, whatever the job's
 // parallelism is.
 func Parallelism(n int) Option {
 	return func(o *options) { o.parallelism, o.parallelismSet = n, true }
