@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/elf"
@@ -76,12 +77,18 @@ func Build(ctx context.Context, jobPath, dir string, cluster Cluster) (string, e
 	out := filepath.Join(dir, filepath.Base(absolute(jobPath)))
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
 	build.Dir = jobPath
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append([]string{"CGO_ENABLED=0"}, os.Environ()...) // whoever sets it otherwise wants it so
 	if cluster.OS != "" {
 		build.Env = append(build.Env, "GOOS="+cluster.OS, "GOARCH="+cluster.Arch)
 	}
-	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build in %s: %w\n%s", jobPath, err, strings.TrimSpace(string(text)))
+	text, err := build.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("go build in %s: %w", jobPath, context.Cause(ctx))
+	case errors.Is(err, exec.ErrNotFound):
+		return "", fmt.Errorf("job %s is a directory, and there is no go command here to build it: install Go, or give the binary: %w", jobPath, err)
+	case err != nil:
+		return "", fmt.Errorf("job %s cannot be built (go build: %w):\n%s", jobPath, err, strings.TrimSpace(string(text)))
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode()&0o111 == 0 {
 		return "", fmt.Errorf("job %s: its package is not main, so it builds no binary", jobPath)
@@ -111,13 +118,20 @@ func CheckBinary(path string, cluster Cluster) error {
 }
 
 func platform(path string) (system, arch string, err error) {
+	readable, err := os.Open(path)
+	if err != nil {
+		return "", "", fmt.Errorf("job %s cannot be read: %w", path, err)
+	}
+	readable.Close()
 	if f, err := elf.Open(path); err == nil {
 		defer f.Close()
-		return "linux", map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[f.Machine], nil
+		known := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
+		return "linux", cmp.Or(known[f.Machine], f.Machine.String()), nil
 	}
 	if f, err := macho.Open(path); err == nil {
 		defer f.Close()
-		return "darwin", map[macho.Cpu]string{macho.CpuAmd64: "amd64", macho.CpuArm64: "arm64"}[f.Cpu], nil
+		known := map[macho.Cpu]string{macho.CpuAmd64: "amd64", macho.CpuArm64: "arm64"}
+		return "darwin", cmp.Or(known[f.Cpu], f.Cpu.String()), nil
 	}
 	return "", "", fmt.Errorf("job %s is no binary that can be run (neither ELF nor Mach-O): give a directory with a Go package, or what go build makes of it", path)
 }

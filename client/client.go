@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -63,11 +64,16 @@ const (
 	perTry     = 3 * time.Second
 	firstPause = 5 * time.Millisecond
 	longest    = 250 * time.Millisecond
+	unanswered = time.Second // before Waiting is called
 )
 
 // Client talks to the leader of one cluster. Its methods may be called from several goroutines;
 // each takes as long as its context allows while no leader answers.
 type Client struct {
+	// Waiting, unless nil, is called once in a call that no leader has answered for a second,
+	// with the latest reason. Set it before the first call.
+	Waiting func(reason error)
+
 	locate Locator
 	http   *http.Client
 
@@ -131,6 +137,9 @@ func (c *Client) Resolve(ctx context.Context, part string) (ID, error) {
 	if id, err := job.ParseID(part); err == nil {
 		return id, nil
 	}
+	if part == "" {
+		return "", errors.New("which job? Its id, or the beginning or end of it, is empty")
+	}
 	jobs, err := c.Jobs(ctx)
 	if err != nil {
 		return "", err
@@ -187,6 +196,7 @@ type request struct {
 // retry tries every address that may be the leader's, again and again.
 func (c *Client) retry(ctx context.Context, r request, answer any) error {
 	var last error
+	began, told := time.Now(), c.Waiting == nil
 	for pause := firstPause; ; pause = min(2*pause, longest) {
 		addresses, err := c.addresses(ctx)
 		if err != nil {
@@ -198,6 +208,10 @@ func (c *Client) retry(ctx context.Context, r request, answer any) error {
 				return err
 			}
 			last = err
+		}
+		if !told && ctx.Err() == nil && time.Since(began) > unanswered {
+			told = true
+			c.Waiting(last)
 		}
 		select {
 		case <-ctx.Done():
@@ -211,7 +225,7 @@ func gaveUp(ctx context.Context, last error) error {
 	if last == nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("no leading JobManager answered: %w (gave up: %w)", last, context.Cause(ctx))
+	return fmt.Errorf("no leading JobManager answered (%w): %w", context.Cause(ctx), last)
 }
 
 // follow tries one address, and the leader that it names if it is not the leader itself.
@@ -260,7 +274,7 @@ func (c *Client) try(ctx context.Context, address string, r request, answer any)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return err
+		return unreachable(address, r, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
@@ -277,6 +291,17 @@ func (c *Client) try(ctx context.Context, address string, r request, answer any)
 		return fmt.Errorf("http://%s%s answered something that is not Perennial's: %w", address, r.path, err)
 	}
 	return nil
+}
+
+// unreachable says who did not answer, without the address being named three times.
+func unreachable(address string, r request, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", r.timeout)
+	}
+	return fmt.Errorf("JobManager %s: %w", address, err)
 }
 
 func readRefusal(resp *http.Response, data []byte, address string) error {

@@ -171,6 +171,37 @@ func TestGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+// TestTellsThatItWaits: once in a call, with the reason, and the call goes on.
+func TestTellsThatItWaits(t *testing.T) {
+	f := newFakeCluster()
+	a, _ := f.start(t)
+	c := newClient(t, Fixed(a))
+	var told []error
+	c.Waiting = func(reason error) {
+		told = append(told, reason)
+		f.lead(a)
+	}
+	if _, err := c.Submit(t.Context(), Spec{ID: NewID()}); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0].Error(), "nobody leads") {
+		t.Errorf("told %q, want once why it waits", told)
+	}
+}
+
+func TestUnreachableIsNamedOnce(t *testing.T) {
+	f := newFakeCluster()
+	a, stop := f.start(t)
+	stop()
+	c := newClient(t, Fixed(a))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err := c.Jobs(ctx)
+	if err == nil || !strings.Contains(err.Error(), "JobManager "+a+": ") || strings.Contains(err.Error(), "http://") {
+		t.Errorf("Jobs: %v, want the address and the reason", err)
+	}
+}
+
 func TestStrangerIsTold(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<html>") }))
 	t.Cleanup(s.Close)
@@ -222,14 +253,18 @@ func TestCheckBinary(t *testing.T) {
 	if err := CheckBinary(text, Cluster{}); err == nil || !strings.Contains(err.Error(), "no binary") {
 		t.Errorf("a text: %v", err)
 	}
+	if err := CheckBinary(text+"s", Cluster{}); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("nothing: %v", err)
+	}
 }
 
 func TestMatch(t *testing.T) {
-	jobs := []Summary{{ID: "01aa00ff"}, {ID: "01ab11ee"}}
+	jobs := []Summary{{ID: "01aa00ff"}, {ID: "01ab11ee"}, {ID: "021"}, {ID: "022"}, {ID: "023"}, {ID: "024"}, {ID: "025"}}
 	tests := []struct{ part, want, mistake string }{
 		{"01aa", "01aa00ff", ""},
 		{"11ee", "01ab11ee", ""},
-		{"01a", "", "names 2 jobs"},
+		{"01a", "", "any of 2 jobs (01aa00ff, 01ab11ee)"},
+		{"0", "", "any of 7 jobs (01aa00ff, 01ab11ee, 021, 022, …)"},
 		{"zz", "", "no job"},
 	}
 	for _, test := range tests {

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// fewNamed is how many of the jobs that an abbreviation could mean are named.
+const fewNamed = 4
+
 // match finds the one job that part of an id names: its beginning, or its end, which is what
 // lists abbreviate it to.
 func match(jobs []Summary, part string) (ID, error) {
@@ -20,5 +23,11 @@ func match(jobs []Summary, part string) (ID, error) {
 	case 1:
 		return ID(found[0]), nil
 	}
-	return "", &Error{Status: 400, Code: "bad-request", Message: fmt.Sprintf("%q names %d jobs: %s", part, len(found), strings.Join(found, ", "))}
+	named := found[:min(len(found), fewNamed)]
+	more := ""
+	if len(found) > len(named) {
+		more = ", …"
+	}
+	return "", &Error{Status: 400, Code: "bad-request", Message: fmt.Sprintf("%q could be any of %d jobs (%s%s); give more of the id, and its end tells more than its beginning",
+		part, len(found), strings.Join(named, ", "), more)}
 }
