@@ -111,7 +111,7 @@ func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 		return nil, 0, nil, err
 	}
 	id := client.NewID()
-	spec := client.Spec{ID: id, Artifact: artifact, Parallelism: 2, Args: []string{"--arrivals", arrivals}}
+	spec := client.Spec{ID: id, Name: "gaps", Artifact: artifact, Parallelism: 2, Args: []string{"--arrivals", arrivals}}
 	if _, err := cli.Submit(ctx, spec); err != nil {
 		return nil, 0, nil, err
 	}

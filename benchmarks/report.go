@@ -22,7 +22,7 @@ func newReport() *report {
 		commit = strings.TrimSpace(string(out))
 	}
 	r.note("\n## %s · commit %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), commit)
-	r.note("%s · %d CPUs (%s)", build.String(), runtime.NumCPU(), cpuModel())
+	r.note("%s · %d CPUs (%s)", build.Describe(), runtime.NumCPU(), cpuModel())
 	return r
 }
 
