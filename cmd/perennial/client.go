@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/config"
@@ -17,7 +20,24 @@ func (g *global) withClient(ctx context.Context, do func(ctx context.Context, c 
 	}
 	c := client.New(locator(conf))
 	defer c.Close()
-	return do(ctx, c)
+	c.Waiting = func(reason error) {
+		fmt.Fprintf(os.Stderr, "perennial: no leading JobManager answers yet; trying on (%v)\n", reason)
+	}
+	if err = do(ctx, c); err == nil || !errors.Is(err, errPatience) {
+		return err
+	}
+	return fmt.Errorf("%w; is a JobManager started, and is it looked for in the right place? %s", err, whereabouts(conf))
+}
+
+// whereabouts tells how JobManagers are looked for, to a person who finds none.
+func whereabouts(c *config.Config) string {
+	mode := c.String(config.HighAvailability)
+	key := map[string]config.Name{"zookeeper": config.ZooKeeperQuorum, "etcd": config.EtcdEndpoints, "embedded": config.JobManagers}[mode]
+	if key == "" {
+		return fmt.Sprintf("There is no high availability configured, so it is jobmanager.rpc.address (%s) and rest.port (%s)",
+			c.String(config.JobManagerAddress), c.String(config.RestPort))
+	}
+	return fmt.Sprintf("It is %s (%s) and cluster.id (%s)", key, c.String(key), c.String(config.ClusterID))
 }
 
 // locator finds JobManagers as the configuration says. What coordination clients log is of no use

@@ -35,8 +35,14 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
+	log.Info("perennial jobmanager", "version", build.Version, "pid", os.Getpid(),
+		"high-availability", c.String(config.HighAvailability), "storage", store.Dir())
+	defer log.Info("perennial jobmanager has ended", "pid", os.Getpid())
 	b, err := back(ctx, c, log)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // nothing has failed: it was stopped while it waited for the others
+	case err != nil:
 		return err
 	}
 	defer func() { _ = b.close() }() // the process ends, and the term was resigned before
@@ -46,8 +52,6 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		stop := endWith(ctx, b.ended, func() { cancel(errQuorumEnded) })
 		defer stop()
 	}
-	log.Info("perennial jobmanager", "version", build.Version, "pid", os.Getpid(),
-		"high-availability", c.String(config.HighAvailability), "storage", store.Dir())
 	err = jobmanager.Run(ctx, jobmanager.Config{
 		Open: b.open, Storage: store, API: rest.Handler,
 		Host:              b.host,

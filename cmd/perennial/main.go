@@ -23,17 +23,18 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a mistake in how the command was called.
-type usageError struct{ error }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	err := newRoot().ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		fmt.Fprintln(os.Stderr, "perennial: interrupted")
+	default:
+		fmt.Fprintln(os.Stderr, "perennial:", err)
 	}
-	fmt.Fprintln(os.Stderr, "perennial:", err)
 	if errors.As(err, &usageError{}) {
 		os.Exit(exitUsage)
 	}
@@ -53,9 +54,9 @@ func newRoot() *cobra.Command {
 		Short:         "Streams whose jobs outlive the process that manages them",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q; perennial --help lists them", args[0])}
+				return noCommand(cmd, args[0])
 			}
 			return nil
 		},
@@ -64,12 +65,13 @@ func newRoot() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.confDir, "conf", defaultConf(), "directory with perennial.yaml and masters")
 	flags.StringArrayVarP(&g.overrides, "define", "D", nil, "configuration `key=value`, over file and environment")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), cancelCommand(g), jobManagersCommand(g),
 		demoCommand(), versionCommand(),
 	)
+	checkBuiltIn(root)
 	return root
 }
 
@@ -95,14 +97,4 @@ func (g *global) load() (*config.Config, error) {
 		return nil, usageError{fmt.Errorf("configuration: %w", err)}
 	}
 	return c, nil
-}
-
-// exactly is cobra.ExactArgs with a message that names what is missing.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return usageError{fmt.Errorf("%s takes %d argument(s) %q and got %q", cmd.Name(), len(names), names, args)}
-		}
-		return nil
-	}
 }

@@ -13,82 +13,178 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 )
 
-// progress shows a job while it runs: a table that is drawn over itself on a terminal, and
-// elsewhere one line now and then.
+// plainInterval is how often the numbers of a running job are told where there is no terminal.
+const plainInterval = 5 * time.Second
+
+// progress shows a job while it runs: on a terminal a table that is drawn over itself, and
+// elsewhere a line at each change of state and now and then between.
 type progress struct {
-	out      io.Writer
-	live     bool
-	interval time.Duration
+	out  io.Writer
+	size func() (width, height int) // of the terminal; nil: there is none
 
 	drawn  int // lines of the table on the screen
-	last   client.Job
-	lastAt time.Time
-	said   string
+	before client.Job
+	at     time.Time // of before, and of the rates
+	rates  []uint64
+	state  string // as last told without a terminal,
+	told   time.Time
 }
 
 func newProgress(f *os.File) *progress {
-	p := &progress{out: f, live: term.IsTerminal(int(f.Fd())), interval: 5 * time.Second}
-	if p.live {
-		p.interval = 500 * time.Millisecond
+	p := &progress{out: f}
+	if term.IsTerminal(int(f.Fd())) {
+		p.size = func() (int, int) {
+			width, height, err := term.GetSize(int(f.Fd()))
+			if err != nil || width < 1 || height < 2 {
+				return 80, 24
+			}
+			return width, height
+		}
 	}
 	return p
 }
 
 func (p *progress) show(j client.Job) {
 	now := time.Now()
-	lines := describe(j, p.last, now.Sub(p.lastAt))
-	p.last, p.lastAt = j, now
-	if p.live {
-		p.redraw(lines)
+	p.measure(j, now)
+	if p.size != nil {
+		width, height := p.size()
+		p.redraw(tableOf(j, p.rates, width), width, height)
 		return
 	}
-	if text := strings.Join(lines, "; "); text != p.said {
-		fmt.Fprintln(p.out, text)
-		p.said = text
+	if state := describe(j); state != p.state || now.Sub(p.told) >= plainInterval {
+		p.state, p.told = state, now
+		fmt.Fprintln(p.out, lineOf(j, p.rates))
 	}
 }
 
-func (p *progress) redraw(lines []string) {
+// measure takes the rates once a second: counters arrive no more often.
+func (p *progress) measure(j client.Job, now time.Time) {
+	elapsed := now.Sub(p.at)
+	if p.before.ID == j.ID && elapsed < time.Second {
+		return
+	}
+	p.rates = make([]uint64, len(j.Vertices))
+	for i, v := range j.Vertices {
+		if p.before.ID == j.ID && i < len(p.before.Vertices) {
+			p.rates[i] = rate(v, p.before.Vertices[i], elapsed)
+		}
+	}
+	p.before, p.at = j, now
+}
+
+// redraw writes the lines over those of the last time, in one piece, so that nothing flickers. No
+// line is as wide as the terminal, where it would wrap, and there are never as many as it has.
+func (p *progress) redraw(lines []string, width, height int) {
+	lines = lines[:min(len(lines), height-1)]
 	var b strings.Builder
+	b.WriteString("\r")
 	if p.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", p.drawn)
 	}
 	for _, l := range lines {
-		fmt.Fprintf(&b, "\x1b[2K%s\n", l)
+		fmt.Fprintf(&b, "%s\x1b[K\n", shorten(l, width-1))
 	}
 	b.WriteString("\x1b[J")
 	fmt.Fprint(p.out, b.String())
 	p.drawn = len(lines)
 }
 
-// done leaves the last table on the screen.
-func (p *progress) done() { p.drawn = 0 }
+// say prints a line that stays, and the table before it too; the next one comes below.
+func (p *progress) say(line string) {
+	p.done()
+	fmt.Fprintln(p.out, line)
+}
 
-// describe is what there is to say of a job: its state, then a line per vertex.
-func describe(j, before client.Job, elapsed time.Duration) []string {
-	state := fmt.Sprintf("%s %s", j.Name, j.State)
+// done leaves the last table on the screen, and wipes out the ^C that a terminal writes below.
+func (p *progress) done() {
+	p.drawn = 0
+	if p.size != nil {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+// describe is a job's state, for a person.
+func describe(j client.Job) string {
+	text := fmt.Sprintf("%s is %s", j.Name, j.State)
 	if j.Restarts > 0 {
-		state += fmt.Sprintf(", restarted %d times", j.Restarts)
+		text += fmt.Sprintf(", restarted %s", times(j.Restarts))
 	}
 	if j.SlotsMissing > 0 {
-		state += ", waits for " + missingSlots(j)
+		text += ", waits for " + missingSlots(j)
 	}
-	lines := []string{state}
+	return text
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func missingSlots(j client.Job) string {
+	slots := "slots"
+	if j.SlotsMissing == 1 {
+		slots = "slot"
+	}
+	return fmt.Sprintf("%d more %s of the %d that it needs: start TaskManagers, or lower the parallelism", j.SlotsMissing, slots, j.SlotsNeeded)
+}
+
+// Widths of the table's columns: all but the first one's are fixed.
+const (
+	rowFormat = "  %-*s %11s %7s %7s %7s %5s %8s"
+	restWidth = 2 + 12 + 8 + 8 + 8 + 6 + 9
+	nameMost  = 50
+	nameLeast = 12
+)
+
+// tableOf is the job's state, and a row per vertex.
+func tableOf(j client.Job, rates []uint64, width int) []string {
+	name := nameLeast
+	for _, v := range j.Vertices {
+		name = max(name, len([]rune(v.Name)))
+	}
+	name = max(nameLeast, min(name, nameMost, width-1-restWidth))
+	row := func(cells ...any) string {
+		return fmt.Sprintf(rowFormat, append([]any{name}, cells...)...)
+	}
+	lines := []string{describe(j)}
+	if len(j.Vertices) > 0 {
+		lines = append(lines, row("vertex", "subtasks", "in", "out", "rate/s", "busy", "blocked"))
+	}
 	for i, v := range j.Vertices {
-		running := 0
-		for _, s := range v.Subtasks {
-			if s.State == job.Running {
-				running++
-			}
-		}
-		line := fmt.Sprintf("  %-40s %d/%d running  %s in  %s out", shorten(v.Name, 40), running, v.Parallelism, count(v.RecordsIn), count(v.RecordsOut))
-		if i < len(before.Vertices) && elapsed > 0 && before.ID == j.ID {
-			line += fmt.Sprintf("  %s/s", count(rate(v, before.Vertices[i], elapsed)))
-		}
-		line += fmt.Sprintf("  busy %3.0f%%  back-pressured %3.0f%%", 100*v.Busy, 100*v.Blocked)
-		lines = append(lines, line)
+		lines = append(lines, row(shorten(v.Name, name), subtasks(v), count(v.RecordsIn), count(v.RecordsOut), count(rates[i]), percent(v.Busy), percent(v.Blocked)))
 	}
 	return lines
+}
+
+// lineOf is the same in one line.
+func lineOf(j client.Job, rates []uint64) string {
+	parts := []string{describe(j)}
+	for i, v := range j.Vertices {
+		if j.State == job.Created {
+			break // nothing has moved yet
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s, %s in, %s out, %s/s, busy %s, blocked %s",
+			v.Name, subtasks(v), count(v.RecordsIn), count(v.RecordsOut), count(rates[i]), percent(v.Busy), percent(v.Blocked)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// subtasks tells what the subtasks of a vertex do: of several states the one of those that
+// have not ended.
+func subtasks(v client.Vertex) string {
+	counts := map[client.State]int{}
+	for _, s := range v.Subtasks {
+		counts[s.State]++
+	}
+	for _, s := range []client.State{job.Failed, job.Running, job.Deploying, job.Created, job.Cancelling, job.Canceled, job.Finished} {
+		if n := counts[s]; n > 0 {
+			return fmt.Sprintf("%d %s", n, strings.ToLower(string(s)))
+		}
+	}
+	return "-"
 }
 
 // rate is of what a vertex takes in, or of what it emits when it is a source.
@@ -105,9 +201,7 @@ func rate(now, before client.Vertex, elapsed time.Duration) uint64 {
 	return uint64(float64(moved(now)-moved(before)) / elapsed.Seconds())
 }
 
-func missingSlots(j client.Job) string {
-	return fmt.Sprintf("%d more slots (%d needed): start TaskManagers or lower the parallelism", j.SlotsMissing, j.SlotsNeeded)
-}
+func percent(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) }
 
 // count writes a number as people read it: 950, 12.3k, 4.56M.
 func count(n uint64) string {
@@ -122,10 +216,11 @@ func count(n uint64) string {
 	return fmt.Sprintf("%.2fG", float64(n)/1e9)
 }
 
+// shorten cuts s to n columns.
 func shorten(s string, n int) string {
 	r := []rune(s)
 	if len(r) <= n {
 		return s
 	}
-	return string(r[:n-1]) + "…"
+	return string(r[:max(n-1, 0)]) + "…"
 }

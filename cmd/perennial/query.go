@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -100,18 +101,37 @@ func infoCommand(g *global) *cobra.Command {
 }
 
 func printJob(w io.Writer, j client.Job) error {
-	fmt.Fprintf(w, "%s  %s\n", j.ID, describe(j, client.Job{}, 0)[0])
+	fmt.Fprintf(w, "%s  %s\n", j.ID, describe(j))
 	fmt.Fprintf(w, "submitted %s, attempts %d, restarts %d\n", j.Submitted.Local().Format(time.DateTime), j.Attempts, j.Restarts)
 	if j.Failure != "" {
-		fmt.Fprintf(w, "failure: %s\n", j.Failure)
+		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
+	if len(j.Vertices) == 0 {
+		return nil
+	}
+	vertices := [][]any{{"VERTEX", "PARALLELISM", "IN", "OUT", "BUSY", "BLOCKED"}}
 	rows := [][]any{{"VERTEX", "SUBTASK", "ATTEMPT", "STATE", "TASKMANAGER", "PID"}}
 	for _, v := range j.Vertices {
+		vertices = append(vertices, []any{shorten(v.Name, 50), v.Parallelism, v.RecordsIn, v.RecordsOut, percent(v.Busy), percent(v.Blocked)})
 		for _, s := range v.Subtasks {
-			rows = append(rows, []any{shorten(v.Name, 50), s.Index, s.Attempt, s.State, s.TaskManager, s.PID})
+			rows = append(rows, []any{shorten(v.Name, 50), s.Index, s.Attempt, s.State, orDash(s.TaskManager), orDash(s.PID)})
 		}
 	}
+	fmt.Fprintln(w)
+	if err := table(w, vertices); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
 	return table(w, rows)
+}
+
+// orDash shows what is not known yet.
+func orDash[T comparable](v T) any {
+	var none T
+	if v == none {
+		return "-"
+	}
+	return v
 }
 
 func cancelCommand(g *global) *cobra.Command {

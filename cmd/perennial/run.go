@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,9 @@ import (
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/job"
 )
+
+// followInterval is how often a job that is followed is asked after.
+const followInterval = 250 * time.Millisecond
 
 type runOptions struct {
 	detached    bool
@@ -30,6 +34,12 @@ With -d, the job's id is printed alone on standard output once the job runs or w
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("run: which job? Give a directory with a Go package main, or a binary")}
+			}
+			return nil
+		},
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("parallelism") && o.parallelism < 1 {
+				return usageError{fmt.Errorf("run: -p %d: expected 1 or more subtasks", o.parallelism)}
 			}
 			return nil
 		},
@@ -109,7 +119,7 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 		}
 	})
 	if j.State == job.Failed {
-		return fmt.Errorf("job %s failed: %s", id.Short(), j.Failure)
+		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(j.Failure))
 	}
 	if err != nil && j.State == "" {
 		return err
@@ -120,7 +130,10 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) error {
 	p := newProgress(os.Stderr)
 	fmt.Fprintf(os.Stderr, "job %s submitted; perennial cancel %s ends it\n", id, id.Short())
-	j, err := c.Wait(ctx, id, p.interval, p.show)
+	c.Waiting = func(reason error) {
+		p.say(fmt.Sprintf("no leading JobManager answers; the job's tasks do not need one (%v)", reason))
+	}
+	j, err := c.Wait(ctx, id, followInterval, p.show)
 	p.done()
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted; job %s goes on: perennial info %s, perennial cancel %s", id.Short(), id.Short(), id.Short())
@@ -135,7 +148,7 @@ func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) er
 	}
 	switch j.State {
 	case job.Failed:
-		return fmt.Errorf("job %s failed: %s", id.Short(), j.Failure)
+		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(j.Failure))
 	case job.Canceled:
 		return fmt.Errorf("job %s was canceled", id.Short())
 	}

@@ -36,6 +36,7 @@ func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) err
 		return err
 	}
 	log.Info("perennial taskmanager", "version", build.Version, "pid", os.Getpid(), "slots", c.Int(config.TaskManagerSlots), "storage", store.Dir())
+	defer log.Info("perennial taskmanager has ended", "pid", os.Getpid())
 	return taskmanager.Run(ctx, taskmanager.Config{
 		Host:     c.String(config.TaskManagerHost),
 		Slots:    c.Int(config.TaskManagerSlots),

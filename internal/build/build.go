@@ -10,15 +10,27 @@ import (
 // Version is the release. The control protocol works with one minor version before and after.
 const Version = "0.1.0"
 
-// String is the version with what it was built from and by.
-func String() string {
-	revision := "unknown revision"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
+// Info is what there is to know of a build.
+type Info struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"` // of the repository, or "unknown revision"
+	Go       string `json:"go"`
+	Platform string `json:"platform"` // GOOS/GOARCH
+}
+
+func (i Info) String() string {
+	return fmt.Sprintf("perennial %s (%s, %s, %s)", i.Version, i.Revision, i.Go, i.Platform)
+}
+
+// Describe tells which build this process is.
+func Describe() Info {
+	i := Info{Version: Version, Revision: "unknown revision", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if read, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range read.Settings {
 			if s.Key == "vcs.revision" {
-				revision = s.Value
+				i.Revision = s.Value
 			}
 		}
 	}
-	return fmt.Sprintf("perennial %s (%s, %s, %s/%s)", Version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return i
 }
