@@ -22,11 +22,9 @@ type progress struct {
 	out  io.Writer
 	size func() (width, height int) // of the terminal; nil: there is none
 
-	drawn  int // lines of the table on the screen
-	before client.Job
-	at     time.Time // of before, and of the rates
-	rates  []uint64
-	state  string // as last told without a terminal,
+	drawn  int     // lines of the table on the screen
+	meters []meter // of the vertices
+	state  string  // as last told without a terminal,
 	told   time.Time
 }
 
@@ -46,31 +44,32 @@ func newProgress(f *os.File) *progress {
 
 func (p *progress) show(j client.Job) {
 	now := time.Now()
-	p.measure(j, now)
+	rates := p.measure(j, now)
 	if p.size != nil {
 		width, height := p.size()
-		p.redraw(tableOf(j, p.rates, width), width, height)
+		p.redraw(tableOf(j, rates, width), width, height)
 		return
 	}
 	if state := describe(j); state != p.state || now.Sub(p.told) >= plainInterval {
 		p.state, p.told = state, now
-		fmt.Fprintln(p.out, lineOf(j, p.rates))
+		fmt.Fprintln(p.out, lineOf(j, rates))
 	}
 }
 
-// measure takes the rates once a second: counters arrive no more often.
-func (p *progress) measure(j client.Job, now time.Time) {
-	elapsed := now.Sub(p.at)
-	if p.before.ID == j.ID && elapsed < time.Second {
-		return
+// measure looks at the counters: what a vertex takes in, or emits if it is a source.
+func (p *progress) measure(j client.Job, now time.Time) (rates []uint64) {
+	if len(p.meters) != len(j.Vertices) {
+		p.meters = make([]meter, len(j.Vertices))
 	}
-	p.rates = make([]uint64, len(j.Vertices))
 	for i, v := range j.Vertices {
-		if p.before.ID == j.ID && i < len(p.before.Vertices) {
-			p.rates[i] = rate(v, p.before.Vertices[i], elapsed)
+		n := v.RecordsIn
+		if n == 0 {
+			n = v.RecordsOut
 		}
+		p.meters[i].look(now, n)
+		rates = append(rates, p.meters[i].perSecond(now))
 	}
-	p.before, p.at = j, now
+	return rates
 }
 
 // redraw writes the lines over those of the last time, in one piece, so that nothing flickers. No
@@ -185,20 +184,6 @@ func subtasks(v client.Vertex) string {
 		}
 	}
 	return "-"
-}
-
-// rate is of what a vertex takes in, or of what it emits when it is a source.
-func rate(now, before client.Vertex, elapsed time.Duration) uint64 {
-	moved := func(v client.Vertex) uint64 {
-		if v.RecordsIn > 0 {
-			return v.RecordsIn
-		}
-		return v.RecordsOut
-	}
-	if moved(now) < moved(before) { // a new attempt counts anew
-		return 0
-	}
-	return uint64(float64(moved(now)-moved(before)) / elapsed.Seconds())
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) }
