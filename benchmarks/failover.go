@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
-	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
@@ -69,44 +68,30 @@ type kill struct {
 }
 
 func killLeaders(ctx context.Context, o options, r *report, b binaries, name, goal string, c localcluster.Config) error {
-	c.Binary, c.JobManagers, c.TaskManagers, c.Slots = b.perennial, 3, 2, 2
-	var err error
-	if c.Dir, err = os.MkdirTemp(b.dir, "cluster-"); err != nil {
-		return err
-	}
-	cl, err := localcluster.Start(c)
-	if err != nil {
-		return err
-	}
-	defer cl.Stop()
-	cli := cl.Client()
-	defer cli.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("ten minutes were not enough"))
-	defer cancel()
-	kills, restarts, arrivals, err := killAll(ctx, cl, cli, o.kills, b.job, c.Dir)
-	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", name, err, cl.Logs())
-	}
-	var epochs, servings, after, before []time.Duration
-	for _, k := range kills {
-		epochs, servings = append(epochs, k.epoch), append(servings, k.serving)
-		after = append(after, longestGap(arrivals, k.at, k.at.Add(500*time.Millisecond)))
-		before = append(before, longestGap(arrivals, k.at.Add(-500*time.Millisecond), k.at))
-	}
-	r.row(name, three(epochs), three(servings), three(after), three(before), fmt.Sprint(restarts), goal)
-	return nil
+	c.JobManagers, c.TaskManagers, c.Slots = 3, 2, 2
+	return cluster(ctx, b, c, func(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) error {
+		kills, restarts, arrivals, err := killAll(ctx, cl, cli, o.kills, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		var epochs, servings, after, before []time.Duration
+		for _, k := range kills {
+			epochs, servings = append(epochs, k.epoch), append(servings, k.serving)
+			after = append(after, longestGap(arrivals, k.at, k.at.Add(500*time.Millisecond)))
+			before = append(before, longestGap(arrivals, k.at.Add(-500*time.Millisecond), k.at))
+		}
+		r.row(name, three(epochs), three(servings), three(after), three(before), fmt.Sprint(restarts), goal)
+		return nil
+	})
 }
 
 func three(d []time.Duration) string {
 	return fmt.Sprintf("%s / %s / %s", ms(quantile(d, 0.5)), ms(quantile(d, 0.99)), ms(quantile(d, 1)))
 }
 
-func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, n int, binary, dir string) ([]kill, int, []time.Time, error) {
-	if err := cl.Ready(ctx, cli); err != nil {
-		return nil, 0, nil, err
-	}
-	arrivals := filepath.Join(dir, "arrivals")
-	artifact, err := cli.Upload(ctx, binary)
+func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, n int, b binaries) ([]kill, int, []time.Time, error) {
+	arrivals := filepath.Join(b.dir, "arrivals")
+	artifact, err := cli.Upload(ctx, b.job)
 	if err != nil {
 		return nil, 0, nil, err
 	}
@@ -115,7 +100,7 @@ func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 	if _, err := cli.Submit(ctx, spec); err != nil {
 		return nil, 0, nil, err
 	}
-	before, err := running(ctx, cl, cli, id)
+	before, err := cl.Running(ctx, cli, id)
 	if err != nil {
 		return nil, 0, nil, err
 	}
@@ -138,7 +123,7 @@ func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 		return nil, 0, nil, err
 	}
 	times, err := readArrivals(arrivals)
-	return kills, after.Restarts + touched(before, after), times, err
+	return kills, after.Restarts + len(localcluster.Touched(before, after)), times, err
 }
 
 // steady lets the cluster run undisturbed for a moment whose length is drawn anew each time.
@@ -178,46 +163,6 @@ func killOne(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) 
 		return kill{}, err
 	}
 	return k, cl.Members(ctx, cli)
-}
-
-// running waits until every subtask runs.
-func running(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, id client.ID) (j client.Job, err error) {
-	err = cl.Until(ctx, func() error {
-		if j, err = cli.Job(ctx, id); err != nil {
-			return err
-		}
-		if j.State == job.Failed {
-			return nil
-		}
-		for _, v := range j.Vertices {
-			for _, s := range v.Subtasks {
-				if s.State != job.Running && s.State != job.Finished {
-					return fmt.Errorf("a subtask of %s is %s", v.Name, s.State)
-				}
-			}
-		}
-		if len(j.Vertices) == 0 || j.State != job.Running {
-			return fmt.Errorf("the job is %s", j.State)
-		}
-		return nil
-	})
-	if err == nil && j.State == job.Failed {
-		err = fmt.Errorf("the job failed: %s", j.Failure)
-	}
-	return j, err
-}
-
-// touched counts subtasks that were not left alone.
-func touched(before, after client.Job) int {
-	n := 0
-	for i, v := range before.Vertices {
-		for k, was := range v.Subtasks {
-			if is := after.Vertices[i].Subtasks[k]; is.PID != was.PID || is.Attempt != was.Attempt {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 func readArrivals(path string) ([]time.Time, error) {

@@ -81,12 +81,15 @@ func cluster(ctx context.Context, b binaries, c localcluster.Config, do func(ctx
 	defer cl.Stop()
 	cli := cl.Client()
 	defer cli.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("two minutes were not enough"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("ten minutes were not enough"))
 	defer cancel()
 	if err := cl.Ready(ctx, cli); err != nil {
 		return fmt.Errorf("%w\n%s", err, cl.Logs())
 	}
-	return do(ctx, cl, cli)
+	if err := do(ctx, cl, cli); err != nil {
+		return fmt.Errorf("%w\n%s", err, cl.Logs())
+	}
+	return nil
 }
 
 // idle measures resident memory after some seconds of nothing to do.
@@ -166,7 +169,7 @@ func submissions(ctx context.Context, b binaries, settings map[string]string) (t
 				return fmt.Errorf("perennial run: %w", err)
 			}
 			id := client.ID(strings.TrimSpace(string(out)))
-			if _, err := running(ctx, cl, cli, id); err != nil {
+			if _, err := cl.Running(ctx, cli, id); err != nil {
 				return err
 			}
 			took = append(took, time.Since(begun))

@@ -97,11 +97,11 @@ func (r *run) all(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("submit: %w", err)
 	}
-	before, err := r.running(ready, id)
+	before, err := r.cluster.Running(ready, r.client, id)
 	if err != nil {
 		return Result{}, err
 	}
-	r.screen.say("job %s runs: %d subtasks in task processes %v", id.Short(), len(subtasks(before)), pids(before))
+	r.screen.say("job %s runs: %d subtasks in task processes %v", id.Short(), len(localcluster.Subtasks(before)), pids(before))
 
 	kills, after, err := r.killUntilFinished(ctx, id)
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *run) all(ctx context.Context) (Result, error) {
 	}
 	result := compare(r.want, got)
 	result.Takeovers, result.Kills = kills, len(kills)
-	result.Restarts = after.Restarts + changed(before, after)
+	result.Restarts = after.Restarts + len(localcluster.Touched(before, after))
 	return result, nil
 }
 

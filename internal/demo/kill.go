@@ -9,33 +9,8 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/localcluster"
 )
-
-// running waits until every subtask of the job runs.
-func (r *run) running(ctx context.Context, id client.ID) (client.Job, error) {
-	var j client.Job
-	err := r.cluster.Until(ctx, func() (err error) {
-		if j, err = r.client.Job(ctx, id); err != nil {
-			return err
-		}
-		if j.State.Terminal() {
-			return nil
-		}
-		for _, s := range subtasks(j) {
-			if s.State != job.Running {
-				return fmt.Errorf("a subtask is %s", s.State)
-			}
-		}
-		if j.State != job.Running || len(j.Vertices) == 0 {
-			return fmt.Errorf("the job is %s", j.State)
-		}
-		return nil
-	})
-	if err == nil && j.State == job.Failed {
-		err = fmt.Errorf("the job failed: %s", j.Failure)
-	}
-	return j, err
-}
 
 // killUntilFinished kills the leader at random moments, each time once all three JobManagers are
 // members, until the job ends. It returns the time of each takeover, and the job at its end.
@@ -117,29 +92,9 @@ func (r *run) kill(ctx context.Context, n int) (time.Duration, error) {
 	return took, r.cluster.Members(ctx, r.client)
 }
 
-func subtasks(j client.Job) []client.Subtask {
-	var all []client.Subtask
-	for _, v := range j.Vertices {
-		all = append(all, v.Subtasks...)
-	}
-	return all
-}
-
-// changed counts the subtasks that were not left alone: another attempt, process or TaskManager.
-func changed(before, after client.Job) int {
-	n := 0
-	then, now := subtasks(before), subtasks(after)
-	for i := range then {
-		if i >= len(now) || then[i].Attempt != now[i].Attempt || then[i].PID != now[i].PID || then[i].TaskManager != now[i].TaskManager {
-			n++
-		}
-	}
-	return n
-}
-
 func pids(j client.Job) []int {
 	var all []int
-	for _, s := range subtasks(j) {
+	for _, s := range localcluster.Subtasks(j) {
 		if !slices.Contains(all, s.PID) {
 			all = append(all, s.PID)
 		}

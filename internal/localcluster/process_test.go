@@ -240,7 +240,9 @@ func (f *fixture) outlive(t *testing.T, fault func()) {
 	if now.Epoch != was.Epoch+1 {
 		t.Errorf("epoch %d became %d, want one more", was.Epoch, now.Epoch)
 	}
-	f.untouched(t, before, f.running(t, long.id))
+	if touched := localcluster.Touched(before, f.running(t, long.id)); len(touched) > 0 {
+		t.Errorf("subtasks are not what they were: %+v", touched)
+	}
 	for _, r := range []submitted{long, late} {
 		if j := f.wait(t, r.id); j.State != job.Finished || j.Restarts != 0 {
 			t.Errorf("job %s is %s after %d restarts: %s", r.name, j.State, j.Restarts, j.Failure)
@@ -318,42 +320,11 @@ func word(i int) string {
 // running waits until every subtask of a job runs.
 func (f *fixture) running(t *testing.T, id client.ID) client.Job {
 	t.Helper()
-	var j client.Job
-	err := f.cluster.Until(f.ctx, func() (err error) {
-		if j, err = f.client.Job(f.ctx, id); err != nil || j.State.Terminal() {
-			return err
-		}
-		for _, v := range j.Vertices {
-			for _, s := range v.Subtasks {
-				if s.State != job.Running && s.State != job.Finished {
-					return fmt.Errorf("a subtask of %s is %s", v.Name, s.State)
-				}
-			}
-		}
-		if len(j.Vertices) == 0 || j.State != job.Running {
-			return fmt.Errorf("the job is %s", j.State)
-		}
-		return nil
-	})
+	j, err := f.cluster.Running(f.ctx, f.client, id)
 	if err != nil || j.State.Terminal() {
-		t.Fatalf("job %s is %s, want it running: %v %s", id.Short(), j.State, err, j.Failure)
+		t.Fatalf("job %s is %s, want it running: %v", id.Short(), j.State, err)
 	}
 	return j
-}
-
-// untouched requires that every subtask is the same attempt in the same process as before.
-func (f *fixture) untouched(t *testing.T, before, after client.Job) {
-	t.Helper()
-	if after.Attempts != before.Attempts {
-		t.Errorf("%d attempts became %d", before.Attempts, after.Attempts)
-	}
-	for i, v := range before.Vertices {
-		for k, was := range v.Subtasks {
-			if is := after.Vertices[i].Subtasks[k]; is.PID != was.PID || is.Attempt != was.Attempt || is.TaskManager != was.TaskManager || is.PID == 0 {
-				t.Errorf("subtask %d of %s was %+v and is %+v", k, v.Name, was, is)
-			}
-		}
-	}
 }
 
 func (f *fixture) wait(t *testing.T, id client.ID) client.Job {
