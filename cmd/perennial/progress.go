@@ -105,12 +105,17 @@ func (p *progress) done() {
 
 // describe is a job's state, for a person.
 func describe(j client.Job) string {
+	text := stateOf(j)
+	if j.SlotsMissing > 0 {
+		text += ", " + missingSlots(j)
+	}
+	return text
+}
+
+func stateOf(j client.Job) string {
 	text := fmt.Sprintf("%s is %s", j.Name, j.State)
 	if j.Restarts > 0 {
 		text += fmt.Sprintf(", restarted %s", times(j.Restarts))
-	}
-	if j.SlotsMissing > 0 {
-		text += ", waits for " + missingSlots(j)
 	}
 	return text
 }
@@ -123,11 +128,7 @@ func times(n int) string {
 }
 
 func missingSlots(j client.Job) string {
-	slots := "slots"
-	if j.SlotsMissing == 1 {
-		slots = "slot"
-	}
-	return fmt.Sprintf("%d more %s of the %d that it needs: start TaskManagers, or lower the parallelism", j.SlotsMissing, slots, j.SlotsNeeded)
+	return fmt.Sprintf("waits for %d of %d slots: start TaskManagers, or lower the parallelism", j.SlotsMissing, j.SlotsNeeded)
 }
 
 // Widths of the table's columns: all but the first one's are fixed.
@@ -148,7 +149,10 @@ func tableOf(j client.Job, rates []uint64, width int) []string {
 	row := func(cells ...any) string {
 		return fmt.Sprintf(rowFormat, append([]any{name}, cells...)...)
 	}
-	lines := []string{describe(j)}
+	lines := []string{stateOf(j)}
+	if j.SlotsMissing > 0 {
+		lines = append(lines, "  "+missingSlots(j))
+	}
 	if len(j.Vertices) > 0 {
 		lines = append(lines, row("vertex", "subtasks", "in", "out", "rate/s", "busy", "blocked"))
 	}

@@ -71,7 +71,7 @@ func TestWithoutATerminal(t *testing.T) {
 	p.show(counting(3000))
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")
 	want := []string{
-		"wordcount is CREATED, waits for 1 more slot of the 4 that it needs: start TaskManagers, or lower the parallelism",
+		"wordcount is CREATED, waits for 1 of 4 slots: start TaskManagers, or lower the parallelism",
 		"wordcount is RUNNING; lines -> words: 1 running, 1.0k in, 3.0k out, 0/s, busy 100%, blocked 0%; ",
 		"wordcount is RUNNING; lines -> words: 1 running, 3.0k in, ",
 	}

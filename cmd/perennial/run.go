@@ -112,7 +112,7 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 	fmt.Println(id)
 	j, err := c.Wait(ctx, id, 20*time.Millisecond, func(j client.Job) {
 		if j.SlotsMissing > 0 {
-			fmt.Fprintf(os.Stderr, "job %s waits for %s\n", id.Short(), missingSlots(j))
+			fmt.Fprintf(os.Stderr, "job %s %s\n", id.Short(), missingSlots(j))
 		}
 		if j.State != job.Created || j.SlotsMissing > 0 {
 			cancel()
@@ -129,14 +129,14 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 
 func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) error {
 	p := newProgress(os.Stderr)
-	fmt.Fprintf(os.Stderr, "job %s submitted; perennial cancel %s ends it\n", id, id.Short())
+	fmt.Fprintf(os.Stderr, "job %s: perennial cancel %s ends it\n", id, id.Short())
 	c.Waiting = func(reason error) {
 		p.say(fmt.Sprintf("no leading JobManager answers; the job's tasks do not need one (%v)", reason))
 	}
 	j, err := c.Wait(ctx, id, followInterval, p.show)
 	p.done()
 	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted; job %s goes on: perennial info %s, perennial cancel %s", id.Short(), id.Short(), id.Short())
+		return fmt.Errorf("interrupted; the job goes on: perennial info %s, or cancel %s", id.Short(), id.Short())
 	}
 	if err != nil {
 		return err
