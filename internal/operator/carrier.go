@@ -84,6 +84,10 @@ func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConf
 	writer := shuffle.NewWriter(e.Partition().(shuffle.Partitioner[T]), typed[shuffle.Output[T]](outs), cfg)
 	w.flushers = append(w.flushers, writer)
 	w.blocked = append(w.blocked, writer.Blocked)
+	w.drains = append(w.drains, func() error {
+		w.Enter(e.Consumer)
+		return writer.Drain()
+	})
 	return Guard[T](w, e.Consumer, &outlet[T]{w, writer})
 }
 

@@ -24,6 +24,7 @@ type Wiring struct {
 	In      atomic.Uint64 // records taken from gates or readers
 	Out     atomic.Uint64 // records given to exchanges
 	blocked []func() time.Duration
+	drains  []func() error // of the writers
 }
 
 // Flusher is a step that holds records back to hand on more of them at once.
@@ -68,6 +69,23 @@ func (w *Wiring) Flushers() []Flusher { return w.flushers }
 
 // Sinks returns what is to be finished or aborted at the end.
 func (w *Wiring) Sinks() []Finisher { return w.sinks }
+
+// Drain waits until the subtask's consumers have released all that it sent; it is called once,
+// after the end was passed on. It fails when the subtask's context ends.
+//
+// It cannot deadlock. The end of the input went through the whole chain, so on every
+// channel of every writer all batches, events and the End are sent before the first writer is drained:
+// a consumer that holds back one channel until another has caught up (as aligned barriers do)
+// waits for nothing that is still to come from here. And this subtask has taken and
+// released all of its own input, so nobody upstream waits for it.
+func (w *Wiring) Drain() error {
+	for _, drain := range w.drains {
+		if err := drain(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Blocked returns for how long the subtask has waited for its consumers.
 func (w *Wiring) Blocked() time.Duration {

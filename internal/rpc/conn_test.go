@@ -52,7 +52,7 @@ func TestMessagesArriveAsSent(t *testing.T) {
 	sent := []Message{
 		Hello{ID: "a"},
 		Deploy{Instance: "tm", Attempt: 3, Slots: []int{0, 2}, Peers: map[string]string{"0": "x:1"}, Spec: job.Spec{ID: "j", Args: []string{"--input", "ü"}}},
-		Status{AttemptReport{Job: "j", Attempt: 3, Subtasks: []SubtaskReport{{Subtask: job.Subtask{Vertex: 1, Index: 2}, State: job.Finished, Outputs: []job.Output{{Temp: "a", Final: "b"}}}}}},
+		Status{AttemptReport{Job: "j", Attempt: 3, Subtasks: []SubtaskReport{{Subtask: job.Subtask{Vertex: 1, Index: 2}, State: job.Finished, Outputs: []job.Output{{Temp: "a", Final: "b"}}}}, Failure: "killed"}},
 		Lead{},
 	}
 	for _, m := range sent {

@@ -67,12 +67,16 @@ type AttemptReport struct {
 	Attempt  job.Attempt     `json:"attempt"`
 	PID      int             `json:"pid"`
 	Subtasks []SubtaskReport `json:"subtasks"`
+	// Failure says how the task process ended, if it did after all of its subtasks had FINISHED
+	// and before Confirm or Stop: with it went the credits that it may owe to producers in other
+	// processes, which would wait for them for ever. It is held like a final state.
+	Failure string `json:"failure,omitempty"`
 }
 
 // SubtaskReport is the state of a subtask on a TaskManager.
 type SubtaskReport struct {
 	Subtask job.Subtask  `json:"subtask"`
-	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED, CANCELED, FAILED
+	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED (and delivered), CANCELED, FAILED
 	Failure string       `json:"failure,omitempty"` // of FAILED: operator, subtask, cause, stack or tail of stderr
 	Outputs []job.Output `json:"outputs,omitempty"` // of FINISHED: what it wrote and did not publish
 }
@@ -155,8 +159,8 @@ type Stop struct {
 	Attempt  job.Attempt `json:"attempt"`
 }
 
-// Confirm says that the outcome of an attempt is committed: the TaskManager may forget it,
-// its held states included, and remove its files but never a job.Output.
+// Confirm says that the outcome of an attempt is committed: the TaskManager ends its task
+// process and may forget it, its held states included, and remove its files but never a job.Output.
 type Confirm struct {
 	Job     job.ID      `json:"job"`
 	Attempt job.Attempt `json:"attempt"`
@@ -175,7 +179,8 @@ type Ready struct {
 	GraphHash string `json:"graphHash"`
 }
 
-// Cancel asks the task process to end its subtasks in order and exit.
+// Cancel asks the task process to end its subtasks in order and exit. Nothing but this and the
+// end of the connection ends one: it outlives its subtasks.
 type Cancel struct{}
 
 // Kind names the message on the wire.

@@ -86,6 +86,10 @@ func runSequences(t *testing.T, p *pair, n int) {
 		wg.Go(func() {
 			if err := produceEntries(w, from, n); err != nil {
 				t.Error(err)
+				return
+			}
+			if err := w.Drain(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

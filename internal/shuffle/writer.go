@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -257,14 +258,26 @@ func (w *Writer[T]) Event(e record.Event) error {
 }
 
 // End sends what is held and says that nothing follows. It does not wait until that has
-// arrived: see Exchange.Drain.
-func (w *Writer[T]) End() error {
-	err := w.Event(record.Event{Kind: record.End})
-	w.cancel(errEnded)
-	return err
+// arrived: see Drain.
+func (w *Writer[T]) End() error { return w.Event(record.Event{Kind: record.End}) }
+
+// Drain waits, after End, until every buffer has come home: until each consumer, in this
+// process or another, has taken and released all that it was sent, the End included. Then
+// nothing that the writer sent can be lost with its process. It fails when the context ends or a
+// remote consumer refuses the channel. The writer is of no use after it.
+func (w *Writer[T]) Drain() error {
+	for _, home := range slices.Concat(w.free, w.events) {
+		for range cap(home) { // it has room for exactly the buffers that call it home
+			if _, err := w.take(home); err != nil {
+				return err
+			}
+		}
+	}
+	w.cancel(errDrained)
+	return nil
 }
 
-var errEnded = errors.New("shuffle: the writer has ended")
+var errDrained = errors.New("shuffle: the writer was drained")
 
 // Flush sends every batch that has records.
 func (w *Writer[T]) Flush() error {

@@ -9,5 +9,6 @@
 // Each runs a loop that takes input, pushes batches through the chain of fused operators, and
 // flushes what has grown old. User code is called there and nowhere else (but for function sources, which
 // have a goroutine that the subtask owns). A Process has two more: one reads what the TaskManager
-// says, one takes the data connections that it hands over.
+// says, one takes the data connections that it hands over. A Process outlives its subtasks, until
+// it is told that the attempt is over.
 package task

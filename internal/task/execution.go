@@ -22,7 +22,7 @@ type Assignment struct {
 	Logger  *slog.Logger   // nil: slog.Default
 
 	// Exchange has the data connections. It may be nil when all slots are here. It outlives
-	// the execution: what was sent may still be under way (shuffle.Exchange.Drain).
+	// the execution: peers may still wait for credit, or resume a broken connection for it.
 	Exchange *shuffle.Exchange
 
 	// Report is told of each change of a subtask's state, in order for each subtask, from

@@ -40,6 +40,11 @@ var errGone = errors.New("the TaskManager has gone")
 
 // process is a task process: the subtasks of some slots, under a TaskManager. It ends at once
 // when the TaskManager goes away, whatever user code is doing: the process is what fences it.
+//
+// It does not end by itself. When all of its subtasks are final it stays, idle, until it is told
+// that the attempt is over: producers in other processes are not FINISHED before they have the
+// credit for all that was released here, and whether they have it this process cannot know. They
+// may dial it again for that.
 type process struct {
 	conn   *rpc.Conn
 	start  rpc.Start
@@ -47,8 +52,8 @@ type process struct {
 	log    *slog.Logger
 }
 
-// Process is the main function of a task process, and returns its exit status: 0 once every
-// subtask is final, the TaskManager knows it, and the consumers have what was sent to them.
+// Process is the main function of a task process, and returns its exit status: 0 once the
+// TaskManager has told it to end and every subtask has.
 func Process(build Builder) int {
 	conn, err := inherited(controlDescriptor)
 	if err != nil {
@@ -138,9 +143,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	}
 	go p.accept(data, exchange) // ends with the process
 	p.follow(x)
-	if err := exchange.Drain(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("deliver the last records: %w", err)
-	}
+	<-ctx.Done() // the exchange answers its peers until then
 	return nil
 }
 

@@ -4,10 +4,12 @@ package task_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -18,7 +20,9 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/shuffle"
 	"github.com/perennial-io/perennial/internal/task"
 )
 
@@ -269,9 +273,8 @@ func TestOneProcess(t *testing.T) {
 	}
 	var last rpc.Progress
 	c.until("the last Progress", func(m rpc.Message) bool { p, ok := m.(rpc.Progress); last = p; return ok })
-	if status := c.status(); status != 0 {
-		t.Errorf("exit status %d: %s", status, c.wait())
-	}
+	c.refuses(s.ID)
+	c.cancel()
 	in := uint64(0)
 	for i, id := range last.Subtasks {
 		if g.Vertices[id.Vertex].Name == "numbers" {
@@ -291,8 +294,41 @@ func checkSum(t *testing.T, stdout string) {
 	}
 }
 
-// TestTwoProcesses: half of the records travel between processes, and each process ends by
-// itself although the other was the first to finish.
+// refuses makes sure that the process still answers its peers: one of another attempt is told
+// that it has come to the wrong one.
+func (c *child) refuses(id job.ID) {
+	c.t.Helper()
+	x := shuffle.NewExchange(shuffle.Config{Job: id, Attempt: 2, Log: slog.New(slog.DiscardHandler)})
+	defer x.Close()
+	codec, err := record.CodecOf[uint64]()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	out, err := shuffle.RemoteOutput(x, shuffle.Channel{Job: id, Attempt: 2}, c.address, codec)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(c.t.Context(), limit)
+	defer stop()
+	w := shuffle.NewWriter(shuffle.Forward[uint64](), []shuffle.Output[uint64]{out}, shuffle.WriterConfig{Context: ctx})
+	if err := errors.Join(w.End(), w.Drain()); err == nil || !strings.Contains(err.Error(), "attempt 1 of job") {
+		c.t.Errorf("the process does not answer: %v", err)
+	}
+}
+
+// cancel tells the process to end, and requires that it does so in order.
+func (c *child) cancel() {
+	c.t.Helper()
+	if err := c.control.Send(rpc.Header{}, rpc.Cancel{}); err != nil {
+		c.t.Fatal(err)
+	}
+	if status := c.status(); status != 0 {
+		c.t.Errorf("exit status %d: %s", status, c.wait())
+	}
+}
+
+// TestTwoProcesses: half of the records travel between processes, and each answers the other
+// until both are told that the attempt is over.
 func TestTwoProcesses(t *testing.T) {
 	s := spec("sum", 2)
 	g := mustPlan(t, s)
@@ -308,9 +344,10 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	}
 	for _, c := range []*child{a, b} {
-		if status := c.status(); status != 0 {
-			t.Errorf("exit status %d: %s", status, c.wait())
-		}
+		c.refuses(s.ID)
+	}
+	for _, c := range []*child{a, b} {
+		c.cancel()
 	}
 	checkSum(t, a.stdout.String()+b.stdout.String())
 }
@@ -375,12 +412,7 @@ func TestPanic(t *testing.T) {
 		return true
 	})
 	c.until("Progress of the others", func(m rpc.Message) bool { _, ok := m.(rpc.Progress); return ok })
-	if err := c.control.Send(rpc.Header{}, rpc.Cancel{}); err != nil {
-		t.Fatal(err)
-	}
-	if status := c.status(); status != 0 {
-		t.Errorf("exit status %d: %s", status, c.wait())
-	}
+	c.cancel()
 }
 
 // TestTaskManagerDies: the process ends at once, although user code hangs.

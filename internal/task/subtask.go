@@ -67,7 +67,9 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:maxFailure], "") + " …"
 }
 
-// work wires the chain, moves its input through it to the end, and finishes the sinks.
+// work wires the chain, moves its input through it to the end, finishes the sinks, and waits
+// until the consumers have all of it: FINISHED means delivered, so that from then on nothing that
+// this subtask made depends on its process.
 func (s *subtask) work() (err error) {
 	s.driver, err = s.head.Wire(s.wiring, s.in, s.gate, func(e int) (any, error) { return s.x.outlet(s, e) })
 	if err != nil {
@@ -88,7 +90,7 @@ func (s *subtask) work() (err error) {
 		}
 		s.outputs = append(s.outputs, outputs...)
 	}
-	return nil
+	return s.wiring.Drain()
 }
 
 // loop steps the driver until the input has ended. In between it flushes what has grown old,

@@ -27,7 +27,8 @@ type attempt struct {
 	process   *process // nil once it has ended
 	pid       int      // 0 while there is no process
 	subtasks  []rpc.SubtaskReport
-	confirmed bool // to be forgotten as soon as the process has ended
+	failure   string // how the process ended although all subtasks had finished; else ""
+	confirmed bool   // to be forgotten as soon as the process has ended
 }
 
 func newAttempt(d rpc.Deploy) *attempt {
@@ -65,7 +66,7 @@ func (a *attempt) end() {
 func (a *attempt) report() rpc.AttemptReport { return a.reportOf(slices.Clone(a.subtasks)) }
 
 func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {
-	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks}
+	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks, Failure: a.failure}
 }
 
 // merge takes over what the task process says about its subtasks and returns what changed.
@@ -91,10 +92,15 @@ func known(s job.State) bool {
 	return s == job.Deploying || s == job.Running || s.Terminal()
 }
 
-// close ends the subtasks that were not final when the process ended: they FAILED, or without
-// a failure they were CANCELED. It returns what changed. The whole text, which may have the tail
-// of standard error, is told once; the other subtasks get its first line.
-func (a *attempt) close(failure string) (changed []rpc.SubtaskReport) {
+// close notes that the process has ended. It ends the subtasks that were not final: they FAILED,
+// or without a failure they were CANCELED, and returns what changed. The whole text, which may
+// have the tail of standard error, is told once; the other subtasks get its first line. If all had
+// FINISHED, the failure, told as late, is the attempt's.
+func (a *attempt) close(failure, late string) (changed []rpc.SubtaskReport) {
+	if a.finished() {
+		a.failure = head(late, maxFailure)
+		return nil
+	}
 	failure = head(failure, maxFailure)
 	for i := range a.subtasks {
 		s := &a.subtasks[i]
@@ -112,15 +118,24 @@ func (a *attempt) close(failure string) (changed []rpc.SubtaskReport) {
 	return changed
 }
 
+// finished reports whether every subtask has FINISHED.
+func (a *attempt) finished() bool {
+	return !slices.ContainsFunc(a.subtasks, func(s rpc.SubtaskReport) bool { return s.State != job.Finished })
+}
+
 // shortenFailures cuts the failures of a report that together are too long for a message.
 func shortenFailures(attempts []rpc.AttemptReport) {
 	total := 0
-	for _, a := range attempts {
-		for i := range a.Subtasks {
-			total += len(a.Subtasks[i].Failure)
-			if total > maxFailures {
-				a.Subtasks[i].Failure = head(a.Subtasks[i].Failure, shortText)
-			}
+	shorten := func(failure *string) {
+		total += len(*failure)
+		if total > maxFailures {
+			*failure = head(*failure, shortText)
+		}
+	}
+	for i := range attempts {
+		shorten(&attempts[i].Failure)
+		for k := range attempts[i].Subtasks {
+			shorten(&attempts[i].Subtasks[k].Failure)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestMerge(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	a := attemptOf(job.Finished, job.Running, job.Deploying)
-	a.close("process 7 was killed\nline of stderr")
+	a.close("process 7 was killed\nline of stderr", "late")
 	if states(a.subtasks) != "FINISHED FAILED FAILED" {
 		t.Error(states(a.subtasks))
 	}
@@ -60,8 +60,28 @@ func TestClose(t *testing.T) {
 		t.Errorf("failures %q and %q", a.subtasks[1].Failure, a.subtasks[2].Failure)
 	}
 	a = attemptOf(job.Finished, job.Running)
-	if changed := a.close(""); states(a.subtasks) != "FINISHED CANCELED" || states(changed) != "CANCELED" {
+	if changed := a.close("", ""); states(a.subtasks) != "FINISHED CANCELED" || states(changed) != "CANCELED" {
 		t.Errorf("%s, changed %s", states(a.subtasks), states(changed))
+	}
+}
+
+// A failure is the attempt's own only when there is no subtask to blame it on.
+func TestCloseLate(t *testing.T) {
+	for _, c := range []struct {
+		have *attempt
+		late string
+		want string
+	}{
+		{attemptOf(job.Finished, job.Finished), "late", "late"},
+		{attemptOf(job.Finished, job.Finished), "", ""}, // it was told to end
+		{attemptOf(job.Finished, job.Failed), "late", ""},
+		{attemptOf(job.Finished, job.Running), "late", ""},
+	} {
+		before := states(c.have.subtasks)
+		c.have.close("early", c.late)
+		if got := c.have.report().Failure; got != c.want {
+			t.Errorf("%s: the attempt's failure is %q, want %q", before, got, c.want)
+		}
 	}
 }
 
@@ -74,9 +94,10 @@ func TestFailuresFitIntoAReport(t *testing.T) {
 		s.Failure = strings.Repeat("\x01", 1<<20) // six bytes each, as JSON
 		a.merge([]rpc.SubtaskReport{s})
 	}
+	a.failure = strings.Repeat("\x01", maxFailures+1)
 	r := []rpc.AttemptReport{a.report()}
 	shortenFailures(r)
-	total := 0
+	total := 6 * len(r[0].Failure)
 	for _, s := range r[0].Subtasks {
 		total += 6 * len(s.Failure)
 	}

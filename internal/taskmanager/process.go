@@ -49,16 +49,17 @@ func (p *process) run(n *node, events chan<- event) exited {
 
 	why, status := p.supervise(n, c, events)
 	n.log.Info("task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
-	clean := why == nil && status == exitedWell
+	early := ""
 	switch {
 	case why != nil:
 		status = fmt.Sprintf("was ended: %v", why)
 	case p.wanted.Err() != nil:
-		return exited{p: p, clean: clean}
-	case clean:
-		status += " before its subtasks had ended"
+		return exited{p: p}
+	case status == exitedWell:
+		early = " before its subtasks had ended"
 	}
-	return exited{p, fmt.Sprintf("task process %d %s%s", c.pid, status, lastWords(c.stderr)), clean}
+	what, words := fmt.Sprintf("task process %d %s", c.pid, status), lastWords(c.stderr)
+	return exited{p, what + early + words, what + " after its subtasks had finished and before the job's end was committed" + words}
 }
 
 // begin fetches the binary and starts it. A process that is recorded and has not been told

@@ -433,7 +433,7 @@ func (v told) apply(t *table) {
 type exited struct {
 	p       *process
 	failure string // of subtasks that had not ended; "": it was asked to end
-	clean   bool   // with status 0
+	late    string // the same, said of an attempt whose subtasks had all finished
 }
 
 func (v exited) apply(t *table) {
@@ -443,14 +443,11 @@ func (v exited) apply(t *table) {
 		return
 	}
 	a.process, a.pid = nil, 0
-	changed := a.close(v.failure)
-	if v.failure != "" && !v.clean && len(changed) == 0 {
-		t.log.Warn("a task process failed after its subtasks had ended; what they sent last may not have arrived", "job", a.job, "attempt", a.number, "failure", v.failure)
-	}
+	changed := a.close(v.failure, v.late)
 	if t.ending {
 		return
 	}
-	if len(changed) > 0 {
+	if len(changed) > 0 || a.failure != "" {
 		t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
 	}
 	if e.stopped > 0 {

@@ -286,6 +286,70 @@ func TestOwnFailureStays(t *testing.T) {
 	})
 }
 
+// A task process outlives its subtasks. One that ends before its attempt is over has failed it, and
+// that is held for each leader like a final state.
+func TestExitAfterTheSubtasks(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(t *testing.T, l *fakeLink, id job.ID, pid int)
+		want string
+	}{
+		{"is killed", func(t *testing.T, l *fakeLink, id job.ID, pid int) {
+			l.tellTask(id, 1, "finish")
+			l.awaitState(1, job.Finished)
+			kill(t, pid)
+		}, "was killed by signal 9 (killed)"},
+		{"exits", func(t *testing.T, l *fakeLink, id job.ID, _ int) {
+			fmt.Fprintln(dialData(t, l.register.Data, id, 1), "finish and exit")
+		}, "exited with status 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, id := startManager(t, nil), job.NewID()
+			first, second := newJobManager(t, "jm1", 1), newJobManager(t, "jm2", 2)
+			m.announce(first)
+			l, _ := first.lead()
+			pid := l.running(id, 1, "run").PID
+			c.end(t, l, id, pid)
+			want := fmt.Sprintf("task process %d %s after its subtasks had finished and before the job's end was committed;", pid, c.want)
+			await(l, func(s rpc.Status) bool { return strings.HasPrefix(s.Failure, want) })
+			first.die()
+
+			m.announce(second)
+			l, report := second.lead()
+			if a := report.Attempts[0]; !strings.HasPrefix(a.Failure, want) || states(a.Subtasks) != "FINISHED FINISHED" {
+				t.Errorf("the next leader hears %+v, want the failure %q", a, want)
+			}
+			l.send(rpc.Stop{Instance: l.register.Instance, Job: id, Attempt: 1})
+			await[rpc.Stopped](l, nil)
+			l.send(rpc.Confirm{Job: id, Attempt: 1})
+			l.send(rpc.Lead{})
+			if r := await[rpc.Report](l, nil); len(r.Attempts) != 0 {
+				t.Errorf("a confirmed attempt is reported: %+v", r)
+			}
+		})
+	}
+}
+
+// A process that ends because it was told to, after its subtasks had finished, has not failed.
+func TestStopAfterTheSubtasks(t *testing.T) {
+	m, id := startManager(t, nil), job.NewID()
+	jm := newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	pid := l.running(id, 1, "run").PID
+	l.tellTask(id, 1, "finish")
+	l.send(rpc.Stop{Instance: l.register.Instance, Job: id, Attempt: 1})
+	await[rpc.Stopped](l, nil)
+	if alive(t, pid) {
+		t.Error("Stopped was said of a process that lives")
+	}
+	l.send(rpc.Lead{})
+	a := await[rpc.Report](l, nil).Attempts[0]
+	if a.Failure != "" || states(a.Subtasks) != "FINISHED FINISHED" {
+		t.Errorf("after Stop: %+v", a)
+	}
+}
+
 // Declared dead: the tasks end, and then a new instance registers that has none.
 func TestDeclaredDead(t *testing.T) {
 	m, id := startManager(t, nil), job.NewID()

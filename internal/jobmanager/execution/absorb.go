@@ -67,7 +67,7 @@ func (e *Execution) absorbReport(instance string, r rpc.AttemptReport) []Action 
 	case i.dead:
 		return nil
 	case e.awaits(instance, r.Attempt):
-		e.noteSubtasks(instance, r)
+		e.noteReport(instance, r)
 		return nil
 	case r.Attempt == e.committed.Attempt && e.committed.Phase == Finished:
 		return []Action{Confirm{Instance: instance, Attempt: r.Attempt}}

@@ -20,6 +20,7 @@ type Execution struct {
 	cancel     bool // a client wants an end
 
 	subtasks  [][]subtask // of the committed attempt: by vertex, by index
+	crash     string      // how a task process of it ended whose subtasks had finished, or ""
 	instances map[string]*instance
 }
 
@@ -137,6 +138,11 @@ func (e *Execution) running() []Action {
 		next.Phase = Publishing
 		e.pending = true
 		return []Action{Commit{Intent: next, Outputs: e.outputs()}}
+	}
+	// Others may wait for ever for what that process owed them, unless all have finished: so all
+	// are heard first. One that cannot be heard is declared dead, and is lost.
+	if e.crash != "" && e.Adopted() {
+		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, e.crash })
 	}
 	return e.deploy()
 }

@@ -147,7 +147,7 @@ func (p *player) event(line string) Event {
 }
 
 // taskManagerEvent parses: verb, TaskManager, attempt=N, state, vertex.index (else all of its
-// slots), "files" if it wrote some, and words of a failure.
+// slots), "files" if it wrote some, and words of a failure; after "crashed" of the attempt's.
 func (p *player) taskManagerEvent(verb string, f []string) Event {
 	tm := f[0]
 	switch verb {
@@ -180,7 +180,12 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 		only, rest = &job.Subtask{Vertex: p.number(v), Index: p.number(i)}, rest[1:]
 	}
 	files := len(rest) > 0 && rest[0] == "files"
-	if !files {
+	if files {
+		rest = rest[1:]
+	}
+	if len(rest) > 0 && rest[0] == "crashed" {
+		r.Failure = strings.Join(rest[1:], " ")
+	} else {
 		template.Failure = strings.Join(rest, " ")
 	}
 	in := p.e.Intent()

@@ -1,6 +1,8 @@
 package execution
 
 import (
+	"cmp"
+
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -18,6 +20,7 @@ type subtask struct {
 
 // resetSubtasks forgets the attempt before.
 func (e *Execution) resetSubtasks() {
+	e.crash = ""
 	if e.graph == nil {
 		return
 	}
@@ -38,9 +41,10 @@ func (e *Execution) find(s job.Subtask) *subtask {
 	return &e.subtasks[s.Vertex][s.Index]
 }
 
-// noteSubtasks takes over a report about the committed attempt. A subtask's end is final: a
+// noteReport takes over a report about the committed attempt. A subtask's end is final: a
 // message that was overtaken does not revive it.
-func (e *Execution) noteSubtasks(instance string, r rpc.AttemptReport) {
+func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
+	e.crash = cmp.Or(e.crash, r.Failure)
 	for _, reported := range r.Subtasks {
 		s := e.find(reported.Subtask)
 		if s == nil || e.committed.Assignment[reported.Subtask.Index] != instance || s.state.Terminal() {
