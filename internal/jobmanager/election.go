@@ -52,7 +52,10 @@ func latest[T any](c chan T, v T) {
 
 // observe notes who leads.
 func (jm *JobManager) observe(l coordination.Leadership) {
-	jm.known.Store(&l)
+	before := jm.known.Swap(&l)
+	if l.Alive && l.ID != jm.cfg.ID && (before == nil || before.Epoch != l.Epoch) {
+		jm.log.Info("standing by", "leader", l.ID, "epoch", l.Epoch)
+	}
 	switch {
 	case l.Epoch == 0:
 		jm.vacancies.note(l, "nobody has led yet")

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -32,6 +32,7 @@ type JobManager struct {
 
 	incarnation atomic.Pointer[string] // of the cluster; nil until known
 	connections *connections
+	refusals    refusals
 	known       atomic.Pointer[coordination.Leadership] // as last observed
 	members     atomic.Pointer[[]coordination.Member]   // likewise
 	vacancies   vacancies
@@ -49,19 +50,31 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	rpcListener, err := net.Listen("tcp", cfg.RPCBind)
+	rpcListener, err := bind("RPC", cfg.RPCBind, "jobmanager.bind-host", "jobmanager.rpc.port")
 	if err != nil {
-		return fmt.Errorf("RPC port of the JobManager (jobmanager.rpc.port): %w", err)
+		return err
 	}
-	restListener, err := net.Listen("tcp", cfg.RESTBind)
+	restListener, err := bind("API", cfg.RESTBind, "rest.bind-host", "rest.port")
 	if err != nil {
-		return errors.Join(fmt.Errorf("API port of the JobManager (rest.port): %w", err), rpcListener.Close())
+		return errors.Join(err, rpcListener.Close())
 	}
 	jm := newJobManager(cfg, rpcListener.Addr(), restListener.Addr())
 	if cfg.Listening != nil {
 		cfg.Listening(jm.self.Address, jm.self.REST)
 	}
 	return jm.run(ctx, rpcListener, restListener)
+}
+
+// bind listens on a port, or says which keys place it elsewhere.
+func bind(name, address, hostKey, portKey string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s port of the JobManager: %w: another process listens there; stop it, or set %s", name, err, portKey)
+	case err != nil:
+		return nil, fmt.Errorf("%s port of the JobManager: %w; %s and %s say where it is", name, err, hostKey, portKey)
+	}
+	return ln, nil
 }
 
 func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
@@ -97,34 +110,6 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 		return nil
 	}
 	return err
-}
-
-// serveAPI answers HTTP until ctx ends.
-func (jm *JobManager) serveAPI(ctx context.Context, ln net.Listener) {
-	if jm.cfg.API == nil {
-		ln.Close()
-		return
-	}
-	server := &http.Server{
-		Handler:           jm.cfg.API(jm),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(jm.log.Handler(), slog.LevelDebug),
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-		defer cancel()
-		if server.Shutdown(grace) != nil {
-			server.Close()
-		}
-	})
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		jm.log.Error("the API has ended", "error", err)
-	}
-	wg.Wait()
 }
 
 // describe is what the others read about this process, in coordination.

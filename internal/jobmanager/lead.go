@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ func newIncarnation() string { return uuid.NewString() }
 type leader struct {
 	*JobManager
 	ctx    context.Context
+	log    *slog.Logger // names the epoch
 	end    context.CancelCauseFunc
 	term   coordination.Term
 	header rpc.Header // of every message of this term
@@ -49,7 +51,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
-		JobManager: jm, ctx: ctx, end: end, term: term, since: time.Now().UTC(),
+		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
 		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
 	}
 	jm.leading.Store(l)
@@ -91,7 +93,7 @@ func (l *leader) close() {
 // fail ends the term: its leader was replaced, or cannot know what was committed.
 func (l *leader) fail(err error) {
 	if l.ctx.Err() == nil {
-		l.log.Warn("the term ends", "epoch", l.term.Epoch(), "error", err)
+		l.log.Warn("the term ends", "error", err)
 	}
 	l.end(err)
 }

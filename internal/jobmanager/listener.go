@@ -102,7 +102,10 @@ func (jm *JobManager) receiveTaskManager(header rpc.Header, s *session) error {
 	}
 	if reason := jm.refuseRegistration(cluster, header, s.register); reason != "" {
 		_ = s.conn.Send(rpc.Header{Cluster: cluster}, rpc.Refused{Reason: reason})
-		return fmt.Errorf("refused TaskManager %q: %s", s.register.Instance, reason)
+		if jm.refusals.isNew(s.register.Instance, reason) {
+			jm.log.Warn("refused a TaskManager", "taskmanager", s.register.Instance, "host", s.register.Host, "reason", reason)
+		}
+		return nil
 	}
 	var writer sync.WaitGroup
 	writer.Go(s.write)
@@ -149,6 +152,23 @@ func (jm *JobManager) refuseRegistration(cluster string, header rpc.Header, m rp
 			m.Storage, jm.cfg.Storage.Dir(), cluster)
 	}
 	return ""
+}
+
+// refusals remembers whom it refused why: they come again every few seconds, and that is no news.
+type refusals struct {
+	mu   sync.Mutex
+	told map[string]string // by instance
+}
+
+func (r *refusals) isNew(instance, reason string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.told) >= maxStrangers || r.told == nil {
+		r.told = make(map[string]string)
+	}
+	known := r.told[instance] == reason
+	r.told[instance] = reason
+	return !known
 }
 
 // cluster is the incarnation of the cluster (R16), once there is one.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
+
+// farewell is the reason of a TaskManager that has ended by itself, and has said so.
+const farewell = "it said that it ends"
 
 // probeTimeout bounds a dial to a data port: only a refusal says something.
 const probeTimeout = time.Second
@@ -111,7 +115,11 @@ func (r *registry) declare(m *taskManager, reason string) {
 		return
 	}
 	m.doom = reason
-	r.log.Warn("a TaskManager is declared dead", "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
+	level, text := slog.LevelWarn, "a TaskManager is declared dead"
+	if reason == farewell {
+		level, text = slog.LevelInfo, "a TaskManager has left"
+	}
+	r.log.Log(r.ctx, level, text, "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
 	if m.busy {
 		return // committed will go on
 	}

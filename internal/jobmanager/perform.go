@@ -1,9 +1,11 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -93,12 +95,20 @@ func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) 
 	return encodeIntent(o.cfg.Storage, *in)
 }
 
+// report logs a change of phase. Of a failure the first line is enough: the stack or the tail of
+// a standard error that follows is in the job's description.
 func (o *owner) report(in execution.Intent) {
-	if in.Failure != "" {
-		o.log.Warn("job", "job", o.id, "name", in.Name, "phase", in.Phase, "attempt", in.Attempt, "reason", in.Failure)
+	log := o.log.With("job", o.id, "name", cmp.Or(in.Name, o.spec.Name), "attempt", in.Attempt)
+	if in.Failure == "" {
+		log.Info("the job is " + string(in.Phase))
 		return
 	}
-	o.log.Info("job", "job", o.id, "name", in.Name, "phase", in.Phase, "attempt", in.Attempt)
+	reason, more, _ := strings.Cut(strings.TrimSpace(in.Failure), "\n")
+	if strings.HasSuffix(reason, ":") {
+		next, _, _ := strings.Cut(more, "\n")
+		reason += " " + next
+	}
+	log.Warn("the job is "+string(in.Phase), "reason", reason)
 }
 
 // publish makes the committed outputs visible. It repeats what a moment's trouble prevented,

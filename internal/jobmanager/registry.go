@@ -152,7 +152,7 @@ func (h left) apply(r *registry) {
 		return
 	}
 	r.disconnect(m)
-	if m.record.State == live {
+	if m.record.State == live && m.doom == "" {
 		r.log.Warn("lost the connection to a TaskManager", "taskmanager", m.instance, "host", m.record.Host)
 		r.probe(m)
 	}

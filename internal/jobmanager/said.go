@@ -34,7 +34,7 @@ func (h said) apply(r *registry) {
 	case rpc.Planned:
 		r.planned(t, m)
 	case rpc.Farewell:
-		r.declare(t, "it said that it ends")
+		r.declare(t, farewell)
 	}
 }
 

@@ -54,6 +54,7 @@ func (r *registry) allot() {
 		assignment, missing := spread(free, w.slots)
 		if missing > 0 {
 			if w.missing != missing {
+				r.log.Info("the job waits for slots", "job", w.id, "needed", w.slots, "missing", missing)
 				w.missing = missing
 				r.tell(w.id, execution.SlotsMissing{Missing: missing})
 			}

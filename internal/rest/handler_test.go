@@ -81,7 +81,8 @@ func await(t *testing.T, url, role string) api.Self {
 	for deadline := time.After(10 * time.Second); ; {
 		var self api.Self
 		ask(t, http.MethodGet, url+"/v1/self", nil, &self)
-		if self.Role == role && self.Leader != "" {
+		serving := role != "leader" || self.Takeover != nil // it leads before it has adopted all
+		if self.Role == role && self.Leader != "" && serving {
 			return self
 		}
 		select {
