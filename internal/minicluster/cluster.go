@@ -84,6 +84,8 @@ func Start(t testing.TB, cfg Config) *Cluster {
 // begin lets jm-1 lead before there is another, so that it always is the first.
 func (c *Cluster) begin() {
 	c.t.Helper()
+	c.Step("A cluster starts: %s, %s with %s each.", counted(c.config.JobManagers, "JobManager"),
+		counted(c.config.TaskManagers, "TaskManager"), counted(c.config.Slots, "slot"))
 	c.JobManagers[0].Start()
 	c.Leader()
 	for _, j := range c.JobManagers[1:] {
@@ -124,7 +126,7 @@ func (c *Cluster) close() {
 		t.Release()
 	}
 	for _, p := range c.parts() {
-		if p.alive() {
+		if p.Alive() {
 			p.Kill()
 		}
 		p.ExpireSession()

@@ -59,7 +59,7 @@ func (j *JobManager) get() (*jobmanager.JobManager, string) {
 
 // REST is the address of its API, or "" while it has none.
 func (j *JobManager) REST() string {
-	if jm, address := j.get(); jm != nil && j.alive() {
+	if jm, address := j.get(); jm != nil && j.Alive() {
 		return address
 	}
 	return ""
@@ -67,7 +67,7 @@ func (j *JobManager) REST() string {
 
 // Self is what it says about itself: also that it leads, when it was replaced and does not know.
 func (j *JobManager) Self() api.Self {
-	if jm, _ := j.get(); jm != nil && j.alive() {
+	if jm, _ := j.get(); jm != nil && j.Alive() {
 		return jm.Self()
 	}
 	return api.Self{}

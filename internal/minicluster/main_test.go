@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,16 +28,19 @@ const (
 	perKey = 50
 )
 
-// Count is a row of the job's output.
-type Count struct{ Key, Count int }
+// Count is a row of the job's output, Seen one of its other output.
+type (
+	Count struct{ Key, Count int }
+	Seen  struct{ Key int }
+)
 
-// count emits half of its records, waits for the file --gate if one is named, emits the rest and
-// counts them by key.
+// count emits half of its records, waits for the file --gate, emits the rest and counts them by
+// key. It also writes down what it has seen, from the beginning.
 func count(env *stream.Env) {
-	gate, output := env.ArgOr("gate", ""), env.Arg("output")
+	gate, output := env.Arg("gate"), env.Arg("output")
 	numbers := stream.FromFunc(env, "numbers", func(ctx *stream.Context, emit func(int)) error {
 		for i := range keys * perKey {
-			if i == keys*perKey/2 && gate != "" {
+			if i == keys*perKey/2 {
 				if err := await(ctx, gate); err != nil {
 					return err
 				}
@@ -48,9 +51,11 @@ func count(env *stream.Env) {
 		}
 		return nil
 	}, stream.Parallelism(2))
+	seen := stream.Map(stream.Rebalance(numbers), "see", func(k int) Seen { return Seen{k} })
+	stream.To(seen, "seen", file.CSV[Seen](filepath.Join(output, "seen")))
 	counts := stream.Aggregate(stream.KeyBy(numbers, func(k int) int { return k }), "count",
 		func(n *int, _ int) { *n++ }, func(k, n int) Count { return Count{k, n} })
-	stream.To(counts, "counts", file.CSV[Count](output))
+	stream.To(counts, "counts", file.CSV[Count](filepath.Join(output, "counts")))
 }
 
 // await waits until there is a file.
@@ -69,21 +74,16 @@ func await(ctx context.Context, path string) error {
 	}
 }
 
-// panics has a user function with a fault, in one subtask of two.
+// panics has a user function with a fault, in its second subtask.
 func panics(env *stream.Env) {
-	numbers := stream.FromFunc(env, "numbers", func(_ *stream.Context, emit func(int)) error {
-		for i := range 100 {
-			emit(i)
-		}
-		return nil
-	})
-	odd := stream.Map(stream.Rebalance(numbers), "faulty", func(i int) int {
-		if i == 77 {
+	numbers := stream.FromFunc(env, "faulty", func(ctx *stream.Context, emit func(int)) error {
+		emit(ctx.Subtask())
+		if ctx.Subtask() == 1 {
 			panic("77 is too much")
 		}
-		return i
-	})
-	stream.ForEach(odd, "out", func(int) {})
+		return nil
+	}, stream.Parallelism(2))
+	stream.ForEach(numbers, "out", func(int) {})
 }
 
 // counting is a job "count" of a test, and where it waits and writes.
@@ -131,52 +131,54 @@ func (k *counting) finish(attempt int) {
 // published requires the whole output in files of one attempt.
 func (k *counting) published(attempt int) {
 	k.t.Helper()
-	var rows []string
-	for _, name := range k.visible() {
-		if !strings.HasSuffix(name, fmt.Sprintf("-%d.csv", attempt)) {
-			k.t.Errorf("%s is visible, and attempt %d has the output", name, attempt)
+	var counts, seen []string
+	for key := range keys {
+		counts = append(counts, fmt.Sprintf("%d,%d", key, perKey))
+		seen = append(seen, slices.Repeat([]string{fmt.Sprint(key)}, perKey)...)
+	}
+	for dir, want := range map[string][]string{"counts": counts, "seen": seen} {
+		rows := k.rows(dir, fmt.Sprintf("-%d.csv", attempt))
+		slices.Sort(want)
+		if !slices.Equal(rows, want) {
+			k.t.Errorf("the output %s has %d rows, want %d; it has %q", dir, len(rows), len(want), rows)
 		}
-		text, err := os.ReadFile(filepath.Join(k.output, name))
+	}
+	if n := k.hidden(); n > 0 {
+		k.t.Errorf("%d files stay behind that were never published", n)
+	}
+}
+
+// rows are the sorted lines of the visible files in a directory, which all have names that end so.
+func (k *counting) rows(dir, suffix string) (rows []string) {
+	k.t.Helper()
+	for _, path := range k.visible() {
+		if filepath.Base(filepath.Dir(path)) != dir {
+			continue
+		}
+		if !strings.HasSuffix(path, suffix) {
+			k.t.Errorf("%s is visible; want names with %s", path, suffix)
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			k.t.Fatal(err)
 		}
 		rows = append(rows, strings.Split(strings.TrimSpace(string(text)), "\n")[1:]...)
 	}
-	var want []string
-	for key := range keys {
-		want = append(want, fmt.Sprintf("%d,%d", key, perKey))
-	}
 	slices.Sort(rows)
-	slices.Sort(want)
-	if !slices.Equal(rows, want) {
-		k.t.Errorf("the output is %q, want %q", rows, want)
-	}
+	return rows
 }
 
-// visible are the names of the output's files.
-func (k *counting) visible() []string {
-	k.t.Helper()
-	entries, err := os.ReadDir(k.output)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		k.t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
+// visible are the files of the output, hidden counts those that are written and not published.
+func (k *counting) visible() []string { return k.files("part-*") }
+func (k *counting) hidden() int       { return len(k.files(".part-*")) }
 
-// hidden counts the files that a job has written and not published.
-func (k *counting) hidden() int {
+func (k *counting) files(pattern string) []string {
 	k.t.Helper()
-	names, err := filepath.Glob(filepath.Join(k.output, ".part-*"))
+	names, err := filepath.Glob(filepath.Join(k.output, "*", pattern))
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	return len(names)
+	return names
 }
 
 // untouched requires that the subtasks are those from before: of the same attempt, in the same
@@ -193,4 +195,42 @@ func untouched(t *testing.T, before, after client.Job) {
 			}
 		}
 	}
+}
+
+// missing accepts a job that waits for n slots.
+func missing(n int) func(client.Job) bool {
+	return func(j client.Job) bool { return j.SlotsMissing == n }
+}
+
+// written waits until the job has written all of its output, whether or not anybody leads.
+func (k *counting) written() {
+	k.t.Helper()
+	k.c.Until("the whole output is written", func() bool {
+		lines := 0
+		for _, path := range k.files(".part-*") {
+			if text, err := os.ReadFile(path); err == nil {
+				lines += max(strings.Count(string(text), "\n")-1, 0) // but for the header
+			}
+		}
+		return lines == keys+keys*perKey
+	})
+}
+
+// allEnded waits until the task processes of a job have ended.
+func allEnded(t *testing.T, c *minicluster.Cluster, j client.Job) {
+	t.Helper()
+	for _, v := range j.Vertices {
+		for _, s := range v.Subtasks {
+			c.Until(fmt.Sprintf("process %d has ended", s.PID), func() bool { return ended(t, s.PID) })
+		}
+	}
+}
+
+// ended reports whether a process that the cluster started is no more.
+func ended(t *testing.T, pid int) bool {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("pid %d", pid)
+	}
+	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }

@@ -50,7 +50,7 @@ func (p *part) Name() string { return p.name }
 // Start begins a new life of a part that has none, and returns at once.
 func (p *part) Start() {
 	p.c.t.Helper()
-	if p.alive() {
+	if p.Alive() {
 		p.c.t.Fatalf("%s is started while it runs", p.name)
 	}
 	p.mu.Lock()
@@ -107,7 +107,8 @@ func (p *part) life() *process {
 	return p.now
 }
 
-func (p *part) alive() bool {
+// Alive reports whether the part was started, and neither stopped nor killed since.
+func (p *part) Alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.now != nil && !p.now.isGone()

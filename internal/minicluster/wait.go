@@ -82,7 +82,7 @@ func (c *Cluster) Leadership() coordination.Leadership {
 func (c *Cluster) Standbys() []*JobManager {
 	c.t.Helper()
 	leader := c.Leader()
-	return slices.DeleteFunc(slices.Clone(c.JobManagers), func(j *JobManager) bool { return j == leader || !j.alive() })
+	return slices.DeleteFunc(slices.Clone(c.JobManagers), func(j *JobManager) bool { return j == leader || !j.Alive() })
 }
 
 // Settle waits until a JobManager leads, every other that lives holds a connection to it, every
@@ -102,20 +102,20 @@ func (c *Cluster) Settle() {
 		})
 	}
 	for _, j := range c.JobManagers {
-		if !j.alive() {
+		if !j.Alive() {
 			continue
 		}
 		if j != leader {
 			said(rpc.Greeting{}.Kind(), leader.life(), j.life(), epoch)
 		}
 		for _, m := range c.TaskManagers {
-			if m.alive() {
+			if m.Alive() {
 				said(rpc.Welcome{}.Kind(), j.life(), m.life(), 0)
 			}
 		}
 	}
 	for _, m := range c.TaskManagers {
-		if m.alive() {
+		if m.Alive() {
 			said(rpc.Report{}.Kind(), m.life(), leader.life(), epoch)
 		}
 	}
@@ -152,20 +152,28 @@ func (c *Cluster) Running(id client.ID, attempt int) client.Job {
 func (c *Cluster) End(id client.ID) client.Job {
 	c.t.Helper()
 	j := c.Reach(id, "has ended", func(j client.Job) bool { return j.State.Terminal() })
+	c.Closed(id, j.Attempts)
+	return j
+}
+
+// Closed waits until the TaskManagers that an attempt was deployed to, and that can hear of it,
+// have been told that its end is committed.
+func (c *Cluster) Closed(id client.ID, attempt int) {
+	c.t.Helper()
+	leader := c.Leader()
 	for _, m := range c.TaskManagers {
-		if !m.alive() {
+		if !m.Alive() || c.network.isCut(leader.name, m.name) {
 			continue
 		}
 		instance := m.Instance()
 		has := func(what rpc.Message) bool {
 			return c.Happened(func(e Event) bool {
-				about, attempt := about(e.Message)
-				return e.Kind == Sent && e.Message.Kind() == what.Kind() && e.Instance == instance && about == id && int(attempt) == j.Attempts && !e.Lost
+				of, n := about(e.Message)
+				return e.Kind == Sent && e.Message.Kind() == what.Kind() && e.Instance == instance && of == id && int(n) == attempt && !e.Lost
 			}) > 0
 		}
 		if has(rpc.Deploy{}) {
 			c.Until(m.name+" is told of the end of job "+id.Short(), func() bool { return has(rpc.Confirm{}) })
 		}
 	}
-	return j
 }
