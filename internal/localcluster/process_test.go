@@ -19,12 +19,16 @@ import (
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 	"github.com/perennial-io/perennial/internal/testetcd"
+	"github.com/perennial-io/perennial/stream"
 )
 
 // binaries are built once: perennial, and the job.
 var binaries struct{ perennial, wordcount string }
 
 func TestMain(m *testing.M) {
+	if os.Getenv("PERENNIAL_ROLE") != "" {
+		stream.Main("lopsided", lopsided) // this process is a job's
+	}
 	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")
 	if err == nil {

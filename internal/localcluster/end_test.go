@@ -1,0 +1,156 @@
+package localcluster_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/connector/discard"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/localcluster"
+	"github.com/perennial-io/perennial/stream"
+)
+
+// lopsided is a job of two subtasks, on a TaskManager each, of which the second ends at once
+// and the first never.
+func lopsided(env *stream.Env) {
+	s := stream.FromFunc(env, "numbers", func(ctx *stream.Context, emit func(int)) error {
+		emit(ctx.Subtask())
+		if ctx.Subtask() == 0 {
+			<-ctx.Done()
+		}
+		return nil
+	}, stream.Parallelism(2))
+	stream.To(s, "nowhere", discard.All[int]())
+}
+
+// half starts a lopsided job, waits until one half of it has finished, and returns the two
+// task processes: this test binary is the job's.
+func (f *fixture) half(t *testing.T) (id client.ID, running, finished int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	artifact, err := f.client.Upload(f.ctx, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := client.Spec{ID: client.NewID(), Name: "lopsided", Artifact: artifact}
+	if _, err := f.client.Submit(f.ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	var subtasks []client.Subtask
+	err = f.cluster.Until(f.ctx, func() error {
+		j, err := f.client.Job(f.ctx, spec.ID)
+		if err != nil {
+			return err
+		}
+		if len(j.Vertices) == 0 || j.Vertices[0].Subtasks[0].State != job.Running || j.Vertices[0].Subtasks[1].State != job.Finished {
+			return fmt.Errorf("the job is %s: %+v", j.State, j.Vertices)
+		}
+		subtasks = j.Vertices[0].Subtasks
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if subtasks[0].TaskManager == subtasks[1].TaskManager || subtasks[0].PID == 0 || subtasks[1].PID == 0 {
+		t.Fatalf("the subtasks are not in two processes of two TaskManagers: %+v", subtasks)
+	}
+	return spec.ID, subtasks[0].PID, subtasks[1].PID
+}
+
+// gone waits until these task processes have ended.
+func (f *fixture) gone(t *testing.T, pids ...int) {
+	t.Helper()
+	err := f.cluster.Until(f.ctx, func() error {
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("process %d is still there (%v)", pid, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLostIdleProcess: a task process dies after its subtasks have finished, while another TaskManager's
+// still run. What it may owe to them is lost, so the job fails, and says so, and does not hang.
+func TestLostIdleProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1})
+	kill := func(pid int) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatalf("kill the idle task process %d: %v", pid, err)
+		}
+	}
+	check := func(when string, id client.ID, running, finished int) {
+		want := fmt.Sprintf("task process %d was killed by signal 9 (killed) after its subtasks had finished", finished)
+		if end := f.wait(t, id); end.State != job.Failed || !strings.HasPrefix(end.Failure, want) {
+			t.Errorf("%s: the job is %s: %q; want it failed by %q", when, end.State, end.Failure, want)
+		}
+		f.gone(t, running, finished)
+	}
+
+	id, running, finished := f.half(t)
+	kill(finished)
+	check("under a leader", id, running, finished)
+
+	id, running, finished = f.half(t)
+	f.cluster.JobManagers[0].Kill()
+	kill(finished)
+	f.gone(t, finished)
+	if err := f.cluster.JobManagers[0].Start(); err != nil {
+		t.Fatal(err)
+	}
+	check("without one", id, running, finished)
+}
+
+// TestIdleProcessesEnd: a task process that has nothing more to do lives for as long as its
+// job's attempt and its TaskManager, and no longer.
+func TestIdleProcessesEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1})
+
+	j := f.submit(t, "short", 1_000, 0)
+	end := f.wait(t, j.id)
+	if end.State != job.Finished {
+		t.Errorf("the job is %s: %s", end.State, end.Failure)
+	}
+	for _, v := range end.Vertices {
+		for _, s := range v.Subtasks {
+			if s.PID == 0 {
+				t.Errorf("subtask %d of %s has finished in an unknown process", s.Index, v.Name)
+			}
+			f.gone(t, s.PID)
+		}
+	}
+
+	id, running, finished := f.half(t)
+	if _, err := f.client.Cancel(f.ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if end := f.wait(t, id); end.State != job.Canceled {
+		t.Errorf("the job is %s: %s", end.State, end.Failure)
+	}
+	f.gone(t, running, finished)
+
+	_, running, finished = f.half(t)
+	for _, p := range f.cluster.TaskManagers {
+		p.Terminate(f.ctx)
+	}
+	f.gone(t, running, finished)
+}
