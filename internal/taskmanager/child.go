@@ -161,21 +161,35 @@ func describeExit(err error) string {
 
 // lastWords is the end of what the process wrote to its standard error, introduced.
 func lastWords(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > tailSize {
-		if _, err := f.Seek(-tailSize, io.SeekEnd); err != nil {
-			return ""
-		}
-	}
-	b, err := io.ReadAll(io.LimitReader(f, tailSize))
+	b, err := tail(path)
 	if err != nil {
 		return ""
 	}
 	return introduce(b)
+}
+
+// spoken is the same of a process that wrote it for a person: it speaks for itself.
+func spoken(path string) string {
+	b, err := tail(path)
+	if text := strings.TrimSpace(strings.ToValidUTF8(string(b), "?")); err == nil && text != "" {
+		return ": " + text
+	}
+	return lastWords(path)
+}
+
+// tail is the end of a file.
+func tail(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > tailSize {
+		if _, err := f.Seek(-tailSize, io.SeekEnd); err != nil {
+			return nil, err
+		}
+	}
+	return io.ReadAll(io.LimitReader(f, tailSize))
 }
 
 // introduce is how the end of a standard error goes into a failure.

@@ -13,6 +13,7 @@ import (
 const (
 	firstWait = 20 * time.Millisecond
 	longWait  = time.Second
+	hush      = time.Second // what is over by then is not worth a line: processes start in any order
 )
 
 // pool keeps one dialer per JobManager that discovery names.
@@ -90,9 +91,14 @@ func (p *pool) update(ctx context.Context, wg *sync.WaitGroup, dialers map[strin
 
 func (d *dialer) run(ctx context.Context) {
 	wait, said := firstWait, ""
+	good := time.Now() // the last time that nothing was wrong
 	for d.stillWanted(ctx) {
-		err := d.session(ctx, func() { wait, said = firstWait, "" })
-		if err != nil && err.Error() != said && ctx.Err() == nil {
+		welcomed := false
+		err := d.session(ctx, func() { wait, said, welcomed = firstWait, "", true })
+		if welcomed {
+			good = time.Now()
+		}
+		if err != nil && err.Error() != said && ctx.Err() == nil && time.Since(good) > hush {
 			said = err.Error() // once per reason
 			d.log.Warn("no connection to a JobManager; tasks run on, and it is dialed again", "jobmanager", d.addr, "error", err)
 		}

@@ -57,6 +57,10 @@ func (n *node) planGraph(ctx context.Context, spec job.Spec) (*job.Graph, error)
 	return g, g.Validate()
 }
 
+// refusedJob is how a planning process ends that has said on its standard error what is wrong
+// with the job.
+const refusedJob = "exited with status 1"
+
 // runPlanner returns what the binary wrote to its fd 3 before it exited with status 0.
 func (n *node) runPlanner(ctx context.Context, path string, spec job.Spec) ([]byte, error) {
 	dir, err := os.MkdirTemp(n.work.dir, "plan-")
@@ -82,6 +86,8 @@ func (n *node) runPlanner(ctx context.Context, path string, spec job.Spec) ([]by
 		return nil, fmt.Errorf("the job binary wrote no plan within %v%s", n.cfg.Timeouts.Plan, lastWords(c.stderr))
 	case len(out) > maxPlan:
 		return nil, fmt.Errorf("the plan that the job binary wrote has more than %d bytes", maxPlan)
+	case status == refusedJob:
+		return nil, fmt.Errorf("planning the job failed%s", spoken(c.stderr))
 	case status != exitedWell:
 		return nil, fmt.Errorf("planning the job failed: it %s%s", status, lastWords(c.stderr))
 	case len(out) == 0:

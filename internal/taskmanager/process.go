@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"time"
 
@@ -48,7 +49,11 @@ func (p *process) run(n *node, events chan<- event) exited {
 	n.log.Info("task process started", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid)
 
 	why, status := p.supervise(n, c, events)
-	n.log.Info("task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
+	level := slog.LevelInfo
+	if status != exitedWell && p.wanted.Err() == nil {
+		level = slog.LevelWarn
+	}
+	n.log.Log(context.Background(), level, "task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
 	early := ""
 	switch {
 	case why != nil:

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -112,7 +113,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer work.close()
 	ln, err := net.Listen("tcp", cfg.DataBind)
 	if err != nil {
-		return fmt.Errorf("data port of the TaskManager: %w", err)
+		return cannotListen(err)
 	}
 	n := &node{
 		cfg: cfg, log: cfg.Logger, work: work,
@@ -134,6 +135,14 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		seen = t.seen
 	}
+}
+
+// cannotListen says which keys place the data port elsewhere.
+func cannotListen(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("data port of the TaskManager: %w: another process listens there; stop it, or set taskmanager.data.port", err)
+	}
+	return fmt.Errorf("data port of the TaskManager: %w; taskmanager.bind-host and taskmanager.data.port say where it is", err)
 }
 
 // advertised is the address at which others find what listens at addr, a TCP address.

@@ -49,12 +49,12 @@ type processRecord struct {
 func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.Logger) (*workDir, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
+		return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 	}
 	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts"), live: map[string]bool{}}
 	for _, d := range []string{w.artifacts, w.jobs(), w.processes()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("work directory of the TaskManager: %w", err)
+			return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 		}
 	}
 	if err := w.takeLock(ctx, wait, log); err != nil {
@@ -81,7 +81,7 @@ func (w *workDir) close() { w.lock.Close() }
 func (w *workDir) takeLock(ctx context.Context, wait time.Duration, log *slog.Logger) error {
 	f, err := os.OpenFile(filepath.Join(w.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return fmt.Errorf("work directory of the TaskManager: %w", err)
+		return fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 	}
 	var locked bool
 	inTime, err := poll(ctx, wait, func() (bool, error) {
@@ -93,7 +93,7 @@ func (w *workDir) takeLock(ctx context.Context, wait time.Duration, log *slog.Lo
 	case err != nil:
 		err = fmt.Errorf("lock the work directory %s: %w", w.dir, err)
 	case !inTime:
-		err = fmt.Errorf("another TaskManager uses the work directory %s; stop it, or give this one a directory of its own", w.dir)
+		err = fmt.Errorf("another TaskManager uses the work directory %s; stop it, or set taskmanager.dir to another directory for this one", w.dir)
 	default:
 		w.lock = f
 		return nil
@@ -145,7 +145,7 @@ func (w *workDir) record(pid int) (forget func(), err error) {
 func (w *workDir) endPredecessors(ctx context.Context, log *slog.Logger) error {
 	files, err := os.ReadDir(w.processes())
 	if err != nil {
-		return fmt.Errorf("work directory of the TaskManager: %w", err)
+		return fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 	}
 	for _, f := range files {
 		path := filepath.Join(w.processes(), f.Name())
@@ -157,7 +157,7 @@ func (w *workDir) endPredecessors(ctx context.Context, log *slog.Logger) error {
 			}
 		}
 		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("work directory of the TaskManager: %w", err)
+			return fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 		}
 	}
 	return nil
