@@ -95,6 +95,9 @@ func (o *owner) run(ctx context.Context) {
 	for {
 		for _, p := range o.mailbox.take() {
 			o.handle(ctx, p.event)
+			if ctx.Err() != nil {
+				return // a commit may have been refused: nobody is told that anything is done
+			}
 			if p.done != nil {
 				close(p.done)
 			}
