@@ -44,9 +44,13 @@ func (r *registry) validate(ctx context.Context) {
 	r.validating = true
 	r.log.Warn("this process was held up; it asks whether it still leads before it judges others")
 	r.wg.Go(func() {
-		if r.checks.Current(ctx) == nil {
-			r.post(validated{})
+		for r.checks.Current(ctx) != nil { // coordination may be away at this moment
+			if ctx.Err() != nil {
+				return
+			}
+			r.detector.pause(ctx, r.cfg.HeartbeatInterval)
 		}
+		r.post(validated{})
 	})
 }
 
