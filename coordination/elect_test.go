@@ -472,6 +472,51 @@ func TestLeadReturns(t *testing.T) {
 	})
 }
 
+// mute is a session over which nobody can resign for now.
+type mute struct {
+	coordination.Store
+}
+
+type muteTerm struct{ coordination.Term }
+
+func (m mute) Claim(ctx context.Context, over coordination.Leadership, c coordination.Candidate, nonce string) (coordination.Term, error) {
+	term, err := m.Store.Claim(ctx, over, c, nonce)
+	return muteTerm{term}, err
+}
+
+func (muteTerm) Resign(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestLeadReturnsUnheard: a leader that gives up while coordination is away cannot resign. When its
+// session outlives that, it is still taken for alive; it knows better (L1).
+func TestLeadReturnsUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newProcess(t, memory.New(), "a")
+		a.cfg.Open = func(ctx context.Context) (coordination.Store, error) {
+			s, err := a.open(ctx)
+			return mute{s}, err
+		}
+		give := make(chan error)
+		a.cfg.Lead = func(ctx context.Context, term coordination.Term) error {
+			a.led <- term
+			select {
+			case err := <-give:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		a.start()
+		a.leads(1)
+		give <- errors.New("storage is full")
+		time.Sleep(time.Minute) // of the bubble's clock
+		a.leads(2)
+		a.end()
+	})
+}
+
 // TestDelay lets the candidate that is better placed claim first.
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

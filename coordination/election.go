@@ -138,9 +138,10 @@ func (e *election) observe(ctx context.Context, store Store, l Leadership) error
 	return e.consider(ctx, store)
 }
 
-// vacant reports whether somebody else should lead in place of l.
+// vacant reports, to a candidate that does not lead, whether somebody should lead in place of l.
+// An epoch of its own is vacant even if it counts as alive: its resignation did not arrive.
 func (e *election) vacant(l Leadership) bool {
-	return l.Epoch == 0 || !l.Alive || l.Epoch == e.suspected
+	return l.Epoch == 0 || !l.Alive || l.Epoch == e.suspected || l.ID == e.Candidate.ID
 }
 
 // consider claims, or sets the time for it, if the leadership seen last is vacant.
