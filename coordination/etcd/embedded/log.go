@@ -31,10 +31,11 @@ var chatter = []string{
 	"failed to get version",
 	"ignored out-of-date read index response", // reads are tried again by design
 	"waiting for ReadIndex response took too long",
-	"Failed to detect schema version",  // of a member that has just been made,
-	"failed to update storage version", // which is tried again
-	"failed to apply request",          // of a client, who is told
-	"bootstrap failed",                 // Start returns it
+	"Failed to detect schema version",             // of a member that has just been made,
+	"failed to update storage version",            // which is tried again
+	"failed to apply request",                     // of a client, who is told
+	"leader failed to send out heartbeat on time", // by a tenth of a second; an election says it if it mattered
+	"bootstrap failed",                            // Start returns it
 }
 
 // Enabled implements zapcore.LevelEnabler.
