@@ -109,7 +109,7 @@ func (c *Cluster) parts() []*part {
 	return list
 }
 
-// close kills what still runs, TaskManagers last, so that the test's jobs need not be waited for.
+// close kills what still runs, so that the test's jobs need not be waited for.
 func (c *Cluster) close() {
 	if c.t.Failed() {
 		events, _ := c.chronicle.read()
@@ -132,6 +132,10 @@ func (c *Cluster) close() {
 		p.ExpireSession()
 	}
 	c.network.close()
+	events, _ := c.chronicle.read()
+	for _, v := range violations(events) {
+		c.t.Error(v)
+	}
 	if err := errors.Join(c.client.Close(), c.observer.Close()); err != nil {
 		c.t.Error(err)
 	}

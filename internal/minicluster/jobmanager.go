@@ -17,11 +17,12 @@ type JobManager struct {
 	mu       sync.Mutex
 	instance *jobmanager.JobManager // of the latest life; nil until its API is up
 	rest     string                 // address of its API
+	server   *http.Server           // that answers there; nil until it has
 }
 
 func newJobManager(c *Cluster, name string) *JobManager {
 	j := &JobManager{part: part{c: c, name: name}}
-	j.run = j.runLife
+	j.run, j.bury = j.runLife, j.closeAPI
 	return j
 }
 
@@ -35,7 +36,7 @@ func (j *JobManager) runLife(ctx context.Context, p *process) error {
 		API: func(jm *jobmanager.JobManager) http.Handler {
 			_, address := j.get()
 			j.set(jm, address)
-			return mortal(p, rest.Handler(jm))
+			return j.mortal(p, rest.Handler(jm))
 		},
 		HeartbeatInterval:  j.c.config.HeartbeatInterval,
 		HeartbeatTimeout:   j.c.config.HeartbeatTimeout,
@@ -48,7 +49,17 @@ func (j *JobManager) runLife(ctx context.Context, p *process) error {
 func (j *JobManager) set(jm *jobmanager.JobManager, rest string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.instance, j.rest = jm, rest
+	j.instance, j.rest, j.server = jm, rest, nil
+}
+
+// closeAPI ends the connections of clients at once. It is the least that may be noticed of a
+// death before it is complete: a client that finds nobody here asks others, who do not know more.
+func (j *JobManager) closeAPI(*process) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.server != nil {
+		j.server.Close()
+	}
 }
 
 func (j *JobManager) get() (*jobmanager.JobManager, string) {
@@ -75,8 +86,13 @@ func (j *JobManager) Self() api.Self {
 
 // mortal serves HTTP for as long as the process is heard. A request that it is answering when it
 // is killed ends without an answer.
-func mortal(p *process, h http.Handler) http.Handler {
+func (j *JobManager) mortal(p *process, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if server, is := r.Context().Value(http.ServerContextKey).(*http.Server); is {
+			j.mu.Lock()
+			j.server = server
+			j.mu.Unlock()
+		}
 		w = lastWords{w, p}
 		w.(lastWords).live()
 		h.ServeHTTP(w, r)

@@ -92,33 +92,34 @@ func (c *Cluster) Settle() {
 	c.t.Helper()
 	leader := c.Leader()
 	epoch := c.Leadership().Epoch
-	said := func(kind string, from, to *process, epoch coordination.Epoch) {
-		c.t.Helper()
-		if c.network.isCut(from.part, to.part) {
-			return
-		}
-		c.Await(fmt.Sprintf("%s sends %s to %s under epoch %d", from.name, kind, to.name, epoch), func(e Event) bool {
-			return e.Kind == Sent && e.Message.Kind() == kind && e.Process == from.name && e.To == to.name && (epoch == 0 || e.Epoch == epoch)
-		})
-	}
 	for _, j := range c.JobManagers {
-		if !j.Alive() {
-			continue
-		}
-		if j != leader {
-			said(rpc.Greeting{}.Kind(), leader.life(), j.life(), epoch)
-		}
-		for _, m := range c.TaskManagers {
-			if m.Alive() {
-				said(rpc.Welcome{}.Kind(), j.life(), m.life(), 0)
-			}
+		if j != leader && j.Alive() && !c.network.isCut(leader.name, j.name) {
+			c.awaitMessage(leader.life(), j.life(), "", rpc.Greeting{}, epoch)
 		}
 	}
 	for _, m := range c.TaskManagers {
-		if m.Alive() {
-			said(rpc.Report{}.Kind(), m.life(), leader.life(), epoch)
+		if !m.Alive() {
+			continue
+		}
+		c.Until(m.name+" registers", func() bool { return m.Instance() != "" })
+		for _, j := range c.JobManagers {
+			if j.Alive() && !c.network.isCut(j.name, m.name) {
+				c.awaitMessage(j.life(), m.life(), m.Instance(), rpc.Welcome{}, 0)
+			}
+		}
+		if !c.network.isCut(leader.name, m.name) {
+			c.awaitMessage(m.life(), leader.life(), m.Instance(), rpc.Report{}, epoch)
 		}
 	}
+}
+
+// awaitMessage waits for a message of the kind of m, under an epoch unless that is 0.
+func (c *Cluster) awaitMessage(from, to *process, instance string, m rpc.Message, epoch coordination.Epoch) {
+	c.t.Helper()
+	c.Await(fmt.Sprintf("%s says %s to %s under epoch %d", from.name, m.Kind(), to.name, epoch), func(e Event) bool {
+		return e.Kind == Sent && e.Message.Kind() == m.Kind() && e.Process == from.name && e.To == to.name &&
+			e.Instance == instance && (epoch == 0 || e.Epoch == epoch)
+	})
 }
 
 // Reach waits until a job is as wanted, and returns it.
