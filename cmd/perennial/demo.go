@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,8 +24,13 @@ func demoCommand() *cobra.Command {
 			if err := completeDemo(&c); err != nil {
 				return usageError{err}
 			}
+			// A second Ctrl-C, which ends other commands at once, would leave files behind.
+			signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 			r, err := demo.Run(cmd.Context(), c)
 			if err != nil {
+				if cmd.Context().Err() != nil {
+					err = fmt.Errorf("interrupted")
+				}
 				fmt.Println("demo: FAILED", err)
 				return fmt.Errorf("the demo was not carried through")
 			}
@@ -48,9 +55,14 @@ func completeDemo(c *demo.Config) error {
 		return err
 	}
 	c.Binary = self
-	c.Live = term.IsTerminal(int(os.Stdout.Fd()))
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		c.Width = func() int { width, _ := terminalSize(os.Stdout); return width }
+	}
 	if c.Job == "" {
 		c.Job = filepath.Join(filepath.Dir(self), "..", "examples", "wordcount")
+		if _, err := os.Stat(c.Job); err != nil {
+			return fmt.Errorf("the word count is not where a checkout has it: %w; name its directory or binary with --job", err)
+		}
 	}
 	if c.Input == "" {
 		root, err := exec.Command("go", "env", "GOROOT").Output()

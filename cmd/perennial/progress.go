@@ -11,6 +11,7 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/meter"
 )
 
 // plainInterval is how often the numbers of a running job are told where there is no terminal.
@@ -22,24 +23,27 @@ type progress struct {
 	out  io.Writer
 	size func() (width, height int) // of the terminal; nil: there is none
 
-	drawn  int     // lines of the table on the screen
-	meters []meter // of the vertices
-	state  string  // as last told without a terminal,
+	drawn  int           // lines of the table on the screen
+	meters []meter.Meter // of the vertices
+	state  string        // as last told without a terminal,
 	told   time.Time
 }
 
 func newProgress(f *os.File) *progress {
 	p := &progress{out: f}
 	if term.IsTerminal(int(f.Fd())) {
-		p.size = func() (int, int) {
-			width, height, err := term.GetSize(int(f.Fd()))
-			if err != nil || width < 1 || height < 2 {
-				return 80, 24
-			}
-			return width, height
-		}
+		p.size = func() (int, int) { return terminalSize(f) }
 	}
 	return p
+}
+
+// terminalSize is asked for each time: windows change.
+func terminalSize(f *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 1 || height < 2 {
+		return 80, 24
+	}
+	return width, height
 }
 
 func (p *progress) show(j client.Job) {
@@ -59,15 +63,15 @@ func (p *progress) show(j client.Job) {
 // measure looks at the counters: what a vertex takes in, or emits if it is a source.
 func (p *progress) measure(j client.Job, now time.Time) (rates []uint64) {
 	if len(p.meters) != len(j.Vertices) {
-		p.meters = make([]meter, len(j.Vertices))
+		p.meters = make([]meter.Meter, len(j.Vertices))
 	}
 	for i, v := range j.Vertices {
 		n := v.RecordsIn
 		if n == 0 {
 			n = v.RecordsOut
 		}
-		p.meters[i].look(now, n)
-		rates = append(rates, p.meters[i].perSecond(now))
+		p.meters[i].Look(now, n)
+		rates = append(rates, p.meters[i].PerSecond(now))
 	}
 	return rates
 }

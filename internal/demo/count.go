@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -24,11 +25,14 @@ type counted struct {
 
 // count counts every word of every matching file below dir: a word is a longest run of ASCII
 // letters. It shares no code with the job, and is as simple as can be.
-func count(dir string) (counted, error) {
+func count(ctx context.Context, dir string) (counted, error) {
 	c := counted{words: map[string]uint64{}}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if match, err := filepath.Match(pattern, d.Name()); err != nil || !match || strings.HasPrefix(d.Name(), ".") {
 			return err

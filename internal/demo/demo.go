@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/perennial-io/perennial/client"
@@ -26,7 +27,7 @@ type Config struct {
 	Kills  int           // at least so many leaders are killed
 	Length time.Duration // about how long the job is to run
 	Out    io.Writer
-	Live   bool // Out is a terminal: draw over the last line
+	Width  func() int // of the terminal that Out is, whose last line is drawn anew; nil: it is none
 }
 
 // Result is what the demo measured.
@@ -50,10 +51,15 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		return Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	s := newScreen(c.Out, c.Live)
+	s := newScreen(c.Out, c.Width)
+	defer s.clear()
+	binary, err := client.Build(ctx, c.Job, dir, client.Cluster{OS: runtime.GOOS, Arch: runtime.GOARCH})
+	if err != nil {
+		return Result{}, err
+	}
 
 	s.say("counting the words of %s with one thread, to compare with later", c.Input)
-	want, err := count(c.Input)
+	want, err := count(ctx, c.Input)
 	if err != nil {
 		return Result{}, fmt.Errorf("count %s: %w", c.Input, err)
 	}
@@ -68,7 +74,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	defer cluster.Stop()
 	s.say("started three JobManagers (an embedded quorum) and two TaskManagers")
 
-	run := &run{Config: c, dir: dir, cluster: cluster, client: cluster.Client(), screen: s, want: want}
+	run := &run{Config: c, dir: dir, cluster: cluster, client: cluster.Client(), screen: s, want: want, binary: binary}
 	defer run.client.Close()
 	result, err := run.all(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -85,6 +91,8 @@ type run struct {
 	client  *client.Client
 	screen  *screen
 	want    counted
+	binary  string     // of the job
+	seen    client.Job // as it was when it was last seen running
 }
 
 func (r *run) all(ctx context.Context) (Result, error) {
@@ -101,6 +109,12 @@ func (r *run) all(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	_, leader, err := r.cluster.Leader(ready, r.client)
+	if err != nil {
+		return Result{}, err
+	}
+	r.screen.leads(leader)
+	r.note(before)
 	r.screen.say("job %s runs: %d subtasks in task processes %v", id.Short(), len(localcluster.Subtasks(before)), pids(before))
 
 	kills, after, err := r.killUntilFinished(ctx, id)
@@ -113,20 +127,12 @@ func (r *run) all(ctx context.Context) (Result, error) {
 	}
 	result := compare(r.want, got)
 	result.Takeovers, result.Kills = kills, len(kills)
-	result.Restarts = after.Restarts + len(localcluster.Touched(before, after))
+	result.Restarts = after.Restarts + len(localcluster.Touched(before, r.seen))
 	return result, nil
 }
 
 func (r *run) submit(ctx context.Context) (client.ID, error) {
-	have, err := r.client.Cluster(ctx)
-	if err != nil {
-		return "", err
-	}
-	binary, err := client.Build(ctx, r.Job, r.dir, have)
-	if err != nil {
-		return "", err
-	}
-	artifact, err := r.client.Upload(ctx, binary)
+	artifact, err := r.client.Upload(ctx, r.binary)
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/perennial-io/perennial/client"
 )
 
 func TestCompareFindsWhatIsWrong(t *testing.T) {
@@ -14,7 +16,7 @@ func TestCompareFindsWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a.go"), []byte("the cat, the dog42cat\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want, err := count(dir)
+	want, err := count(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,5 +72,23 @@ func TestLastLine(t *testing.T) {
 		if !strings.Contains(out.String(), "demo: FAILED") {
 			t.Errorf("%s: %q", name, out.String())
 		}
+	}
+}
+
+func TestLiveLineFitsAndStands(t *testing.T) {
+	var out bytes.Buffer
+	s := newScreen(&out, func() int { return 40 })
+	s.leads(client.JobManager{PID: 4711, Epoch: 3})
+	j := client.Job{Attempts: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}}
+	s.job(j)
+	j.Vertices[0].RecordsOut = 0 // a new leader has not heard yet
+	s.job(j)
+	want := "\rleader pid 4711, epoch 3 · 5.00M words,\x1b[K"
+	if got := out.String(); got != want+want {
+		t.Errorf("drawn %q, want twice %q", got, want)
+	}
+	s.say("a line")
+	if got := out.String(); !strings.HasSuffix(got, "\r\x1b[2Ka line\n") {
+		t.Errorf("then %q, want the live line wiped out first", got)
 	}
 }

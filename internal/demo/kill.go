@@ -45,6 +45,7 @@ func (r *run) watch(ctx context.Context, id client.ID, d time.Duration) (client.
 			return j, false, err
 		}
 		r.screen.job(j)
+		r.note(j)
 		if j.State == job.Failed || j.State == job.Canceled {
 			return j, true, fmt.Errorf("the job is %s: %s", j.State, j.Failure)
 		}
@@ -58,6 +59,15 @@ func (r *run) watch(ctx context.Context, id client.ID, d time.Duration) (client.
 			return j, false, nil
 		case <-tick.C:
 		}
+	}
+}
+
+// note keeps the job as it was last seen with all of its task processes. Once it has ended, a
+// leader that did not see it run knows of none.
+func (r *run) note(j client.Job) {
+	unknown := func(s client.Subtask) bool { return s.PID == 0 }
+	if all := localcluster.Subtasks(j); len(all) > 0 && !slices.ContainsFunc(all, unknown) {
+		r.seen = j
 	}
 }
 

@@ -7,22 +7,25 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/meter"
 )
 
 // screen tells the demo as it goes: lines that stay, and on a terminal one line that is drawn
 // anew below them.
 type screen struct {
 	out   io.Writer
-	live  bool
+	width func() int // nil: no terminal
 	drawn bool
 
 	leader string
-	last   time.Duration
-	moved  uint64
-	at     time.Time
+	last   string // how long the last takeover took
+	words  uint64
+	rate   meter.Meter
 }
 
-func newScreen(out io.Writer, live bool) *screen { return &screen{out: out, live: live} }
+func newScreen(out io.Writer, width func() int) *screen {
+	return &screen{out: out, width: width, last: "-"}
+}
 
 // say prints a line that stays.
 func (s *screen) say(format string, args ...any) {
@@ -37,30 +40,42 @@ func (s *screen) clear() {
 	}
 }
 
+// leads notes who leads.
+func (s *screen) leads(m client.JobManager) {
+	s.leader = fmt.Sprintf("leader pid %d, epoch %d", m.PID, m.Epoch)
+}
+
 // killed tells of one leader change.
 func (s *screen) killed(n int, was, now client.JobManager, took time.Duration) {
-	s.last = took
-	s.leader = fmt.Sprintf("leader pid %d, epoch %d", now.PID, now.Epoch)
+	s.last = took.Round(100 * time.Microsecond).String()
+	s.leads(now)
 	s.say("kill %2d: leader pid %d (epoch %d) killed; pid %d leads (epoch %d) and answers after %s",
 		n, was.PID, was.Epoch, now.PID, now.Epoch, took.Round(100*time.Microsecond))
 }
 
-// job draws the live line.
+// job draws the live line. A new leader hears the counters within a second; until then the last
+// ones stand.
 func (s *screen) job(j client.Job) {
-	if !s.live || len(j.Vertices) == 0 {
+	if s.width == nil {
 		return
 	}
-	var words uint64
 	for _, v := range j.Vertices {
-		words = max(words, v.RecordsOut)
+		s.words = max(s.words, v.RecordsOut)
 	}
 	now := time.Now()
-	rate := float64(words-min(words, s.moved)) / now.Sub(s.at).Seconds()
-	s.moved, s.at = words, now
-	s.clear()
-	fmt.Fprintf(s.out, "%s · %d words, %.0f/s · attempts %d · last takeover %s",
-		s.leader, words, rate, j.Attempts, s.last.Round(100*time.Microsecond))
+	s.rate.Look(now, s.words)
+	line := fmt.Sprintf("%s · %.2fM words, %.0fk/s · attempt %d · last takeover %s",
+		s.leader, float64(s.words)/1e6, float64(s.rate.PerSecond(now))/1e3, j.Attempts, s.last)
+	fmt.Fprintf(s.out, "\r%s\x1b[K", cut(line, s.width()-1))
 	s.drawn = true
+}
+
+// cut shortens a line to what fits, as one that wraps cannot be drawn over.
+func cut(line string, columns int) string {
+	if r := []rune(line); len(r) > columns {
+		return string(r[:max(columns, 0)])
+	}
+	return line
 }
 
 // Report prints the table and the last line.
