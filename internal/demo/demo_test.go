@@ -77,13 +77,13 @@ func TestLastLine(t *testing.T) {
 
 func TestLiveLineFitsAndStands(t *testing.T) {
 	var out bytes.Buffer
-	s := newScreen(&out, func() int { return 40 })
+	s := newScreen(&out, func() int { return 38 })
 	s.leads(client.JobManager{PID: 4711, Epoch: 3})
 	j := client.Job{Attempts: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}}
 	s.job(j)
 	j.Vertices[0].RecordsOut = 0 // a new leader has not heard yet
 	s.job(j)
-	want := "\rleader pid 4711, epoch 3 · 5.00M words,\x1b[K"
+	want := "\rleader 4711, epoch 3 · 5.00M words,\x1b[K"
 	if got := out.String(); got != want+want {
 		t.Errorf("drawn %q, want twice %q", got, want)
 	}

@@ -42,14 +42,14 @@ func (s *screen) clear() {
 
 // leads notes who leads.
 func (s *screen) leads(m client.JobManager) {
-	s.leader = fmt.Sprintf("leader pid %d, epoch %d", m.PID, m.Epoch)
+	s.leader = fmt.Sprintf("leader %d, epoch %d", m.PID, m.Epoch)
 }
 
 // killed tells of one leader change.
 func (s *screen) killed(n int, was, now client.JobManager, took time.Duration) {
 	s.last = took.Round(100 * time.Microsecond).String()
 	s.leads(now)
-	s.say("kill %2d: leader pid %d (epoch %d) killed; pid %d leads (epoch %d) and answers after %s",
+	s.say("kill %2d: leader %d (epoch %d) killed, %d leads (epoch %d) after %s",
 		n, was.PID, was.Epoch, now.PID, now.Epoch, took.Round(100*time.Microsecond))
 }
 
@@ -64,13 +64,14 @@ func (s *screen) job(j client.Job) {
 	}
 	now := time.Now()
 	s.rate.Look(now, s.words)
-	line := fmt.Sprintf("%s · %.2fM words, %.0fk/s · attempt %d · last takeover %s",
+	line := fmt.Sprintf("%s · %.2fM words, %.0fk/s · attempt %d · takeover %s",
 		s.leader, float64(s.words)/1e6, float64(s.rate.PerSecond(now))/1e3, j.Attempts, s.last)
-	fmt.Fprintf(s.out, "\r%s\x1b[K", cut(line, s.width()-1))
+	fmt.Fprintf(s.out, "\r%s\x1b[K", cut(line, s.width()-3))
 	s.drawn = true
 }
 
-// cut shortens a line to what fits, as one that wraps cannot be drawn over.
+// cut shortens a line to what fits, as one that wraps cannot be drawn over; the caller leaves room
+// for the ^C that a terminal may write behind it.
 func cut(line string, columns int) string {
 	if r := []rune(line); len(r) > columns {
 		return string(r[:max(columns, 0)])
