@@ -82,10 +82,7 @@ func send(ctx context.Context, address string, n uint64) error {
 		all.Go(func() { errs[from] = produce(ctx, x, from, address, n/sides) })
 	}
 	all.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return x.Drain(ctx)
+	return errors.Join(errs...)
 }
 
 func produce(ctx context.Context, x *shuffle.Exchange, from int, address string, n uint64) error {
@@ -116,7 +113,7 @@ func produce(ctx context.Context, x *shuffle.Exchange, from int, address string,
 			return err
 		}
 	}
-	return w.End()
+	return errors.Join(w.End(), w.Drain())
 }
 
 // received is what the consuming process tells at its end.

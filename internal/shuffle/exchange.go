@@ -39,18 +39,16 @@ var ErrClosed = errors.New("shuffle: the exchange is closed")
 // Exchange has all data connections of a task process, in both directions: one to each peer that its
 // subtasks send to, and those that peers have opened.
 type Exchange struct {
-	cfg     Config
-	log     *slog.Logger
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	wg      sync.WaitGroup
-	drained chan struct{} // signals that an outbound channel has nothing outstanding any more
+	cfg    Config
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	conns  map[net.Conn]struct{}
-	peers  map[*peerConn]struct{} // those that were accepted
-	links  map[string]*link       // by peer
+	links  map[string]*link // by peer
 	inputs map[Channel]*inbound
 }
 
@@ -68,15 +66,13 @@ func NewExchange(cfg Config) *Exchange {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Exchange{
-		cfg:     cfg,
-		log:     cfg.Log.With("job", cfg.Job, "attempt", cfg.Attempt),
-		ctx:     ctx,
-		cancel:  cancel,
-		drained: make(chan struct{}, 1),
-		conns:   map[net.Conn]struct{}{},
-		peers:   map[*peerConn]struct{}{},
-		links:   map[string]*link{},
-		inputs:  map[Channel]*inbound{},
+		cfg:    cfg,
+		log:    cfg.Log.With("job", cfg.Job, "attempt", cfg.Attempt),
+		ctx:    ctx,
+		cancel: cancel,
+		conns:  map[net.Conn]struct{}{},
+		links:  map[string]*link{},
+		inputs: map[Channel]*inbound{},
 	}
 }
 
@@ -90,52 +86,8 @@ func (x *Exchange) Accept(c net.Conn) {
 		_ = c.Close()
 		return
 	}
-	p := newPeerConn(x, c)
-	x.conns[c], x.peers[p] = struct{}{}, struct{}{}
-	x.wg.Go(func() {
-		p.run()
-		x.mu.Lock()
-		delete(x.peers, p)
-		x.mu.Unlock()
-		x.signalDrained()
-	})
-}
-
-// Drain waits until the consumers of all remote channels have released all that was sent to
-// them, and until the producers have been sent the credit for what was released here: else a process
-// that ends leaves its producers waiting for ever. A task process calls it after its subtasks have ended and before Close: what has not arrived
-// is lost with the process. It fails when a peer refused a channel, or ctx ends. One
-// goroutine may call it.
-func (x *Exchange) Drain(ctx context.Context) error {
-	for {
-		pending, err := x.outstanding()
-		if err != nil || !pending {
-			return err
-		}
-		select {
-		case <-x.drained:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for consumers to take what was sent: %w", context.Cause(ctx))
-		case <-x.ctx.Done():
-			return ErrClosed
-		}
-	}
-}
-
-func (x *Exchange) outstanding() (bool, error) {
-	for _, l := range x.allLinks() {
-		if pending, err := l.outstanding(); pending || err != nil {
-			return pending, err
-		}
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for p := range x.peers {
-		if p.owes() {
-			return true, nil
-		}
-	}
-	return false, nil
+	x.conns[c] = struct{}{}
+	x.wg.Go(newPeerConn(x, c).run)
 }
 
 func (x *Exchange) allLinks() []*link {
@@ -203,12 +155,4 @@ func (x *Exchange) input(ch Channel) *inbound {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.inputs[ch]
-}
-
-// signalDrained tells Drain to look again.
-func (x *Exchange) signalDrained() {
-	select {
-	case x.drained <- struct{}{}:
-	default:
-	}
 }

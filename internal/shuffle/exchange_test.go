@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +103,6 @@ func runSequences(t *testing.T, p *pair, n int) {
 		}
 	}
 	wg.Wait()
-	must(t, p.producer.Drain(t.Context()))
 	for from, got := range s.next {
 		if got != n {
 			t.Errorf("%d records came from %d, expected %d", got, from, n)
@@ -194,7 +192,7 @@ func TestZombie(t *testing.T) {
 	if !strings.Contains(err.Error(), "refuses edge 0 from subtask 0 to 0 of attempt 7") || !strings.Contains(err.Error(), "attempt 1 of job") {
 		t.Errorf("got %v", err)
 	}
-	if err := zombie.Drain(t.Context()); err == nil {
+	if err := w.Drain(); err == nil {
 		t.Error("Drain says that a refused channel is drained")
 	}
 	if len(gate.Items()) > 0 {
@@ -292,12 +290,12 @@ func TestLargeRecords(t *testing.T) {
 	}
 }
 
-// TestCloseEndsWaiting: writers and Drain return when their exchange is closed.
+// TestCloseEndsWaiting: writers return when their exchange is closed, from Batch and from Drain.
 func TestCloseEndsWaiting(t *testing.T) {
 	p := newPair(t)
 	codec := codecOf[int](t)
 	w := NewWriter(Forward[int](), []Output[int]{remote(t, p, p.channel(0, 0, 0), codec)}, WriterConfig{Context: t.Context()})
-	blocked := make(chan error)
+	blocked, drained := make(chan error), make(chan error)
 	go func() {
 		var err error
 		for err == nil {
@@ -305,16 +303,9 @@ func TestCloseEndsWaiting(t *testing.T) {
 		}
 		blocked <- err
 	}()
-	for pending := false; !pending; runtime.Gosched() {
-		pending, _ = p.producer.outstanding()
-	}
-	drained := make(chan error)
-	go func() { drained <- p.producer.Drain(context.Background()) }()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(io.ErrNoProgress)
-	if err := p.producer.Drain(ctx); !errors.Is(err, io.ErrNoProgress) {
-		t.Errorf("drain, with nobody there: %v", err)
-	}
+	ended := NewWriter(Forward[int](), []Output[int]{remote(t, p, p.channel(0, 0, 3), codec)}, WriterConfig{Context: t.Context()})
+	must(t, ended.End())
+	go func() { drained <- ended.Drain() }()
 	unopened := remote(t, p, p.channel(0, 0, 2), codec)
 	p.producer.Close()
 	late := NewWriter(Forward[int](), []Output[int]{unopened}, WriterConfig{Context: t.Context()})

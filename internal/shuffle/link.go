@@ -243,21 +243,6 @@ func (l *link) askAgain() {
 	}
 }
 
-// outstanding reports whether a channel waits for credit, or the failure of one.
-func (l *link) outstanding() (bool, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, o := range l.outs {
-		if o.failure != nil {
-			return false, o.failure
-		}
-		if len(o.window) > 0 {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // fail fails every channel that is not finished.
 func (l *link) fail(err error) {
 	l.mu.Lock()
@@ -327,9 +312,6 @@ func (l *link) answer(h header, payload []byte) error {
 	default:
 		return fmt.Errorf("malformed frame: %v from a consumer", h.kind)
 	}
-	if len(o.window) == 0 {
-		l.x.signalDrained()
-	}
 	return nil
 }
 
@@ -347,5 +329,4 @@ func (l *link) refused(o *outbound, forGood bool, reason string) {
 	o.state = refused
 	o.failure = fmt.Errorf("shuffle: %s refuses %v: %s", l.peer, o.channel, reason)
 	o.onFailure(o.failure)
-	l.x.signalDrained()
 }

@@ -29,7 +29,6 @@ type peerConn struct {
 	mu      sync.Mutex
 	answers []byte     // to ACCEPT and REFUSE
 	owed    []*inbound // have credit to send
-	writing bool       // what was queued is on its way to the socket
 }
 
 func newPeerConn(x *Exchange, c net.Conn) *peerConn {
@@ -131,13 +130,6 @@ func (p *peerConn) owe(in *inbound) {
 	p.signal()
 }
 
-// owes reports whether anything is queued that the socket does not have yet.
-func (p *peerConn) owes() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.writing || len(p.answers) > 0 || len(p.owed) > 0
-}
-
 func (p *peerConn) signal() {
 	select {
 	case p.wake <- struct{}{}:
@@ -185,7 +177,6 @@ func (p *peerConn) write(stop <-chan struct{}) {
 		out = append(out[:0], p.answers...)
 		p.answers = p.answers[:0]
 		owed, p.owed = p.owed, owed[:0]
-		p.writing = true
 		p.mu.Unlock()
 		for _, in := range owed {
 			if h, ok := in.credit(p); ok {
@@ -196,9 +187,5 @@ func (p *peerConn) write(stop <-chan struct{}) {
 			_ = p.conn.Close() // the reader says why
 			return
 		}
-		p.mu.Lock()
-		p.writing = false
-		p.mu.Unlock()
-		p.x.signalDrained()
 	}
 }
