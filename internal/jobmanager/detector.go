@@ -33,28 +33,31 @@ type detector struct {
 
 // watch holds a connection to a leader until ctx ends ("") or it is suspected, and says why.
 // Fastest first: a connection that breaks and a redial that is refused; an answer under
-// another id; silence.
-func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason string) {
+// another id; silence. A *WrongClusterError is about this process, and no suspicion.
+func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason string, wrong error) {
 	began := time.Now() // of the time in which nothing was heard of it as a leader
 	for ctx.Err() == nil {
 		conn, verdict, err := d.greet(ctx, leader)
+		_, misplaced := errors.AsType[*WrongClusterError](err)
 		switch {
 		case ctx.Err() != nil:
-			return ""
+			return "", nil
+		case misplaced:
+			return "", err
 		case verdict != "":
-			return verdict
+			return verdict, nil
 		case err == nil:
 			if reason := d.hold(ctx, conn); reason != "" {
-				return reason
+				return reason, nil
 			}
 			began = time.Now()
 			continue // redial
 		case time.Since(began) > d.timeout():
-			return err.Error()
+			return err.Error(), nil
 		}
 		d.pause(ctx, d.cfg.HeartbeatInterval/5)
 	}
-	return ""
+	return "", nil
 }
 
 // greet dials the leader. A verdict says that it does not live or lead; an error that it did not
@@ -69,10 +72,13 @@ func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	greeting, conn, err := d.hello(raw)
+	header, greeting, conn, err := d.hello(raw)
 	switch {
 	case err == nil && greeting.ID != leader.ID:
 		verdict = "its port answers under another id, " + greeting.ID
+	case err == nil && d.misplaced(header):
+		err = &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and the leader, %s, to cluster %s: storage.dir must be the same directory everywhere",
+			d.cfg.Storage.Dir(), d.standbyHeader().Cluster, leader.ID, header.Cluster)}
 	case err == nil && !greeting.Lead:
 		err = errors.New("it says that it does not lead") // not yet, perhaps: its claim is just being answered
 	case err != nil && isEnd(err):
@@ -85,26 +91,32 @@ func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.
 	return conn, "", nil
 }
 
-func (d *detector) hello(raw net.Conn) (rpc.Greeting, *rpc.Conn, error) {
-	conn, err := rpc.Dialed(raw)
-	if err != nil {
-		return rpc.Greeting{}, nil, err
+func (d *detector) hello(raw net.Conn) (h rpc.Header, greeting rpc.Greeting, conn *rpc.Conn, err error) {
+	if conn, err = rpc.Dialed(raw); err != nil {
+		return h, greeting, nil, err
 	}
 	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST}); err != nil {
-		return rpc.Greeting{}, nil, err
+		return h, greeting, nil, err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(d.timeout())); err != nil {
-		return rpc.Greeting{}, nil, err
+		return h, greeting, nil, err
 	}
-	_, m, err := conn.Receive()
+	h, m, err := conn.Receive()
 	if err != nil {
-		return rpc.Greeting{}, nil, fmt.Errorf("it does not answer: %w", err)
+		return h, greeting, nil, fmt.Errorf("it does not answer: %w", err)
 	}
 	greeting, ok := m.(rpc.Greeting)
 	if !ok {
-		return rpc.Greeting{}, nil, fmt.Errorf("it answered with a %s message", m.Kind())
+		return h, greeting, nil, fmt.Errorf("it answered with a %s message", m.Kind())
 	}
-	return greeting, conn, nil
+	return h, greeting, conn, nil
+}
+
+// misplaced reports whether this process's storage is known to belong to another cluster than
+// a leader's message (R16). It must not depose that leader, nor stand by for it.
+func (d *detector) misplaced(h rpc.Header) bool {
+	own, err := d.cluster()
+	return err == nil && h.Cluster != "" && h.Cluster != own
 }
 
 // hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
@@ -201,11 +213,11 @@ func (jm *JobManager) receiveJobManager(header rpc.Header, s *session) error {
 	if l := jm.leading.Load(); l != nil {
 		greeting.Lead, answer = true, l.header
 	}
-	if header.Cluster != "" && answer.Cluster != "" && header.Cluster != answer.Cluster {
-		return fmt.Errorf("JobManager %q belongs to cluster %q", s.hello.ID, header.Cluster)
-	}
 	if err := s.conn.Send(answer, greeting); err != nil {
 		return nil //nolint:nilerr // whoever asked has gone
+	}
+	if header.Cluster != "" && answer.Cluster != "" && header.Cluster != answer.Cluster {
+		return fmt.Errorf("JobManager %q belongs to cluster %q", s.hello.ID, header.Cluster)
 	}
 	jm.detector.met(s.hello.ID)
 	jm.connections.enterStandby(s)

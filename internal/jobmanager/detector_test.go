@@ -91,7 +91,7 @@ func TestDetectorVerdicts(t *testing.T) {
 			close(ready)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			if got := d.watch(ctx, leader); !strings.HasPrefix(got, c.want) {
+			if got, _ := d.watch(ctx, leader); !strings.HasPrefix(got, c.want) {
 				t.Errorf("verdict %q, want %q", got, c.want)
 			}
 		})
@@ -132,7 +132,7 @@ func TestDetectorTrustsALivingLeader(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	verdict := make(chan string, 1)
-	go func() { verdict <- d.watch(ctx, leader) }()
+	go func() { got, _ := d.watch(ctx, leader); verdict <- got }()
 	select {
 	case <-done:
 		cancel()

@@ -13,13 +13,13 @@ import (
 
 // elect takes part in elections until ctx ends, and leads whenever this process has claimed.
 func (jm *JobManager) elect(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer stop()
+	defer stop(nil)
 	observed := make(chan coordination.Leadership, 1)
 	suspected := make(chan coordination.Epoch)
-	wg.Go(func() { jm.suspect(ctx, observed, suspected) })
+	wg.Go(func() { jm.suspect(ctx, stop, observed, suspected) })
 
 	return coordination.Elect(ctx, coordination.ElectConfig{
 		Open:      jm.cfg.Open,
@@ -64,8 +64,9 @@ func (jm *JobManager) observe(l coordination.Leadership) {
 	}
 }
 
-// suspect watches whoever leads, and tells Elect of a leader that seems dead.
-func (jm *JobManager) suspect(ctx context.Context, observed <-chan coordination.Leadership, suspected chan<- coordination.Epoch) {
+// suspect watches whoever leads, and tells Elect of a leader that seems dead. It stops the
+// election if this process is none of the leader's cluster.
+func (jm *JobManager) suspect(ctx context.Context, stop context.CancelCauseFunc, observed <-chan coordination.Leadership, suspected chan<- coordination.Epoch) {
 	var w watch
 	defer func() { w.end() }()
 	for {
@@ -81,7 +82,7 @@ func (jm *JobManager) suspect(ctx context.Context, observed <-chan coordination.
 			w.end()
 			w = watch{leadership: l}
 			if l.Epoch > 0 && l.ID != jm.cfg.ID {
-				w.begin(ctx, jm)
+				w.begin(ctx, stop, jm)
 			}
 		case reason := <-w.verdict:
 			jm.vacancies.note(w.leadership, reason)
@@ -104,7 +105,7 @@ type watch struct {
 	done       chan struct{}
 }
 
-func (w *watch) begin(ctx context.Context, jm *JobManager) {
+func (w *watch) begin(ctx context.Context, stop context.CancelCauseFunc, jm *JobManager) {
 	ctx, w.stop = context.WithCancel(ctx)
 	w.verdict, w.done = make(chan string, 1), make(chan struct{})
 	data, verdict, done := w.leadership.Data, w.verdict, w.done
@@ -115,7 +116,11 @@ func (w *watch) begin(ctx context.Context, jm *JobManager) {
 			jm.log.Error("the leader's record cannot be read: only its session tells whether it lives", "error", err)
 			return
 		}
-		if reason := jm.detector.watch(ctx, leader); reason != "" {
+		reason, wrong := jm.detector.watch(ctx, leader)
+		switch {
+		case wrong != nil:
+			stop(wrong)
+		case reason != "":
 			verdict <- reason
 		}
 	}()

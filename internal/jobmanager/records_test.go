@@ -94,6 +94,39 @@ func TestRunRefusesAWrongCluster(t *testing.T) {
 	}
 }
 
+// A standby with another cluster's storage ends, and says why; it deposes nobody (R16).
+func TestStandbyOfAWrongClusterEnds(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	ours := w.storage
+	other, err := storage.Open(t.TempDir())
+	if err == nil {
+		_, err = other.CreateIncarnation("of another cluster")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.storage = other
+	b := w.start("jm-b")
+	w.storage = ours
+	w.eventually("it ends", func() bool {
+		select {
+		case <-b.done:
+			return true
+		default:
+			return false
+		}
+	})
+	var wrong *WrongClusterError
+	if !errors.As(b.err, &wrong) || !strings.Contains(b.err.Error(), "of another cluster") || !strings.Contains(b.err.Error(), "storage.dir") {
+		t.Errorf("Run: %v", b.err)
+	}
+	if a.serving.Load() == nil || a.Self().Epoch != 1 {
+		t.Errorf("the leader was deposed: %+v", a.Self())
+	}
+}
+
 // A job that cannot be understood keeps no other from being led, and is not stopped.
 func TestBrokenIntentIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
