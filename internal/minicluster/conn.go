@@ -32,6 +32,8 @@ type conn struct {
 	once   sync.Once     // of closed
 	sever  func()
 
+	carried chan struct{} // closed when nothing is sent any more
+
 	mu       sync.Mutex
 	instance string    // of the TaskManager that registered over it
 	deadline time.Time // of reads
@@ -44,7 +46,7 @@ type conn struct {
 
 func newConn(n *network, from, to *process, raw net.Conn) *conn {
 	c := &conn{Conn: raw, network: n, from: from, to: to, buf: make([]byte, 16<<10),
-		unsent: make(chan []byte, maxUnsent), closed: make(chan struct{}), cut: make(chan struct{})}
+		unsent: make(chan []byte, maxUnsent), closed: make(chan struct{}), cut: make(chan struct{}), carried: make(chan struct{})}
 	c.sever = sync.OnceFunc(func() { close(c.cut); c.Close(); raw.Close() })
 	return c
 }
@@ -78,6 +80,7 @@ func (c *conn) Close() error {
 
 // carry sends what was written until the connection is closed or severed.
 func (c *conn) carry() {
+	defer close(c.carried)
 	defer c.Conn.Close()
 	for {
 		select {

@@ -22,6 +22,9 @@ const jobFlag = "job"
 // runs the tests, looks for goroutines that they left behind, and exits.
 func Main(m *testing.M, jobs Jobs) {
 	if os.Getenv("PERENNIAL_ROLE") == "" {
+		if os.Getenv("GORACE") == "" { // else each task process lingers for a second under the race detector
+			_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+		}
 		goleak.VerifyTestMain(m)
 		return
 	}

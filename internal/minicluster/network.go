@@ -2,7 +2,9 @@ package minicluster
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -76,6 +78,18 @@ func (n *network) silence(p *process) {
 	defer n.mu.Unlock()
 	p.silence()
 	n.change()
+}
+
+// drain waits until what a process has sent that has ended has passed, where it is not cut off.
+func (n *network) drain(p *process) {
+	n.mu.Lock()
+	conns := slices.Collect(maps.Keys(n.conns))
+	n.mu.Unlock()
+	for _, c := range conns {
+		if way, _ := n.passage(c.from, c.to); c.from == p && way == free {
+			<-c.carried
+		}
+	}
 }
 
 // remove ends the connections of a process that has ended.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 )
 
 // order puts the lines of a step into an order that does not depend on chance: by the length of
@@ -36,8 +38,8 @@ func leadsTo(a, b *line) bool {
 		return a.text == "claims epoch 1"
 	case "recorded": // it has registered, or was lost
 		return claimed || sameSubject && a.kind == "register"
-	case "decided": // from all that is known
-		return claimed || a.kind == "recorded" || a.to == b.from && (sameSubject || a.kind == "report")
+	case "decided": // from all that is known about the job, and of who is there
+		return claimed || a.kind == "recorded" || a.to == b.from && (sameSubject || a.kind == "report" && asks(b.phase))
 	case "fenced":
 		return a.kind == "claimed"
 	case "greeting":
@@ -46,10 +48,33 @@ func leadsTo(a, b *line) bool {
 		return claimed || sameSubject && (a.kind == "register" && a.to == b.from || a.kind == "recorded")
 	case "report":
 		return sameSubject && a.kind == "lead"
-	case "plan", "deploy", "stop", "confirm": // a command, once it is committed or known to be missing
-		return a.kind == "decided" && a.from == b.from && sameSubject || a.kind == "report" && a.to == b.from && (a.from == b.to || b.kind == "plan")
+	case "plan", "deploy", "stop", "confirm": // a command, once it is decided, or known to be missing
+		return a.kind == "decided" && sameSubject && entails(a.phase, b.kind) && (a.attempt == b.attempt || b.kind == "plan") ||
+			a.kind == "report" && a.to == b.from && (a.from == b.to || b.kind == "plan")
 	case "planned", "status", "stopped": // an answer
 		return sameSubject && a.to == b.from
 	}
 	return false
+}
+
+// asks reports whether a phase is entered because of what TaskManagers have reported.
+func asks(p execution.Phase) bool {
+	switch p {
+	case execution.Running, execution.Publishing, execution.Failing, execution.Restarting:
+		return true
+	}
+	return false
+}
+
+// entails reports whether a command is sent because a phase was committed.
+func entails(p execution.Phase, command string) bool {
+	switch p {
+	case execution.Created:
+		return command == "plan" || command == "confirm"
+	case execution.Running:
+		return command == "deploy"
+	case execution.Failing, execution.Cancelling, execution.Restarting:
+		return command == "stop"
+	}
+	return command == "confirm" && p.Terminal()
 }

@@ -70,12 +70,13 @@ func (p *part) Start() {
 	}()
 }
 
-// Stop ends the part as SIGTERM does, and waits for its end.
+// Stop ends the part as SIGTERM does, and waits for its end and until what it said last is sent.
 func (p *part) Stop() {
 	p.c.t.Helper()
 	life := p.life()
 	life.end()
 	<-life.done
+	p.c.network.drain(life)
 	p.c.network.remove(life)
 	if life.err != nil {
 		p.c.t.Errorf("%s ended: %v", life.name, life.err)

@@ -45,9 +45,11 @@ func (c *Cluster) Transcript() string {
 
 // line is a line of a transcript.
 type line struct {
-	from, to string // to is "" for what is done in coordination
-	kind     string // of the message, or of the event
-	subject  string // what it is about: a job, an instance of a TaskManager
+	from, to string          // to is "" for what is done in coordination
+	kind     string          // of the message, or of the event
+	subject  string          // what it is about: a job, an instance of a TaskManager
+	phase    execution.Phase // that is committed
+	attempt  job.Attempt     // of the job, that is committed or that a message is about
 	text     string
 	level    int // length of the longest chain of causes within the step
 }
@@ -87,7 +89,7 @@ func (t *teller) tell(e Event) (l line, telling bool) {
 	case Fenced:
 		l.text = fmt.Sprintf("wants to commit under epoch %d, and is refused: there is a newer one", e.Epoch)
 	case Decided:
-		l.subject = string(e.Job())
+		l.subject, l.phase, l.attempt = string(e.Job()), e.Intent.Phase, e.Intent.Attempt
 		l.text = "commits: " + t.decision(e.Intent)
 	case Recorded:
 		l.subject = e.Instance
@@ -97,6 +99,7 @@ func (t *teller) tell(e Event) (l line, telling bool) {
 		}
 	case Sent:
 		l.to, l.kind, l.subject = t.names.process(e.To), e.Message.Kind(), cmp.Or(string(e.Job()), e.Instance)
+		_, l.attempt = about(e.Message)
 		l.text, telling = t.message(e, &l)
 		if e.Lost {
 			l.text += "  (it never arrives)"
