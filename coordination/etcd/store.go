@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/perennial-io/perennial/coordination"
 )
@@ -121,6 +122,13 @@ func orElse(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
+// redial is how often a server that does not answer is dialed. By default the pause grows to two
+// minutes: so long after an outage nobody would find out that etcd is back.
+var redial = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: 250 * time.Millisecond},
+	MinConnectTimeout: 2 * time.Second,
+}
+
 // dial prepares a client; connections are made when they are needed.
 func dial(endpoints []string, options []grpc.DialOption) (*clientv3.Client, error) {
 	if len(endpoints) == 0 {
@@ -133,7 +141,7 @@ func dial(endpoints []string, options []grpc.DialOption) (*clientv3.Client, erro
 	}
 	return clientv3.New(clientv3.Config{
 		Endpoints:   endpoints,
-		DialOptions: options,
+		DialOptions: append([]grpc.DialOption{grpc.WithConnectParams(redial)}, options...),
 		// A frozen server is noticed by the deadline of each try; a watch has none and
 		// needs these. Servers end connections that ask more often than every 5 s.
 		DialKeepAliveTime:    6 * time.Second,
