@@ -17,6 +17,7 @@ import (
 	"github.com/perennial-io/perennial/coordination/local"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // opener begins a session with coordination.
@@ -53,7 +54,7 @@ type backing struct {
 	close      func() error
 }
 
-func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, error) {
+func back(ctx context.Context, c *config.Config, store *storage.Storage, log *slog.Logger) (backing, error) {
 	nothing := func() error { return nil }
 	switch c.String(config.HighAvailability) {
 	case "zookeeper":
@@ -61,7 +62,7 @@ func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, err
 	case "etcd":
 		return backing{open: openEtcd(c, log), host: c.String(config.JobManagerAddress), close: nothing}, nil
 	case "embedded":
-		return backEmbedded(ctx, c, log)
+		return backEmbedded(ctx, c, store, log)
 	}
 	file, err := local.OpenFile(ctx, c.String(config.LocalDir))
 	if err != nil {
@@ -75,13 +76,18 @@ func back(ctx context.Context, c *config.Config, log *slog.Logger) (backing, err
 }
 
 // backEmbedded starts this JobManager's member of the quorum, and returns once it answers.
-func backEmbedded(ctx context.Context, c *config.Config, log *slog.Logger) (backing, error) {
+func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage, log *slog.Logger) (backing, error) {
+	_, err := store.Incarnation()
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return backing{}, fmt.Errorf("read the cluster's incarnation: %w", err)
+	}
+	used := err == nil
 	masters := c.List(config.JobManagers)
 	self, err := selfAmong(masters, c.Int(config.RestPort), ownNames(c))
 	if err != nil {
 		return backing{}, err
 	}
-	cfg := embedded.Config{Self: self, Dir: c.String(config.EmbeddedDir), Cluster: c.String(config.ClusterID), Logger: log}
+	cfg := embedded.Config{Self: self, Dir: c.String(config.EmbeddedDir), Cluster: c.String(config.ClusterID), Used: used, Logger: log}
 	for _, m := range masters {
 		raft, err := raftAddress(m)
 		if err != nil {

@@ -38,7 +38,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 	log.Info("perennial jobmanager", "version", build.Version, "pid", os.Getpid(),
 		"high-availability", c.String(config.HighAvailability), "storage", store.Dir())
 	defer log.Info("perennial jobmanager has ended", "pid", os.Getpid())
-	b, err := back(ctx, c, log)
+	b, err := back(ctx, c, store, log)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // nothing has failed: it was stopped while it waited for the others

@@ -42,6 +42,11 @@ type Config struct {
 	// Cluster is the cluster.id. Members of another cluster are refused.
 	Cluster string
 
+	// Used says that the cluster has been led before, by what is known elsewhere (its storage).
+	// A member whose Dir is empty then waits for another member, which knows whether it is
+	// new, or has lost its data and is refused.
+	Used bool
+
 	// Logger gets etcd's warnings and errors. nil: slog.Default.
 	Logger *slog.Logger
 }

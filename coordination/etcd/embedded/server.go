@@ -89,6 +89,9 @@ func (s *Server) run(ctx context.Context) (err error) {
 			s.lock.Close()
 		}
 	}()
+	if err = s.cfg.admit(ctx, cfg.WALDir()); err != nil {
+		return err
+	}
 	if s.etcd, err = etcdserver.NewServer(cfg); err != nil {
 		return s.cfg.explain(err)
 	}
@@ -154,7 +157,7 @@ func (c Config) awaitName(ctx context.Context) error {
 // explain turns etcd's errors into what a person can act upon.
 func (c Config) explain(err error) error {
 	if strings.Contains(err.Error(), "has already been bootstrapped") {
-		return fmt.Errorf("embedded quorum: the data directory %s is empty, but the other members know %s as one that has voted: bring its data back, or remove that member and add it again (%w)", c.Dir, c.Self, err)
+		return c.lostItsData()
 	}
 	return fmt.Errorf("embedded quorum: start with the data in %s: %w", c.Dir, err)
 }
