@@ -50,6 +50,11 @@ var rules = []struct {
 		"a program that submits jobs links neither the cluster nor a coordination client that it does not use",
 	},
 	{
+		[]string{"cmd/...", "client/...", "stream/...", "connector/...", "internal/jobmanager/...", "internal/taskmanager/...", "internal/demo"},
+		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "coordination/coordinationtest", "testing"},
+		"what is for tests stays out of the binaries",
+	},
+	{
 		[]string{"coordination/...", "internal/rpc", "internal/api", "internal/storage"},
 		[]string{"internal/jobmanager/...", "internal/taskmanager/...", "internal/task/...", "internal/shuffle/...", "internal/operator/...", "stream/...", "client/..."},
 		"what carries the protocol does not know who speaks it",
@@ -127,7 +132,7 @@ func TestImports(t *testing.T) {
 // the standard library directly only (everything reaches os in the end).
 func seen(p pkg, forbidden string) []string {
 	switch forbidden {
-	case "net", "net/http", "os", "time", "context", "sync":
+	case "net", "net/http", "os", "testing", "time", "context", "sync":
 		return p.Imports
 	}
 	return p.Deps
