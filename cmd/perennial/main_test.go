@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
@@ -40,6 +42,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.RemoveAll(dir)
+	forks := goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/internal/localcluster.init.func1.1") // lives as long as the process
+	if err := goleak.Find(forks); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines left behind:", err)
+		code = 1
+	}
 	os.Exit(code)
 }
 

@@ -36,6 +36,7 @@ func below(t *testing.T, raft string) string {
 
 // TestCannotStart: what keeps a process from starting is told, and ends it with status 1.
 func TestCannotStart(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestCannotStart(t *testing.T) {
 		"API port":              {"jobmanager -D jobmanager.rpc.port=0 -D rest.port=" + port, []string{port, "address already in use", "set rest.port"}},
 		"data port":             {"taskmanager -D taskmanager.data.port=" + port, []string{port, "address already in use", "set taskmanager.data.port"}},
 		"Raft's port":           {"jobmanager -D high-availability=embedded -D jobmanagers=" + members + " -D rest.port=" + rest, []string{port, "the port is in use"}},
-		"bind host":             {"jobmanager -D jobmanager.rpc.port=0 -D rest.bind-host=203.0.113.7", []string{"203.0.113.7", "rest.bind-host"}},
+		"bind host":             {"jobmanager -D jobmanager.rpc.port=0 -D rest.bind-host=203.0.113.7", []string{"203.0.113.7", "rest.bind-host", "whoever reaches this port can run code here"}},
 		"storage is a file":     {"jobmanager -D storage.dir=" + file, []string{"storage.dir", file, "name a directory"}},
 		"storage below a file":  {"taskmanager -D storage.dir=" + file + "/x", []string{"storage.dir", file, "name a directory"}},
 		"storage in S3":         {"jobmanager -D storage.dir=s3://bucket/x", []string{"s3://bucket/x", "only a path or a file:/// URL"}},
@@ -74,6 +75,7 @@ func workDir() string {
 // TestWaitsAloud: a process that waits for coordination says so, goes on, and ends at once and
 // well when it is interrupted; a question says so and fails.
 func TestWaitsAloud(t *testing.T) {
+	t.Parallel()
 	const nobody = "127.0.0.1:1" // a port that nobody gives away
 	ports, members := quorum(t)
 	for name, test := range map[string]struct {
@@ -110,6 +112,7 @@ func sharedStorage() string {
 // TestOtherStorage: a TaskManager with the storage of another cluster is refused, and both sides
 // say what to do.
 func TestOtherStorage(t *testing.T) {
+	t.Parallel()
 	other := t.TempDir()
 	store, err := storage.Open(other)
 	if err != nil {
@@ -129,6 +132,7 @@ func TestOtherStorage(t *testing.T) {
 // TestEmbeddedDirectories: members that are started in one directory keep apart, and one that is
 // pointed to another's data refuses.
 func TestEmbeddedDirectories(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ports, members := quorum(t)
 	first := append([]string{"jobmanager", "-D", "rest.port=" + ports[0]}, members...)
@@ -156,14 +160,4 @@ func quorum(t *testing.T) (rest, flags []string) {
 		members = append(members, "127.0.0.1:"+below(t, raft))
 	}
 	return rest, []string{"-D", "high-availability=embedded", "-D", "jobmanagers=" + strings.Join(members, ",")}
-}
-
-// TestOpenPortsAreWarnedOf: whoever leaves loopback is told what that means.
-func TestOpenPortsAreWarnedOf(t *testing.T) {
-	b := inBackground(t, t.TempDir(), "jobmanager", "-D", "rest.port=0", "-D", "jobmanager.rpc.port=0", "-D", "rest.bind-host=0.0.0.0")
-	b.says(t, "there is no authentication yet, and whoever reaches this port can run code here")
-	b.says(t, "took over")
-	if status, _ := b.interrupt(t); status != 0 {
-		t.Errorf("status %d", status)
-	}
 }

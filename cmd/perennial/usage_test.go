@@ -10,6 +10,7 @@ import (
 
 // TestWrongUsage: what was wrong, with what value, what to do; and status 2.
 func TestWrongUsage(t *testing.T) {
+	t.Parallel()
 	for line, want := range map[string][]string{
 		"frob":                               {`no command "frob"`, "--help"},
 		"jobmanagr":                          {"did you mean jobmanager"},

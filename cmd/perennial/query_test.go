@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/perennial-io/perennial/client"
+)
+
+// listed is list --json.
+func listed(t *testing.T) []client.Summary {
+	t.Helper()
+	var all []client.Summary
+	decoded(t, &all, "list", "--json")
+	return all
+}
+
+// info is info --json.
+func info(t *testing.T, id string) client.Job {
+	t.Helper()
+	var j client.Job
+	decoded(t, &j, "info", "--json", id)
+	return j
+}
+
+// decoded asks, and decodes the answer.
+func decoded(t *testing.T, into any, args ...string) {
+	t.Helper()
+	r := asked(t, args...)
+	r.expect(t, 0)
+	if err := json.Unmarshal([]byte(r.stdout), into); err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, r.stdout)
+	}
+}
+
+func restPort(t *testing.T) string {
+	t.Helper()
+	return shared.Rest[0][strings.LastIndex(shared.Rest[0], ":")+1:]
+}
+
+// has requires keys, each with a value of the JSON type that is named.
+func has(t *testing.T, what string, object any, keys map[string]string) {
+	t.Helper()
+	m, ok := object.(map[string]any)
+	if !ok {
+		t.Errorf("%s is no object: %v", what, object)
+		return
+	}
+	for key, want := range keys {
+		value, there := m[key]
+		if got := fmt.Sprintf("%T", value); !there || !slices.Contains(strings.Split(want, "|"), got) {
+			t.Errorf("%s: %q is %v (%s, there: %v), want %s; keys are %q", what, key, value, got, there, want, slices.Sorted(maps.Keys(m)))
+		}
+	}
+}
+
+const (
+	aText   = "string"
+	aNumber = "float64"
+	aList   = "[]interface {}"
+	aNull   = "<nil>"
+)
+
+// TestShapes: what scripts rely on.
+func TestShapes(t *testing.T) {
+	id := strings.TrimSpace(asked(t, "run", "-d", "-p", "2", binaries.mistakes, "--", "--what", "never ends").stdout)
+	defer func() { asked(t, "cancel", id).expect(t, 0) }()
+
+	var managers []any
+	decoded(t, &managers, "jobmanagers", "--json")
+	if len(managers) != 1 {
+		t.Fatalf("jobmanagers: %v", managers)
+	}
+	has(t, "jobmanagers[0]", managers[0], map[string]string{
+		"id": aText, "address": aText, "rest": aText, "role": aText, "epoch": aNumber, "since": aText, "pid": aNumber, "host": aText,
+	})
+
+	var jobs []any
+	decoded(t, &jobs, "list", "--json")
+	if len(jobs) == 0 {
+		t.Fatal("no job is listed")
+	}
+	for _, j := range jobs {
+		has(t, "list[…]", j, map[string]string{
+			"id": aText, "name": aText, "state": aText, "submitted": aText, "finished": aNull + "|" + aText, "parallelism": aNumber,
+		})
+	}
+
+	var one map[string]any
+	decoded(t, &one, "info", "--json", id)
+	has(t, "info", one, map[string]string{"id": aText, "name": aText, "state": aText, "attempts": aNumber, "restarts": aNumber, "vertices": aList})
+	vertices, _ := one["vertices"].([]any)
+	if len(vertices) == 0 {
+		t.Fatalf("info: no vertices: %v", one)
+	}
+	for _, v := range vertices {
+		has(t, "vertices[…]", v, map[string]string{"name": aText, "parallelism": aNumber, "recordsIn": aNumber, "recordsOut": aNumber, "subtasks": aList})
+		vertex, _ := v.(map[string]any)
+		subtasks, _ := vertex["subtasks"].([]any)
+		for _, s := range subtasks {
+			has(t, "subtasks[…]", s, map[string]string{"index": aNumber, "attempt": aNumber, "state": aText, "taskmanager": aText, "pid": aNumber})
+		}
+	}
+	if s, a := one["state"], one["attempts"]; s != "RUNNING" || a != float64(1) {
+		t.Errorf("info: state %v, attempts %v", s, a)
+	}
+}
+
+// TestIDs: a detached run prints the id alone; its beginning or end does, when it is one job's.
+func TestIDs(t *testing.T) {
+	r := asked(t, "run", "-d", binaries.mistakes, "--", "--what", "never ends")
+	r.expect(t, 0)
+	if !regexp.MustCompile(`^[0-9a-f]{32}\n$`).MatchString(r.stdout) || r.stderr != "" {
+		t.Fatalf("standard output %q, standard error %q; want an id alone", r.stdout, r.stderr)
+	}
+	id := strings.TrimSpace(r.stdout)
+	for _, part := range []string{id, id[:31], id[20:], id[24:]} {
+		if got := asked(t, "info", part); got.status != 0 || !strings.HasPrefix(got.stdout, id) {
+			t.Errorf("info %s: %+v", part, got)
+		}
+	}
+	second := strings.TrimSpace(asked(t, "run", "-d", binaries.mistakes, "--", "--what", "none").stdout)
+	asked(t, "info", id[:1]).expect(t, exitFailed, "could be any of", "give more of the id")
+	asked(t, "info", "xyz").expect(t, exitFailed, `"xyz"`, "list shows them all")
+	asked(t, "info", "").expect(t, exitFailed, "which job?")
+	asked(t, "cancel", strings.Repeat("0", 32)).expect(t, exitFailed, "there is no job 0000")
+
+	for range 2 {
+		got := asked(t, "cancel", id[24:])
+		got.expect(t, 0)
+		if want := "job " + id + " is CANCELED\n"; got.stdout != want {
+			t.Errorf("cancel: %q, want %q", got.stdout, want)
+		}
+	}
+	ended(t, second)
+	if got := asked(t, "cancel", second); got.status != 0 || !strings.Contains(got.stdout, "is FINISHED") {
+		t.Errorf("cancelling a job that has finished: %+v", got)
+	}
+}
+
+// TestTables: the same for people.
+func TestTables(t *testing.T) {
+	id := strings.TrimSpace(asked(t, "run", "-d", binaries.mistakes, "--", "--what", "none").stdout)
+	ended(t, id)
+	for command, want := range map[string][]string{
+		"list":        {"ID ", "STATE ", id, "FINISHED", "mistakes"},
+		"jobmanagers": {"ROLE ", "EPOCH ", "leader", shared.Rest[0][strings.LastIndex(shared.Rest[0], ":"):]},
+		"info " + id:  {"mistakes is FINISHED", "attempts 1, restarts 0", "VERTEX ", "words -> upper -> out", "SUBTASK "},
+	} {
+		r := asked(t, strings.Fields(command)...)
+		r.expect(t, 0)
+		for _, w := range want {
+			if !strings.Contains(r.stdout, w) {
+				t.Errorf("%s does not show %q:\n%s", command, w, r.stdout)
+			}
+		}
+	}
+}
