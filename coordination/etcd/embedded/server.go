@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/perennial-io/perennial/coordination/etcd"
+	"github.com/perennial-io/perennial/internal/strangers"
 )
 
 const (
@@ -106,9 +107,12 @@ func (s *Server) run(ctx context.Context) (err error) {
 		ReadHeaderTimeout: rafthttp.ConnReadTimeout,
 		ErrorLog:          slog.NewLogLogger(s.cfg.logger().Handler(), slog.LevelDebug),
 	}
+	watched := strangers.Watch(s.peers, l, func(from net.Addr) {
+		s.cfg.logger().Warn("closed a connection to Raft's port", "peer", from, "error", "what it sent is no HTTP request, or its head is too large")
+	})
 	go func() {
 		defer close(s.served)
-		_ = s.peers.Serve(l) // ends with Close
+		_ = s.peers.Serve(watched) // ends with Close
 	}()
 	s.client = v3client.New(s.etcd)
 	return nil
