@@ -84,7 +84,7 @@ func (r Result) Report(out io.Writer, wanted int) {
 	p50, worst := quantiles(r.Takeovers)
 	fmt.Fprintf(out, "\n  words counted            %d (%d distinct)\n", r.Words, r.Distinct)
 	fmt.Fprintf(out, "  leaders killed           %d\n", r.Kills)
-	fmt.Fprintf(out, "  kill to next one serving %s median, %s at worst\n", p50, worst)
+	fmt.Fprintf(out, "  kill to next one serving %.1f ms median, %.1f ms at worst\n", milliseconds(p50), milliseconds(worst))
 	fmt.Fprintf(out, "  tasks restarted          %d\n", r.Restarts)
 	fmt.Fprintf(out, "  words lost, duplicated   %d, %d\n\n", r.Lost, r.Duplicated)
 	word := "OK"
