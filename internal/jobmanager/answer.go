@@ -187,6 +187,9 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 	if err := jm.checkSpec(spec); err != nil {
 		return api.Job{}, err
 	}
+	if l.jobs.unreadable(spec.ID) {
+		return api.Job{}, unreadable(spec.ID)
+	}
 	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Times: job.Times{Submitted: time.Now().UTC()}})
 	o.start()
 	if err := l.await(ctx, o.ready); err != nil {
@@ -301,9 +304,13 @@ func (l *leader) known(id job.ID) (*owner, error) {
 		return o, nil
 	}
 	if l.jobs.unreadable(id) {
-		return nil, &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("what is committed about job %s cannot be read; the leader's log says why", id)}
+		return nil, unreadable(id)
 	}
 	return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s", id)}
+}
+
+func unreadable(id job.ID) *api.Error {
+	return &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("what is committed about job %s cannot be read; the leader's log says why", id)}
 }
 
 // Cancel commits that a job is to end, and returns it as it is then. A job that has ended, or is

@@ -152,6 +152,14 @@ func TestBrokenIntentIsLeftAlone(t *testing.T) {
 	if _, err := b.Job(t.Context(), broken); code(err) != "unavailable" {
 		t.Errorf("asked for the broken one: %v", err)
 	}
+	spec := w.spec()
+	spec.ID = broken
+	if _, err := b.Submit(t.Context(), spec); code(err) != "unavailable" {
+		t.Errorf("submitted under the id of the broken one: %v", err)
+	}
+	if l := b.serving.Load(); l == nil || l.ctx.Err() != nil {
+		t.Error("that ended the term")
+	}
 	w.eventually("followed", func() bool { return tm.did("follows epoch 2") == 1 })
 	if tm.did("stops attempt 1") > 0 {
 		t.Error("its tasks were stopped")
