@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
@@ -91,6 +92,49 @@ func TestOldNews(t *testing.T) {
 		for _, p := range []*process{late, a, b} {
 			p.end()
 		}
+	})
+}
+
+// TestOldNewsOfDeath: a standby that hears late that the leader's session had ended asks once more,
+// and claims over nobody who lives again.
+func TestOldNewsOfDeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New()
+		a := start(t, cluster, "a")
+		a.leads(1)
+		late := newDeaf(t, cluster, "late", coordination.Leadership{Epoch: 1, ID: "a"})
+		late.start()
+		late.standsBy()
+		a.stillLeads()
+		late.end()
+		a.end()
+	})
+}
+
+// TestReplacedBetweenSessions: a leader whose session ended, and that was replaced meanwhile, learns
+// it when it comes back, also if nobody tells.
+func TestReplacedBetweenSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New()
+		a := newDeaf(t, cluster, "a", coordination.Leadership{})
+		a.start()
+		a.leads(1)
+		a.setAway(errors.New("cut off"))
+		a.session().Expire()
+		b := start(t, cluster, "b")
+		b.leads(2)
+		a.stillLeads()
+		a.setAway(nil)
+		time.Sleep(2 * time.Second) // of the bubble's clock: it tries again each second
+		synctest.Wait()
+		if len(a.over) != 1 {
+			t.Fatal("the term goes on over a session in which its epoch is not in force")
+		}
+		if err := <-a.over; !errors.Is(err, coordination.ErrStaleEpoch) {
+			t.Errorf("the term ended with %v, want ErrStaleEpoch", err)
+		}
+		a.end()
+		b.end()
 	})
 }
 

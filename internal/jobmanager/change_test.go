@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -201,9 +202,7 @@ func TestZombieLeaderIsFenced(t *testing.T) {
 	if _, err := a.Submit(t.Context(), spec); code(err) != api.Unavailable {
 		t.Errorf("submitted to a leader without coordination: %v", err)
 	}
-	if _, err := a.Job(t.Context(), id); code(err) != api.Unavailable {
-		t.Errorf("asked a leader without coordination: %v", err)
-	}
+	w.refusesToCallItCurrent(a, id)
 	w.usurp()
 	w.leader(a)
 	w.eventually("the TaskManager follows the new leader", func() bool { return tm.did("follows epoch 3") == 1 })
@@ -223,6 +222,28 @@ func TestZombieLeaderIsFenced(t *testing.T) {
 	if _, err := b.Job(t.Context(), spec.ID); code(err) != api.NotFound {
 		t.Errorf("what the zombie was asked to commit: %v", err)
 	}
+}
+
+// refusesToCallItCurrent asks n, which is cut off from coordination, all that is answered with
+// what is so now (R15).
+func (w *world) refusesToCallItCurrent(n *node, id job.ID) {
+	w.t.Helper()
+	questions := map[string]func(context.Context) error{
+		"job":         func(ctx context.Context) error { _, err := n.Job(ctx, id); return err },
+		"jobs":        func(ctx context.Context) error { _, err := n.Jobs(ctx); return err },
+		"jobmanagers": func(ctx context.Context) error { _, err := n.JobManagers(ctx); return err },
+		"cluster":     func(ctx context.Context) error { _, err := n.Cluster(ctx); return err },
+		"cancel":      func(ctx context.Context) error { _, err := n.Cancel(ctx, id); return err },
+	}
+	var wg sync.WaitGroup
+	for name, ask := range questions {
+		wg.Go(func() {
+			if err := ask(context.Background()); code(err) != api.Unavailable {
+				w.t.Errorf("asked a leader without coordination for %s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // usurp claims the next epoch and dies, so that a standby claims the one after it.
@@ -353,5 +374,25 @@ func TestJobManagersAreListed(t *testing.T) {
 	w.eventually("the standby names the leader", func() bool {
 		_, err := b.JobManagers(t.Context())
 		return code(err) == api.NotLeader && strings.Contains(err.Error(), a.self.REST)
+	})
+}
+
+// A leader that was suspected wrongly comes back as a standby, and the new one takes note (L2).
+func TestWrongSuspicionIsNoted(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	b := w.start("jm-b")
+	w.taskManager("tm-1", 2).start()
+	w.standbyOf(a, b)
+	a.listener.Close() // it lives, and looks dead
+	for _, s := range a.connections.listStandbys() {
+		s.close()
+	}
+	w.leader(a)
+	w.eventually("the suspicion is found to be wrong", func() bool {
+		b.detector.mu.Lock()
+		defer b.detector.mu.Unlock()
+		return len(b.detector.wrong) == 1
 	})
 }

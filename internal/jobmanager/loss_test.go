@@ -130,6 +130,29 @@ func TestDeathFoundByTheNextLeader(t *testing.T) {
 	w.eventually("starts over", func() bool { j := w.job(id); return j.State == job.Running && j.Attempts == 2 })
 }
 
+// A new TaskManager on the data address of one that a new leader has not met is proof of that
+// one's death: nobody waits for the time-out.
+func TestNewOwnerOfADataAddress(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.TaskManagerTimeout = time.Minute }
+	a := w.start("jm-a")
+	first := w.taskManager("tm-1", 2).start()
+	w.leader()
+	w.eventually("registered", func() bool { return first.did("follows epoch 1") == 1 })
+	a.kill()
+	first.kill()
+	second := w.taskManager("tm-2", 2)
+	second.data.Close()
+	var err error
+	if second.data, err = net.Listen("tcp", first.data.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	second.start()
+	b := w.start("jm-b")
+	w.leader(a)
+	w.eventually("the first is declared dead", func() bool { return b.leading.Load().registry.deaths(t) == 1 })
+}
+
 func TestFarewellIsEvidence(t *testing.T) {
 	w := newWorld(t)
 	n := w.start("jm-a")
@@ -153,6 +176,42 @@ func TestTaskManagerOfAnotherClusterIsRefused(t *testing.T) {
 	w.eventually("refused", func() bool {
 		return strings.Contains(strings.Join(tm.history(), "\n"), "storage.dir must be the same directory everywhere")
 	})
+}
+
+// R16: what a TaskManager says in the name of another cluster ends its connection, and nothing else.
+func TestMessageOfAnotherClusterEndsTheConnection(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	w.leader()
+	raw, err := net.Dial("tcp", n.self.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	conn, err := rpc.Dialed(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, _ := w.storage.Incarnation()
+	_ = conn.Send(rpc.Header{Cluster: cluster}, rpc.Register{Instance: "tm-1", Slots: 1, Data: "127.0.0.1:1", Storage: cluster})
+	w.eventually("registered", func() bool {
+		_, m, err := conn.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m == rpc.Lead{}
+	})
+	_ = conn.Send(rpc.Header{Cluster: cluster, Epoch: 1}, rpc.Report{})
+	_ = conn.Send(rpc.Header{Cluster: "another", Epoch: 1}, rpc.Heartbeat{})
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, _, err = conn.Receive() // heartbeats
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stands")
+	}
 }
 
 // Whatever arrives on the RPC port, the connection is closed and the rest goes on.
