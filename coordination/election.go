@@ -20,6 +20,7 @@ type election struct {
 	term      *steadyTerm     // ours; nil: standing by
 	claim     *time.Timer     // fires when it is time to claim
 	claimSet  bool            // claim is running
+	unsure    bool            // a claim came to nothing: what is in force is read before the next
 	pause     pause
 	retired   time.Time // when Lead last returned by itself; zero: never
 	said      string    // the last trouble that was logged
@@ -128,6 +129,7 @@ func (e *election) observe(ctx context.Context, store Store, l Leadership) error
 	if l.Epoch < e.seen.Epoch {
 		return nil
 	}
+	e.unsure = e.unsure && l.Epoch == e.seen.Epoch // a newer epoch is news enough
 	e.seen = l
 	if e.Observed != nil {
 		e.Observed(l)
@@ -178,15 +180,22 @@ func (e *election) unset() {
 	e.claimSet = false
 }
 
-// take reads the leadership once more and claims over it, if it is still vacant. (A standby
-// that was itself held up has old news, and a detector that was held up suspects wrongly.)
+// take claims over the leadership in force, if that is vacant. A suspected leader is claimed over
+// as it was seen last, as a round to the quorum is half a takeover: if that is old news, the claim
+// is lost and no harm done. In other cases, and after a try that came to nothing, the leadership is
+// read first: a leader whose session had ended may live again, and its end be news that came late.
 func (e *election) take(ctx context.Context, store Store) error {
 	began := time.Now()
-	l, err := store.Leader(ctx)
-	if err != nil {
-		return e.takeLater(ctx, fmt.Errorf("read who leads: %w", err))
+	l := e.seen
+	if e.unsure || l.Epoch == 0 || l.Epoch != e.suspected {
+		var err error
+		if l, err = store.Leader(ctx); err != nil {
+			return e.takeLater(ctx, fmt.Errorf("read who leads: %w", err))
+		}
 	}
+	e.unsure = true
 	var inner Term
+	var err error
 	switch {
 	case l.Epoch > 0 && l.Nonce == e.nonce:
 		inner, err = store.Resume(ctx, e.Candidate, e.nonce)
@@ -203,7 +212,7 @@ func (e *election) take(ctx context.Context, store Store) error {
 		return e.takeLater(ctx, fmt.Errorf("claim over epoch %d: %w", l.Epoch, err))
 	}
 	e.Logger.Info("leading", "candidate", e.Candidate.ID, "epoch", inner.Epoch(), "after", l.ID, "suspected", l.Alive && l.Epoch > 0, "took", time.Since(began))
-	e.term = begin(e.root, inner, e.Lead)
+	e.term, e.unsure = begin(e.root, inner, e.Lead), false
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -103,11 +104,14 @@ func (l *leader) over() error { return context.Cause(l.ctx) }
 
 // load reads what is committed, after the claim (R7, I10).
 func (l *leader) load() error {
-	records, err := readTaskManagers(l.ctx, l.term)
-	if err != nil {
+	var records []storedTaskManager
+	var reads errgroup.Group // at once: with ZooKeeper each takes several round trips
+	reads.Go(func() (err error) {
+		records, err = readTaskManagers(l.ctx, l.term)
 		return err
-	}
-	if err := l.jobs.load(); err != nil {
+	})
+	reads.Go(l.jobs.load)
+	if err := reads.Wait(); err != nil {
 		return err
 	}
 	l.registry = newRegistry(l, records)
