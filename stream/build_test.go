@@ -72,6 +72,10 @@ func TestProblems(t *testing.T) {
 			env.IntArg("count")
 			end(numbers(env))
 		}, []string{"missing arguments: output, count", "--output VALUE --count VALUE"}},
+		{"the job's own rules", nil, func(env *Env) {
+			env.Errorf("--from %d is after --to %d", 2, 1)
+			end(numbers(env))
+		}, []string{"--from 2 is after --to 1"}},
 		{"flag without value", []string{"--input", "--output", "x"}, func(env *Env) {
 			env.Arg("input")
 			env.Arg("output")

@@ -37,6 +37,10 @@ func (e *Env) SetParallelism(n int) {
 	e.parallelism = n
 }
 
+// Errorf reports what is wrong with the job by its own rules, such as an argument that makes no
+// sense. Building goes on; then the job ends with an error that tells everything reported.
+func (e *Env) Errorf(format string, args ...any) { e.errorf(format, args...) }
+
 func (e *Env) errorf(format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf(format, args...))
 }
