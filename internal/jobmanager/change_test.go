@@ -396,3 +396,34 @@ func TestWrongSuspicionIsNoted(t *testing.T) {
 		return len(b.detector.wrong) == 1
 	})
 }
+
+// Two JobManagers that cannot reach each other, and coordination both, do not replace each other
+// without end: each finds that the one it gave up has claimed again, and becomes patient (L2).
+func TestMutualSuspicionIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.HeartbeatTimeout = 100 * time.Millisecond }
+	a, b := w.start("jm-a"), w.start("jm-b")
+	a.listener.Close()
+	b.listener.Close()
+	epoch := func() coordination.Epoch {
+		s := w.coord.Open()
+		defer s.Close()
+		l, err := s.Leader(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return l.Epoch
+	}
+	w.eventually("both are patient", func() bool {
+		return a.detector.timeout() > a.cfg.HeartbeatTimeout && b.detector.timeout() > b.cfg.HeartbeatTimeout
+	})
+	settled := epoch()
+	if settled > 12 {
+		t.Errorf("%d takeovers before both were patient", settled)
+	}
+	began := time.Now()
+	w.eventually("two more takeovers", func() bool { return epoch() >= settled+2 })
+	if took := time.Since(began); took < patience*a.cfg.HeartbeatTimeout/2 {
+		t.Errorf("two takeovers took %v, want at least one patient wait of %v", took, patience*a.cfg.HeartbeatTimeout)
+	}
+}

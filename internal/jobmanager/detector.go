@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -27,8 +28,9 @@ type detector struct {
 	*JobManager
 
 	mu       sync.Mutex
-	replaced string      // id of the leader that this process replaced last on suspicion
-	wrong    []time.Time // when a leader so replaced was found alive
+	replaced string             // id of the leader that this process replaced last on suspicion
+	by       coordination.Epoch // by which it did so
+	wrong    []time.Time        // when a leader so replaced was found alive
 }
 
 // watch holds a connection to a leader until ctx ends ("") or it is suspected, and says why.
@@ -44,8 +46,9 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 			return "", nil
 		case misplaced:
 			return "", err
-		case verdict != "":
+		case verdict != "" && (!d.backsOff() || time.Since(began) > d.timeout()):
 			return verdict, nil
+		case verdict != "": // it was wrong of late, so it is looked into for longer
 		case err == nil:
 			if reason := d.hold(ctx, conn); reason != "" {
 				return reason, nil
@@ -162,6 +165,14 @@ func (jm *JobManager) standbyHeader() rpc.Header {
 
 // timeout is the heartbeat timeout, longer after suspicions that were wrong.
 func (d *detector) timeout() time.Duration {
+	if d.backsOff() {
+		return patience * d.cfg.HeartbeatTimeout
+	}
+	return d.cfg.HeartbeatTimeout
+}
+
+// backsOff reports whether suspicions were wrong of late: then no sign of death is believed at once.
+func (d *detector) backsOff() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	recent := 0
@@ -170,17 +181,25 @@ func (d *detector) timeout() time.Duration {
 			recent++
 		}
 	}
-	if recent >= wrongInARow {
-		return patience * d.cfg.HeartbeatTimeout
-	}
-	return d.cfg.HeartbeatTimeout
+	return recent >= wrongInARow
 }
 
-// replacing notes whom this process replaces on suspicion; met then tells whether that one lived.
-func (d *detector) replacing(id string) {
+// replacing notes whom this process replaces on suspicion; met then tells whether that one lived:
+// it says Hello, or claims again.
+func (d *detector) replacing(id string, by coordination.Epoch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.replaced = id
+	d.replaced, d.by = id, by
+}
+
+// leads notes who leads. (News of an epoch before this process's own come late and prove nothing.)
+func (d *detector) leads(l coordination.Leadership) {
+	d.mu.Lock()
+	later := l.Epoch > d.by
+	d.mu.Unlock()
+	if later {
+		d.met(l.ID)
+	}
 }
 
 // met notes that a JobManager is alive.

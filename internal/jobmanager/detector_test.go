@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -149,10 +150,12 @@ func TestDetectorTrustsALivingLeader(t *testing.T) {
 func TestDetectorBacksOff(t *testing.T) {
 	d := detectorFor(t, 50*time.Millisecond)
 	for i, want := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond} {
-		d.replacing("old")
+		d.replacing("old", 7)
+		d.leads(coordination.Leadership{Epoch: 6, ID: "old", Alive: true}) // heard late
 		d.met("somebody else")
 		d.met("old")
 		d.met("old") // counts once
+		d.leads(coordination.Leadership{Epoch: 8, ID: "old", Alive: true})
 		if got := d.timeout(); got != want {
 			t.Errorf("after %d wrong suspicions: %v, want %v", i+1, got, want)
 		}
@@ -160,5 +163,10 @@ func TestDetectorBacksOff(t *testing.T) {
 	d.wrong[0] = d.wrong[0].Add(-2 * wrongWithin)
 	if got := d.timeout(); got != 50*time.Millisecond {
 		t.Errorf("a minute later: %v", got)
+	}
+	d.replacing("old", 9)
+	d.leads(coordination.Leadership{Epoch: 10, ID: "old", Alive: true}) // it claims again: it lives
+	if !d.backsOff() {
+		t.Error("a leader that claims again was not dead")
 	}
 }

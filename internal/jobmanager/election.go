@@ -56,6 +56,7 @@ func (jm *JobManager) observe(l coordination.Leadership) {
 	if l.Alive && l.ID != jm.cfg.ID && (before == nil || before.Epoch != l.Epoch) {
 		jm.log.Info("standing by", "leader", l.ID, "epoch", l.Epoch)
 	}
+	jm.detector.leads(l)
 	switch {
 	case l.Epoch == 0:
 		jm.vacancies.note(l, "nobody has led yet")

@@ -42,7 +42,7 @@ type leader struct {
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	claimed, why := time.Now(), jm.vacancies.before(term.Epoch())
 	if why.alive {
-		jm.detector.replacing(why.previous)
+		jm.detector.replacing(why.previous, term.Epoch())
 	}
 	incarnation, err := ensureIncarnation(ctx, term, jm.cfg.Storage)
 	if err != nil {
