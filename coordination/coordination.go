@@ -150,7 +150,8 @@ type Term interface {
 	// A lost connection is resolved inside: written values carry a nonce, which is read
 	// back, and the same conditional write is sent again (R8). A commit that only deletes is
 	// recognised by its keys being gone. Only when ctx ends first is the outcome unknown:
-	// ErrUnknown; the caller re-reads before it decides anew. Of two commits of one version
+	// ErrUnknown (or ErrSessionEnded, of a session that ended under way); the caller re-reads
+	// before it decides anew. Of two commits of one version
 	// that are under way at once one wins, but a winner whose reply is lost may then be told
 	// ErrConflict: a caller that must know has no two commits of a key under way.
 	Commit(ctx context.Context, ops ...Op) ([]Version, error)

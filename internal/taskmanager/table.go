@@ -368,6 +368,9 @@ func (t *table) stop(id job.ID, n job.Attempt) {
 func (t *table) confirm(id job.ID, n job.Attempt) {
 	e := t.entry(id)
 	e.promised = max(e.promised, n)
+	if e.next != nil && e.next.Attempt <= n {
+		e.next = nil // it waited for the end of the attempt before, and is not to begin any more
+	}
 	switch {
 	case e.current == nil || e.current.number > n:
 	case e.current.running():
