@@ -12,10 +12,19 @@ import (
 )
 
 // Incarnation reads the cluster's incarnation, or fails with ErrNotFound in a storage that
-// no leader has used yet.
+// no leader has used yet. It is read once, so that a storage that is away for a while keeps
+// nobody from leading.
 func (s *Storage) Incarnation() (string, error) {
+	if known := s.incarnation.Load(); known != nil {
+		return *known, nil
+	}
 	b, err := s.read(clusterDir, "incarnation")
-	return strings.TrimSpace(string(b)), err
+	if err != nil {
+		return "", err
+	}
+	incarnation := strings.TrimSpace(string(b))
+	s.incarnation.Store(&incarnation)
+	return incarnation, nil
 }
 
 // CreateIncarnation stores the cluster's incarnation unless there is one, and returns the one

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 )
 
 // ErrNotFound says that an object is not stored.
@@ -26,7 +27,8 @@ var ErrNotFound = errors.New("storage: no such object")
 
 // Storage is the directory that storage.dir names.
 type Storage struct {
-	dir string
+	dir         string
+	incarnation atomic.Pointer[string] // once read: it never changes
 }
 
 // kinds of object, each in a directory of its own.
