@@ -71,8 +71,7 @@ func (jm *JobManager) current(ctx context.Context) (*leader, error) {
 	defer cancel()
 	if err := l.checks.Current(ctx); err != nil {
 		if jm.serving.Load() != l {
-			_, err := jm.led()
-			return nil, err
+			return nil, l.ended()
 		}
 		return nil, unavailable(err)
 	}
@@ -89,6 +88,15 @@ func (jm *JobManager) led() (*leader, error) {
 		return nil, &api.Error{Code: api.NoLeader, Message: "no JobManager leads at the moment; ask again"}
 	}
 	return nil, &api.Error{Code: api.NotLeader, Leader: other.REST, Message: "this JobManager stands by; the leader is at " + other.REST}
+}
+
+// ended is what a client is told whose answer the term did not live to give: who leads instead,
+// or to ask again where that is this process, under another epoch or not known to have ended.
+func (l *leader) ended() error {
+	if _, err := l.led(); err != nil {
+		return err
+	}
+	return unavailable(l.over())
 }
 
 func unavailable(err error) *api.Error {
@@ -144,8 +152,7 @@ func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
 	case c := <-answer:
 		return c, nil
 	case <-l.ctx.Done():
-		_, err := jm.led()
-		return api.Cluster{}, err
+		return api.Cluster{}, l.ended()
 	case <-ctx.Done():
 		return api.Cluster{}, ctx.Err()
 	}
@@ -209,10 +216,7 @@ func (l *leader) await(ctx context.Context, ready <-chan struct{}) error {
 	case <-ready:
 		return nil
 	case <-l.ctx.Done():
-		if _, err := l.led(); err != nil {
-			return err
-		}
-		return unavailable(l.over())
+		return l.ended()
 	case <-ctx.Done():
 		return &api.Error{Code: api.Unavailable, Message: fmt.Sprintf(
 			"the leader could not commit this within %v, as coordination or storage is slow or away; running jobs go on, nothing is lost, ask again", patient)}
