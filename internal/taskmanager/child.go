@@ -31,6 +31,7 @@ type child struct {
 	data    *net.UnixConn // its fd 4: data connections are handed over here
 	stderr  string        // path of the file
 	forget  func()        // removes its record from the work directory
+	waited  error         //nolint:unused // of cmd.Wait, where awaitExit has to call it: not on Linux
 }
 
 // startTask starts path as a task process with its own process group, working directory and

@@ -326,7 +326,7 @@ func (t *table) deploy(d rpc.Deploy) {
 	case e.current != nil && e.current.number > d.Attempt:
 		t.tell(rpc.Stopped{Job: d.Spec.ID, Attempt: e.current.number - 1})
 	case e.promised >= d.Attempt:
-		t.tell(rpc.Stopped{Job: d.Spec.ID, Attempt: e.promised})
+		t.stop(d.Spec.ID, e.promised) // a lower one may still be ending
 	case e.next != nil && e.next.Attempt == d.Attempt:
 	case e.current != nil && e.current.running():
 		e.next = &d
