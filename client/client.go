@@ -110,14 +110,14 @@ func (c *Client) Jobs(ctx context.Context) ([]Summary, error) {
 // Job tells all about one job.
 func (c *Client) Job(ctx context.Context, id ID) (Job, error) {
 	var j Job
-	return j, c.call(ctx, http.MethodGet, "/v1/jobs/"+string(id), nil, &j)
+	return j, c.call(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), nil, &j)
 }
 
 // Cancel asks a job to end. It returns once that is committed; Wait tells when it has ended.
 // Cancelling a job that has ended changes nothing.
 func (c *Client) Cancel(ctx context.Context, id ID) (Job, error) {
 	var j Job
-	return j, c.call(ctx, http.MethodPost, "/v1/jobs/"+string(id)+"/cancel", nil, &j)
+	return j, c.call(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(string(id))+"/cancel", nil, &j)
 }
 
 // JobManagers lists the leader and the standbys.
@@ -237,6 +237,8 @@ func (c *Client) follow(ctx context.Context, address string, r request, answer a
 		case err == nil:
 			c.remember(address)
 			return true, nil
+		case errors.As(err, new(unsendable)):
+			return true, err
 		case !errors.As(err, &refused):
 			c.remember("")
 			return ctx.Err() != nil, err
@@ -259,12 +261,17 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.said.Message }
 
+// unsendable is why a request has no body: nobody who leads could mend that.
+type unsendable struct{ error }
+
+func (u unsendable) Unwrap() error { return u.error }
+
 func (c *Client) try(ctx context.Context, address string, r request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	body, size, err := r.open()
 	if err != nil {
-		return err
+		return unsendable{err}
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, "http://"+address+r.path, body)
 	if err != nil {

@@ -159,6 +159,24 @@ func TestRefusalIsFinal(t *testing.T) {
 	}
 }
 
+// What cannot be sent to anybody is not asked of everybody until the context ends.
+func TestUnsendableIsFinal(t *testing.T) {
+	c := newClient(t, Fixed("127.0.0.1:1"))
+	gone := request{method: http.MethodPut, path: "/v1/artifacts/0", timeout: perTry,
+		open: func() (io.ReadCloser, int64, error) { return nil, 0, os.ErrNotExist }}
+	if err := c.retry(t.Context(), gone, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is gone: %v", err)
+	}
+
+	f := newFakeCluster()
+	a, _ := f.start(t)
+	f.lead(a)
+	var refused *Error
+	if _, err := newClient(t, Fixed(a)).Job(t.Context(), "50%"); !errors.As(err, &refused) {
+		t.Errorf("Job with an id that is none: %v, want the leader's Error", err)
+	}
+}
+
 func TestGivesUpWithItsContext(t *testing.T) {
 	f := newFakeCluster()
 	a, _ := f.start(t)
@@ -280,13 +298,14 @@ type storeWithLeader struct {
 	coordination.Store
 	leadership coordination.Leadership
 	done       chan struct{}
+	closed     bool
 }
 
 func (s *storeWithLeader) Leader(context.Context) (coordination.Leadership, error) {
 	return s.leadership, nil
 }
 func (s *storeWithLeader) Done() <-chan struct{} { return s.done }
-func (s *storeWithLeader) Close() error          { return nil }
+func (s *storeWithLeader) Close() error          { s.closed = true; return nil }
 
 func TestByCoordination(t *testing.T) {
 	opened := 0
@@ -304,8 +323,12 @@ func TestByCoordination(t *testing.T) {
 		t.Errorf("opened %d sessions, want 1", opened)
 	}
 	close(store.done)
+	ended := store
 	store = &storeWithLeader{leadership: store.leadership, done: make(chan struct{})}
 	if _, err := l.Addresses(t.Context()); err != nil || opened != 2 {
 		t.Errorf("after the session's end: %v, %d sessions", err, opened)
+	}
+	if !ended.closed {
+		t.Error("the session that has ended keeps its connections")
 	}
 }

@@ -71,6 +71,7 @@ func (b *byCoordination) session(ctx context.Context) (coordination.Store, error
 	if b.store != nil {
 		select {
 		case <-b.store.Done():
+			_ = b.store.Close() // its session has ended; what is left are connections
 			b.store = nil
 		default:
 			return b.store, nil
