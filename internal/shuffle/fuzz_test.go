@@ -60,6 +60,8 @@ func FuzzConsumer(f *testing.F) {
 	answer := func(h header, payload ...byte) []byte { return append(h.appendTo(nil), payload...) }
 	f.Add(answer(header{kind: kindAccept, seq: 2, length: 8}, 0, 0, 0, 0, 0, 0, 0, 1))
 	f.Add(answer(header{kind: kindCredit, seq: 2}))
+	f.Add(append(answer(header{kind: kindAccept, length: 8}, 0, 0, 0, 0, 0, 0, 0, 0), // credit for what was not written
+		answer(header{kind: kindCredit, seq: 2})...))
 	f.Add(answer(header{kind: kindRefuse, length: 3}, 1, 'n', 'o'))
 	f.Add(answer(header{kind: kindRefuse, length: 1}, 0))
 	f.Fuzz(func(t *testing.T, says []byte) {

@@ -126,10 +126,11 @@ func (o *outbound) unsent() []*frame {
 	return frames
 }
 
-// credit frees the frames up to number seq.
+// credit frees the frames up to number seq. Only what was written can have been released: to free
+// a frame before that would leave next behind the window, and its memory to be written anew.
 func (o *outbound) credit(seq uint64) error {
-	if seq > o.last {
-		return fmt.Errorf("malformed frame: credit for %d frames of %v, of which there are %d", seq, o.channel, o.last)
+	if seq >= o.next {
+		return fmt.Errorf("malformed frame: credit for %d frames of %v, of which %d were written", seq, o.channel, o.next-1)
 	}
 	n := 0
 	for n < len(o.window) && o.window[n].seq <= seq {
