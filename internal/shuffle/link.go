@@ -71,6 +71,9 @@ func (l *link) run() {
 		if progress {
 			delay = backoffLeast
 		}
+		if !l.unfinished() {
+			continue // the peer may well go now
+		}
 		l.x.log.Info("no data connection; dialing again", "peer", l.peer, "in", delay, "err", err)
 		if !l.pause(delay) {
 			return
