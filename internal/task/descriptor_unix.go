@@ -26,11 +26,15 @@ func receiveConn(data net.Conn) (net.Conn, error) {
 	}
 	descriptor, err := parseRights(rights[:rn])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 	f := os.NewFile(uintptr(descriptor), "data connection")
 	defer f.Close()
-	return net.FileConn(f)
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotTaken, err)
+	}
+	return c, nil
 }
 
 func parseRights(rights []byte) (descriptor int, err error) {

@@ -35,6 +35,10 @@ const (
 // Builder builds the plan of the job that this binary is.
 type Builder func(job.Spec) (*operator.Plan, error)
 
+// errNotTaken says that one data connection was lost on its way here, as when this process has no
+// descriptor left: its peer sees it closed, and dials again.
+var errNotTaken = errors.New("a data connection was not taken over")
+
 // errGone says that the TaskManager has closed its end: it has died, or wants this process dead.
 var errGone = errors.New("the TaskManager has gone")
 
@@ -202,6 +206,10 @@ func (p *process) progress(x *Execution) {
 func (p *process) accept(data net.Conn, exchange *shuffle.Exchange) {
 	for {
 		c, err := receiveConn(data)
+		if errors.Is(err, errNotTaken) {
+			p.log.Warn("the peer is to dial again", "error", err)
+			continue
+		}
 		if err != nil {
 			p.log.Warn("no more data connections can be taken over", "error", err)
 			return
