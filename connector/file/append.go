@@ -63,7 +63,11 @@ func appendUint[N uint | uint8 | uint16 | uint32 | uint64](dst []byte, p unsafe.
 // appendFloat writes f as JavaScript does: the shortest text that reads back as f, with an
 // exponent for very large and very small numbers only.
 func appendFloat(dst []byte, f float64, bits int) []byte {
-	if a := math.Abs(f); a == 0 || a >= 1e-6 && a < 1e21 || math.IsInf(f, 0) || math.IsNaN(f) {
+	least := 1e-6
+	if bits == 32 {
+		least = float64(float32(least)) // which is less
+	}
+	if a := math.Abs(f); a == 0 || a >= least && a < 1e21 || math.IsInf(f, 0) || math.IsNaN(f) {
 		return strconv.AppendFloat(dst, f, 'f', -1, bits)
 	}
 	dst = strconv.AppendFloat(dst, f, 'e', -1, bits)

@@ -114,7 +114,7 @@ func TestJSONIsThatOfEncodingJSON(t *testing.T) {
 	})
 	sameAsEncodingJSON(t, tree{1, []tree{{2, nil, nil}, {3, []tree{}, &tree{}}}, nil})
 	sameAsEncodingJSON(t, 0, 1e6, 1e20, 1e21, 123e30, 1e-6, 1e-7, 1.5e-10, math.SmallestNonzeroFloat64, math.MaxFloat64, -0.1, math.Copysign(0, -1))
-	sameAsEncodingJSON(t, float32(0.1), float32(3e-9), math.MaxFloat32)
+	sameAsEncodingJSON(t, float32(0.1), float32(1e-6), float32(1e21), float32(3e-9), math.MaxFloat32)
 	sameAsEncodingJSON(t, math.MinInt64, math.MaxInt64)
 	sameAsEncodingJSON(t, uint64(math.MaxUint64))
 	sameAsEncodingJSON(t, int8(-1), int8(2))
