@@ -16,9 +16,8 @@ type Output = job.Output
 type Source[T any] interface {
 	// Bounded reports whether every split ends.
 	Bounded() bool
-	// Splits emits what there is to read, in one subtask of the job (ctx has the parallelism of
-	// those that will read), and returns when it has
-	// named everything. A source that discovers new splits for ever returns when ctx ends.
+	// Splits emits what there is to read, in one subtask of the job, and returns when it has named
+	// everything. A source that discovers new splits for ever returns when ctx ends.
 	// Here ctx.Parallelism is the number of subtasks that will read.
 	// emit blocks while no reader has room, and fails when the job is to stop.
 	Splits(ctx *Context, emit func(Split) error) error
