@@ -73,7 +73,7 @@ func (d definition) byHand(args []string, stderr *os.File) int {
 	p := newProgress(r, stderr, quiet(args))
 	err = r.waitShowing(p)
 	switch {
-	case ctx.Err() != nil && err != nil:
+	case err != nil && errors.Is(err, context.Cause(ctx)):
 		fmt.Fprintf(stderr, "job %q was cancelled; no output is visible\n", d.name)
 		return statusFailed
 	case err != nil:
