@@ -97,39 +97,33 @@ func (c *Client) Close() error {
 // Submit asks for the job that s describes; s.ID, made by NewID, makes it safe to ask again.
 // It returns once the job is committed: from then on it outlives every JobManager.
 func (c *Client) Submit(ctx context.Context, s Spec) (Job, error) {
-	var j Job
-	return j, c.call(ctx, http.MethodPost, "/v1/jobs", s, &j)
+	return ask[Job](ctx, c, http.MethodPost, "/v1/jobs", s)
 }
 
 // Jobs lists the cluster's jobs.
 func (c *Client) Jobs(ctx context.Context) ([]Summary, error) {
-	var list []Summary
-	return list, c.call(ctx, http.MethodGet, "/v1/jobs", nil, &list)
+	return ask[[]Summary](ctx, c, http.MethodGet, "/v1/jobs", nil)
 }
 
 // Job tells all about one job.
 func (c *Client) Job(ctx context.Context, id ID) (Job, error) {
-	var j Job
-	return j, c.call(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), nil, &j)
+	return ask[Job](ctx, c, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), nil)
 }
 
 // Cancel asks a job to end. It returns once that is committed; Wait tells when it has ended.
 // Cancelling a job that has ended changes nothing.
 func (c *Client) Cancel(ctx context.Context, id ID) (Job, error) {
-	var j Job
-	return j, c.call(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(string(id))+"/cancel", nil, &j)
+	return ask[Job](ctx, c, http.MethodPost, "/v1/jobs/"+url.PathEscape(string(id))+"/cancel", nil)
 }
 
 // JobManagers lists the leader and the standbys.
 func (c *Client) JobManagers(ctx context.Context) ([]JobManager, error) {
-	var list []JobManager
-	return list, c.call(ctx, http.MethodGet, "/v1/jobmanagers", nil, &list)
+	return ask[[]JobManager](ctx, c, http.MethodGet, "/v1/jobmanagers", nil)
 }
 
 // Cluster tells what the cluster offers.
 func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
-	var cl Cluster
-	return cl, c.call(ctx, http.MethodGet, "/v1/cluster", nil, &cl)
+	return ask[Cluster](ctx, c, http.MethodGet, "/v1/cluster", nil)
 }
 
 // Resolve finds the one job whose id starts or ends with part.
@@ -171,19 +165,19 @@ func (c *Client) Wait(ctx context.Context, id ID, interval time.Duration, each f
 	}
 }
 
-// call sends a request that carries its body as JSON, until somebody who leads answers it.
-func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+// ask sends a request that carries its body as JSON, until somebody who leads answers it.
+func ask[T any](ctx context.Context, c *Client, method, path string, body any) (answer T, err error) {
 	var data []byte
 	if body != nil {
-		var err error
 		if data, err = json.Marshal(body); err != nil {
-			return fmt.Errorf("encode request: %w", err)
+			return answer, fmt.Errorf("encode request: %w", err)
 		}
 	}
 	open := func() (io.ReadCloser, int64, error) {
 		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
 	}
-	return c.retry(ctx, request{method: method, path: path, open: open, timeout: perTry}, answer)
+	err = c.retry(ctx, request{method: method, path: path, open: open, timeout: perTry}, &answer)
+	return answer, err
 }
 
 // A request can be sent any number of times.

@@ -73,7 +73,8 @@ func (p *poller) self(ctx context.Context, addr string) (s api.Self, err error) 
 	if resp.StatusCode != http.StatusOK {
 		return s, fmt.Errorf("%s answered %s", addr, resp.Status)
 	}
-	return s, json.NewDecoder(io.LimitReader(resp.Body, maxSelf)).Decode(&s)
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxSelf)).Decode(&s)
+	return s, err
 }
 
 // list is everyone known, each once.
