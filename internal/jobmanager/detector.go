@@ -58,7 +58,7 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 		case time.Since(began) > d.timeout():
 			return err.Error(), nil
 		}
-		d.pause(ctx, d.cfg.HeartbeatInterval/5)
+		pause(ctx, d.cfg.HeartbeatInterval/5)
 	}
 	return "", nil
 }
@@ -213,15 +213,6 @@ func (d *detector) met(id string) {
 	d.wrong = append(d.wrong, time.Now())
 	d.wrong = d.wrong[max(0, len(d.wrong)-wrongInARow):]
 	d.log.Warn("the leader that was replaced is alive: the suspicion was wrong", "previous", id, "recently", len(d.wrong))
-}
-
-func (d *detector) pause(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // receiveJobManager is the life of a connection that another JobManager has opened: it is told who

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -17,8 +16,6 @@ import (
 
 // recordRetention is how long the record of a dead TaskManager is kept.
 const recordRetention = 24 * time.Hour
-
-func newIncarnation() string { return uuid.NewString() }
 
 // leader is what lives for one term.
 type leader struct {

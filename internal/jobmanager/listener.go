@@ -33,7 +33,7 @@ func (jm *JobManager) listen(ctx context.Context, ln net.Listener) {
 		}
 		if err != nil {
 			jm.log.Error("the RPC port cannot accept a connection", "error", err)
-			jm.detector.pause(ctx, 100*time.Millisecond) // descriptors may come free
+			pause(ctx, 100*time.Millisecond) // descriptors may come free
 			continue
 		}
 		select {

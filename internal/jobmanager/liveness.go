@@ -48,7 +48,7 @@ func (r *registry) validate(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			r.detector.pause(ctx, r.cfg.HeartbeatInterval)
+			pause(ctx, r.cfg.HeartbeatInterval)
 		}
 		r.post(validated{})
 	})

@@ -169,11 +169,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 			return nil
 		}
 		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, wait); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}

@@ -1,10 +1,8 @@
 package jobmanager
 
 import (
-	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -61,7 +59,7 @@ func (r *registry) planner(avoid string) *taskManager {
 		if !t.ready || t.record.State != live || t.doom != "" {
 			continue
 		}
-		if best == nil || best.instance == avoid || instance != avoid && cmp.Less(load[instance], load[best.instance]) {
+		if best == nil || best.instance == avoid || instance != avoid && load[instance] < load[best.instance] {
 			best = t
 		}
 	}
@@ -92,6 +90,3 @@ func (r *registry) replan(instance string) {
 	}
 	r.dispatch()
 }
-
-// slotName is how Deploy names a slot.
-func slotName(slot int) string { return strconv.Itoa(slot) }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
@@ -142,7 +144,7 @@ type WrongClusterError struct{ message string }
 func (e *WrongClusterError) Error() string { return e.message }
 
 func createIncarnation(ctx context.Context, term coordination.Term, s *storage.Storage) (string, error) {
-	incarnation := newIncarnation()
+	incarnation := uuid.NewString()
 	if _, err := term.Commit(ctx, coordination.Create(incarnationKey, []byte(incarnation))); err != nil {
 		return "", fmt.Errorf("commit the cluster's incarnation: %w", err)
 	}

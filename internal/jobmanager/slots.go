@@ -3,6 +3,7 @@ package jobmanager
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
@@ -128,7 +129,7 @@ func (h deployWanted) apply(r *registry) {
 	h.deploy.Peers = make(map[string]string, len(h.assignment))
 	for slot, instance := range h.assignment {
 		if m := r.managers[instance]; m != nil {
-			h.deploy.Peers[slotName(slot)] = m.record.Data
+			h.deploy.Peers[strconv.Itoa(slot)] = m.record.Data
 		}
 	}
 	r.send(h.deploy.Instance, h.deploy)
