@@ -63,7 +63,7 @@ const refusedJob = "exited with status 1"
 
 // runPlanner returns what the binary wrote to its fd 3 before it exited with status 0.
 func (n *node) runPlanner(ctx context.Context, path string, spec job.Spec) ([]byte, error) {
-	dir, err := os.MkdirTemp(n.work.dir, "plan-")
+	dir, err := os.MkdirTemp(n.work.plans(), "")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOwn, err)
 	}

@@ -49,7 +49,7 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-	if left := files(t, m.workDir+"/plan-*"); len(left) > 0 {
+	if left := files(t, m.workDir+"/plans/*"); len(left) > 0 {
 		t.Errorf("plans leave %v behind", left)
 	}
 }

@@ -172,3 +172,19 @@ func TestArtifactOfACancelledCaller(t *testing.T) {
 	a.finish(sum, f, off.Err())
 	<-done
 }
+
+// A TaskManager that was killed while it planned leaves a directory, which the next removes.
+func TestPredecessorsPlansAreRemoved(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil))
+	if err := os.MkdirAll(filepath.Join(dir, "plans", "left"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openWorkDir(t.Context(), dir, time.Second, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	if left := files(t, w.plans()+"/*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
