@@ -41,6 +41,8 @@ func TestProblems(t *testing.T) {
 			var s Stream[int]
 			Map(s, "orphan", same)
 		}, []string{`operator "orphan"`, "no input"}},
+		{"another job's stream", nil, func(env *Env) { end(Union(numbers(&Env{args: newArguments(nil)}), Map(numbers(env), "m", same))) },
+			[]string{`operator "end": its input`, "another Env"}},
 		{"empty union", nil, func(*Env) { end(Union[int]()) }, []string{`operator "end"`, "no input"}},
 		{"uncarriable key", nil, func(env *Env) {
 			type key struct{ P *int }

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/perennial-io/perennial/connector"
 	"github.com/perennial-io/perennial/internal/job"
@@ -80,6 +81,9 @@ func (e *Env) add(n *node, o options) {
 		e.errorf("operator %q: %w", n.Name, err)
 	}
 	for _, in := range n.inputs {
+		if !slices.Contains(e.nodes, in.from) { // its records would never come
+			e.errorf("operator %q: its input %q belongs to another Env; a job's streams all come from its own", n.Name, in.from.Name)
+		}
 		in.from.consumed = true
 	}
 	e.nodes = append(e.nodes, n)
