@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -360,3 +361,23 @@ func (w fileWriter) Write([]int) error                   { return nil }
 func (w fileWriter) Flush() error                        { return nil }
 func (w fileWriter) Finish() ([]connector.Output, error) { return []connector.Output{w.out}, nil }
 func (w fileWriter) Abort() error                        { return os.Remove(w.out.Temp) }
+
+type exitsInAbort struct{}
+
+func (exitsInAbort) Open(*connector.Context) (connector.SinkWriter[int], error) {
+	return exitsInAbort{}, nil
+}
+func (exitsInAbort) Write([]int) error                   { return errors.New("disk full") }
+func (exitsInAbort) Flush() error                        { return nil }
+func (exitsInAbort) Finish() ([]connector.Output, error) { return nil, nil }
+func (exitsInAbort) Abort() error                        { runtime.Goexit(); return nil }
+
+// TestGoexitInAbort: the subtask whose sink ends its goroutine as it cleans up still reports its end.
+func TestGoexitInAbort(t *testing.T) {
+	err := streamtest.RunError(t, func(env *stream.Env) {
+		stream.To(stream.From(env, "in", slice.Of(1)), "out", connector.Sink[int](exitsInAbort{}))
+	})
+	if err == nil || !strings.Contains(err.Error(), "disk full") {
+		t.Errorf("%v, want the failure that came first", err)
+	}
+}

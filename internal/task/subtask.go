@@ -183,10 +183,12 @@ func (s *subtask) abort() {
 	s.outputs = nil
 }
 
-// guarded calls f and returns its error or its panic.
-func guarded(f func() error) (err error) {
-	operator.Guarded(f, func(e error) { err = e })
-	return err
+// guarded calls f and returns its error or its panic. It calls it in a goroutine of its own: should f
+// end that (runtime.Goexit), the subtask's still has its end to report.
+func guarded(f func() error) error {
+	ended := make(chan error, 1)
+	go operator.Guarded(f, func(err error) { ended <- err })
+	return <-ended
 }
 
 func (s *subtask) counters() job.Counters {
