@@ -28,7 +28,7 @@ race: zookeeper ## all tests under the race detector
 	go test -race -timeout 30m $(PACKAGES)
 
 .PHONY: check
-check: vet lint house ## vet, lint, the rules of the house
+check: vet lint house cross ## vet, lint, the rules of the house, a build for macOS
 
 .PHONY: vet
 vet:
@@ -49,6 +49,10 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 .PHONY: house
 house:
 	go test ./internal/house
+
+.PHONY: cross
+cross:
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/perennial
 
 .PHONY: bench
 bench: zookeeper ## every figure of benchmarks/results.md

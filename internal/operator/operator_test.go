@@ -336,3 +336,24 @@ func TestFuncReaderEndsItsFunction(t *testing.T) {
 		t.Errorf("Close = %v, deferred functions ran: %t", err, cleaned)
 	}
 }
+
+// TestSplitsThatAreLost: a source that ignores emit's error does not end well all the same.
+func TestSplitsThatAreLost(t *testing.T) {
+	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	lost := errors.New("no room")
+	list := func(emit func(int) error) error {
+		_ = emit(1)
+		_ = emit(2)
+		return nil
+	}
+	if outcome, err := NewSplits(w, "splits", list, refusing[int]{lost}).Step(); outcome == Done || !errors.Is(err, lost) {
+		t.Errorf("got %v, %v; want the error of the first split", outcome, err)
+	}
+}
+
+// refusing takes nothing.
+type refusing[T any] struct{ err error }
+
+func (r refusing[T]) Batch([]T) error          { return r.err }
+func (r refusing[T]) Event(record.Event) error { return r.err }
+func (r refusing[T]) End() error               { return nil }

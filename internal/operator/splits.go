@@ -16,6 +16,7 @@ type splits[S any] struct {
 	name string
 	list func(emit func(S) error) error
 	out  Receiver[S]
+	lost error // the first split that could not be handed on: list may not pass it on
 }
 
 func (s *splits[S]) Step() (Outcome, error) {
@@ -23,11 +24,21 @@ func (s *splits[S]) Step() (Outcome, error) {
 	if err := s.list(s.emit); err != nil {
 		return Worked, err
 	}
+	if s.lost != nil {
+		return Worked, s.lost
+	}
 	return Done, s.out.End()
 }
 
 func (s *splits[S]) emit(split S) error {
-	s.w.In.Add(1)
+	if s.lost == nil {
+		s.w.In.Add(1)
+		s.lost = s.handOn(split)
+	}
+	return s.lost
+}
+
+func (s *splits[S]) handOn(split S) error {
 	if err := s.out.Batch([]S{split}); err != nil {
 		return err
 	}
