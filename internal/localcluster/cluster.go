@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,7 +59,7 @@ func Start(c Config) (*Cluster, error) {
 	for i := range c.TaskManagers {
 		cl.TaskManagers = append(cl.TaskManagers, cl.taskManager(i))
 	}
-	for _, p := range append(append([]*Process(nil), cl.JobManagers...), cl.TaskManagers...) {
+	for _, p := range cl.processes() {
 		if err := p.Start(); err != nil {
 			cl.Stop()
 			return nil, err
@@ -198,12 +199,14 @@ func (cl *Cluster) Leader(ctx context.Context, c *client.Client) (*Process, clie
 	return nil, client.JobManager{}, errors.New("the leader is none of this cluster's processes")
 }
 
+func (cl *Cluster) processes() []*Process { return slices.Concat(cl.JobManagers, cl.TaskManagers) }
+
 // Stop ends every process, politely at first, and waits for their ends.
 func (cl *Cluster) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, p := range append(append([]*Process(nil), cl.TaskManagers...), cl.JobManagers...) {
+	for _, p := range cl.processes() {
 		all.Go(func() { p.Terminate(ctx) })
 	}
 	all.Wait()
@@ -212,7 +215,7 @@ func (cl *Cluster) Stop() {
 // Logs is the end of every process's log, for a message about a failure.
 func (cl *Cluster) Logs() string {
 	var b strings.Builder
-	for _, p := range append(append([]*Process(nil), cl.JobManagers...), cl.TaskManagers...) {
+	for _, p := range cl.processes() {
 		fmt.Fprintf(&b, "== %s (running: %v): %s\n", p.Name, p.Running(), p.Tail())
 	}
 	return b.String()

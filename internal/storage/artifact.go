@@ -39,15 +39,14 @@ func (s *Storage) PutArtifact(ctx context.Context, sum string, r io.Reader) erro
 }
 
 func copyVerified(ctx context.Context, w io.Writer, r io.Reader, sum string) error {
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(contextReader{ctx, r}, MaxArtifact+1))
+	n, got, err := CopyHashed(ctx, w, io.LimitReader(r, MaxArtifact+1))
 	if err != nil {
 		return err
 	}
 	if n > MaxArtifact {
 		return fmt.Errorf("%w: more than %d bytes", ErrHash, MaxArtifact)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
+	if got != sum {
 		return fmt.Errorf("%w: the %d bytes that came have hash %s", ErrHash, n, got)
 	}
 	return nil
@@ -86,6 +85,15 @@ func checkSum(sum string) error {
 	return nil
 }
 
+// CopyHashed copies r to w and returns the number of bytes and their SHA-256, as artifacts are
+// named by. It fails once ctx has ended.
+func CopyHashed(ctx context.Context, w io.Writer, r io.Reader) (n int64, sum string, err error) {
+	h := sha256.New()
+	n, err = io.Copy(io.MultiWriter(w, h), contextReader{ctx, r})
+	return n, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// contextReader fails once ctx has ended.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader

@@ -114,32 +114,17 @@ func (a *artifacts) intact(ctx context.Context, path, sum string) bool {
 		return false
 	}
 	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, contextReader{ctx, f})
-	return err == nil && hex.EncodeToString(h.Sum(nil)) == sum
+	_, got, err := storage.CopyHashed(ctx, io.Discard, f)
+	return err == nil && got == sum
 }
 
 func copyExecutable(ctx context.Context, dst *os.File, src io.Reader, sum string) error {
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(dst, h), contextReader{ctx, src})
+	n, got, err := storage.CopyHashed(ctx, dst, src)
 	if err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
+	if got != sum {
 		return fmt.Errorf("the %d bytes in storage have hash %s: they are damaged", n, got)
 	}
 	return dst.Chmod(0o755) // not synced: a later TaskManager hashes what it finds
-}
-
-// contextReader fails once ctx has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
