@@ -16,18 +16,26 @@ import (
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
-// binaries builds perennial and the job, stripped as they are shipped.
+// binaries are perennial and the job, stripped as they are shipped, in a directory that holds all
+// that a suite leaves behind until remove.
 type binaries struct{ dir, perennial, job string }
 
-func buildBinaries(dir string) (binaries, error) {
+func buildBinaries() (binaries, error) {
+	dir, err := os.MkdirTemp("", "perennial-bench-")
+	if err != nil {
+		return binaries{}, err
+	}
 	b := binaries{dir, filepath.Join(dir, "perennial"), filepath.Join(dir, "gapjob")}
 	for out, pkg := range map[string]string{b.perennial: "./cmd/perennial", b.job: "./benchmarks/gapjob"} {
 		if text, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg).CombinedOutput(); err != nil {
+			b.remove()
 			return b, fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 		}
 	}
 	return b, nil
 }
+
+func (b binaries) remove() { os.RemoveAll(b.dir) }
 
 // withEnsemble runs do beside a 3-server ZooKeeper.
 func withEnsemble(ctx context.Context, dir string, do func(quorum string) error) error {
@@ -43,18 +51,14 @@ func withEnsemble(ctx context.Context, dir string, do func(quorum string) error)
 }
 
 func failover(ctx context.Context, o options, r *report) error {
-	dir, err := os.MkdirTemp("", "perennial-bench-")
+	b, err := buildBinaries()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := buildBinaries(dir)
-	if err != nil {
-		return err
-	}
+	defer b.remove()
 	r.table(fmt.Sprintf("SIGKILL of the leader under a running job (1,000 records/s), three JobManagers, two TaskManagers, n = %d; milliseconds, p50 / p99 / worst", o.kills),
 		"coordination", "kill → epoch committed", "kill → tasks adopted, API answering", "longest gap at the sink within 500 ms of a kill", "the same before each kill", "tasks restarted", "to reach")
-	err = withEnsemble(ctx, dir, func(quorum string) error {
+	err = withEnsemble(ctx, b.dir, func(quorum string) error {
 		settings := map[string]string{"zookeeper.quorum": quorum}
 		return killLeaders(ctx, o, r, b, "3-server ZooKeeper", "p50 ≤ 10, ≤ 50, 0 restarts", localcluster.Config{Settings: settings})
 	})

@@ -18,15 +18,11 @@ import (
 const starts = 10 // of a JobManager, and of jobs
 
 func jobManager(ctx context.Context, _ options, r *report) error {
-	dir, err := os.MkdirTemp("", "perennial-bench-")
+	b, err := buildBinaries()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := buildBinaries(dir)
-	if err != nil {
-		return err
-	}
+	defer b.remove()
 	info, err := os.Stat(b.perennial)
 	if err != nil {
 		return err
@@ -38,7 +34,7 @@ func jobManager(ctx context.Context, _ options, r *report) error {
 	r.table("A JobManager", "what", "figure", "to reach")
 	r.row("binary `perennial`, stripped", mib(info.Size()), "–")
 	r.row("a job's binary, stripped", mib(jobInfo.Size()), "–")
-	err = withEnsemble(ctx, dir, func(quorum string) error { return onZooKeeper(ctx, r, b, quorum) })
+	err = withEnsemble(ctx, b.dir, func(quorum string) error { return onZooKeeper(ctx, r, b, quorum) })
 	return errors.Join(err, idle(ctx, r, b, "embedded quorum", "≤ 100 MiB", localcluster.Config{Embedded: true}))
 }
 
