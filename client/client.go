@@ -39,6 +39,8 @@ type (
 	Vertex = api.Vertex
 	// Subtask is one parallel instance of a vertex.
 	Subtask = api.Subtask
+	// Checkpoints is what a job could continue from.
+	Checkpoints = api.Checkpoints
 	// Summary is a row of the list of jobs.
 	Summary = api.Summary
 	// JobManager is a row of the list of JobManagers.

@@ -9,7 +9,8 @@ import (
 type Context = operator.Context
 
 // Output is a file that a sink has written and that becomes visible, by a rename from Temp to
-// Final, only once the job's end is committed. Both are absolute paths in one directory.
+// Final, only once the job's end is committed or, in an unbounded job, a checkpoint that names it.
+// Both are absolute paths in one directory.
 type Output = job.Output
 
 // Source describes where records come from: it names splits, and opens any of them.
@@ -48,6 +49,15 @@ type Reader[T any] interface {
 	Close() error
 }
 
+// Resumable is a Reader whose position can be part of a checkpoint. One that is not is opened
+// again at the beginning of its split after a failure, and as many records as it had handed out
+// are dropped: so it must then return the same records again.
+type Resumable interface {
+	// Remaining returns the split that is left: a reader opened for it returns the records that
+	// follow those that Next has returned. It is called between calls of Next, and not after io.EOF.
+	Remaining() Split
+}
+
 // Sink describes where records go.
 type Sink[T any] interface {
 	// Open returns the writer of one subtask.
@@ -71,10 +81,15 @@ type SinkWriter[T any] interface {
 	// Flush hands on what Write buffered; it is called when the oldest of it is older than
 	// buffer.timeout, and may be called at any time.
 	Flush() error
+	// Prepare is called when a checkpoint passes: it makes durable what was written since the last
+	// call, and returns what is to become visible with it. The names that it returned are kept by the
+	// runtime, which names them in each checkpoint until they are visible: the writer never
+	// removes or changes those files again.
+	Prepare() ([]Output, error)
 	// Finish is called when the input ended. It makes everything durable, closes, and returns
-	// what is to become visible once the job's end is committed.
+	// what is to become visible once the job's end is committed, beside what Prepare returned.
 	Finish() ([]Output, error)
-	// Abort is called instead of Finish when the job fails or is cancelled: it removes what was
-	// written and not published.
+	// Abort is called instead of Finish when the subtask is not to go on: it removes what was
+	// written since the last Prepare.
 	Abort() error
 }

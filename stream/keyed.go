@@ -38,16 +38,19 @@ func Aggregate[K comparable, T, A, R any](
 func keyed[K comparable, T, A, R any](s KeyedStream[K, T], kind, name string, k operator.Keyed[K, T, A, R], opts []Option) Stream[R] {
 	k.Key = s.key
 	k.Each = !s.stream.bounded || newOptions(opts).updates
-	n := stepNode(kind, name, func(_ *operator.Wiring, out operator.Receiver[R]) (operator.Receiver[T], error) {
+	n := stepNode(kind, name, func(w *operator.Wiring, out operator.Receiver[R]) (operator.Receiver[T], error) {
 		k := k // of this subtask
 		if err := compileKey(&k); err != nil {
 			return nil, err
 		}
-		return operator.Aggregate(k, out), nil
+		return operator.Aggregate(w, name, k, out)
 	})
 	out := next[T, R](s.partitioned(), n, opts)
 	if err := compileKey(&k); err != nil {
 		out.env.errorf("operator %q: its key: %w", name, err)
+	}
+	if _, err := record.CodecOf[A](); err != nil {
+		out.env.errorf("operator %q: its accumulator cannot be kept in a checkpoint: %w", name, err)
 	}
 	if err := s.stream.carrier.Err(); err != nil {
 		out.env.errorf("operator %q: its records are sent by key and cannot be encoded: %w", name, err)
@@ -65,7 +68,7 @@ func compileKey[K comparable, T, A, R any](k *operator.Keyed[K, T, A, R]) error 
 	if err != nil {
 		return err
 	}
-	k.Hash, k.Clone = operator.TableHash(hash), codec.Clone
+	k.Sent, k.Groups, k.Clone = hash, maxParallelism, codec.Clone
 	return nil
 }
 

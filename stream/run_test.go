@@ -357,8 +357,9 @@ func (s fileSink) Open(ctx *connector.Context) (connector.SinkWriter[int], error
 
 type fileWriter struct{ out connector.Output }
 
-func (w fileWriter) Write([]int) error                   { return nil }
-func (w fileWriter) Flush() error                        { return nil }
+func (w fileWriter) Write([]int) error                    { return nil }
+func (w fileWriter) Flush() error                         { return nil }
+func (w fileWriter) Prepare() ([]connector.Output, error) { return nil, nil }
 func (w fileWriter) Finish() ([]connector.Output, error) { return []connector.Output{w.out}, nil }
 func (w fileWriter) Abort() error                        { return os.Remove(w.out.Temp) }
 
@@ -368,7 +369,8 @@ func (exitsInAbort) Open(*connector.Context) (connector.SinkWriter[int], error) 
 	return exitsInAbort{}, nil
 }
 func (exitsInAbort) Write([]int) error                   { return errors.New("disk full") }
-func (exitsInAbort) Flush() error                        { return nil }
+func (exitsInAbort) Flush() error                         { return nil }
+func (exitsInAbort) Prepare() ([]connector.Output, error) { return nil, nil }
 func (exitsInAbort) Finish() ([]connector.Output, error) { return nil, nil }
 func (exitsInAbort) Abort() error                        { runtime.Goexit(); return nil }
 

@@ -20,6 +20,9 @@ func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option)
 // function, which only that subtask calls. An error of either fails the job. The function keeps
 // neither slices nor, without cloning them, strings of a record for long: they share the memory
 // of a whole batch.
+//
+// Semantics: at-least-once. After a failure the function is called again with the records that
+// followed the last complete checkpoint.
 func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(record T) error, error), opts ...Option) {
 	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
 		f, err := open(w.Context(name))
@@ -28,6 +31,8 @@ func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(recor
 }
 
 // ForEach calls f for each record: from several goroutines at once if the operator is parallel.
+//
+// Semantics: at-least-once, as of ToFunc.
 func ForEach[T any](s Stream[T], name string, f func(T), opts ...Option) {
 	ToFunc(s, name, func(*Context) (func(T) error, error) {
 		return func(record T) error { f(record); return nil }, nil
@@ -62,6 +67,9 @@ func (f funcWriter[T]) Write(records []T) error {
 	}
 	return nil
 }
+
+// Prepare needs nothing: the function has had every record.
+func (f funcWriter[T]) Prepare() ([]connector.Output, error) { return nil, nil }
 
 func (f funcWriter[T]) Flush() error                        { return nil }
 func (f funcWriter[T]) Finish() ([]connector.Output, error) { return nil, nil }

@@ -37,7 +37,7 @@ func splitsNode[T any](name string, src connector.Source[T], readers *node) *nod
 	n.Name, n.Out = name, operator.CarrierOf[connector.Split]()
 	n.Read = func(w *operator.Wiring, _, out any) (operator.Driver, error) {
 		ctx := w.Context(name).ForReaders(readers.parallelism)
-		list := func(emit func(connector.Split) error) error { return src.Splits(ctx, emit) }
+		list := func(c context.Context, emit func(connector.Split) error) error { return src.Splits(ctx.With(c), emit) }
 		return operator.NewSplits(w, name, list, out.(operator.Receiver[connector.Split])), nil
 	}
 	return n

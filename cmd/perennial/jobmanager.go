@@ -59,7 +59,11 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
 		HeartbeatInterval: c.Duration(config.HeartbeatInterval), HeartbeatTimeout: c.Duration(config.HeartbeatTimeout),
 		TaskManagerTimeout: c.Duration(config.TaskManagerTimeout),
-		ClaimDelay:         b.claimDelay, HandOver: b.handOver,
+		Checkpoints: jobmanager.Checkpoints{
+			Interval: c.Duration(config.CheckpointInterval), MinPause: c.Duration(config.CheckpointMinPause),
+			Timeout: c.Duration(config.CheckpointTimeout), Retained: c.Int(config.CheckpointRetained),
+		},
+		ClaimDelay: b.claimDelay, HandOver: b.handOver,
 		Version: build.Version, Logger: log,
 	})
 	if cause := context.Cause(ctx); cause == errQuorumEnded { //nolint:errorlint // it is never wrapped

@@ -106,6 +106,7 @@ func printJob(w io.Writer, j client.Job) error {
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
+	printCheckpoints(w, j.Checkpoints)
 	if len(j.Vertices) == 0 {
 		return nil
 	}
@@ -123,6 +124,40 @@ func printJob(w io.Writer, j client.Job) error {
 	}
 	fmt.Fprintln(w)
 	return table(w, rows)
+}
+
+// printCheckpoints tells of the newest checkpoint, of the one under way, and of what went wrong.
+func printCheckpoints(w io.Writer, c client.Checkpoints) {
+	if len(c.Completed) > 0 {
+		newest := c.Completed[0]
+		fmt.Fprintf(w, "checkpoint %d: completed %s in %.0f ms, %d bytes of state\n", newest.ID, newest.Completed.Local().Format(time.DateTime), newest.Millis, newest.Size)
+	}
+	if c.InProgress != 0 {
+		fmt.Fprintf(w, "checkpoint %d: in progress since %s\n", c.InProgress, c.Since.Local().Format(time.DateTime))
+	}
+	if c.Aborted > 0 {
+		fmt.Fprintf(w, "checkpoints given up: %d; the last: %s\n", c.Aborted, c.LastAbort)
+	}
+	if c.Restored != 0 {
+		fmt.Fprintf(w, "continued from checkpoint %d\n", c.Restored)
+	}
+}
+
+func checkpointsCommand(g *global) *cobra.Command {
+	return question(g, "checkpoints JOB", "List the checkpoints from which a job can continue, the newest first", exactly("JOB"), func(ctx context.Context, c *client.Client, args []string) (answer, error) {
+		id, err := c.Resolve(ctx, args[0])
+		if err != nil {
+			return answer{}, err
+		}
+		j, err := c.Job(ctx, id)
+		return answer{j.Checkpoints, func(w io.Writer) error {
+			rows := [][]any{{"ID", "ATTEMPT", "COMPLETED", "MS", "BYTES", "LOCATION"}}
+			for _, k := range j.Checkpoints.Completed {
+				rows = append(rows, []any{k.ID, k.Attempt, k.Completed.Local().Format(time.DateTime), fmt.Sprintf("%.0f", k.Millis), k.Size, k.Location})
+			}
+			return table(w, rows)
+		}}, err
+	})
 }
 
 // orDash shows what is not known yet.

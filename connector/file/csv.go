@@ -20,8 +20,11 @@ func NoHeader() CSVOption { return func(f *csvFormat) { f.noHeader = true } }
 type csvFormat struct{ noHeader bool }
 
 // CSV is the sink that writes comma-separated values (RFC 4180, but lines end with "\n") to
-// part-<subtask>-<attempt>.csv in dir, each with a header. The files become visible when the job
-// has finished; dir must not hold part files of another job.
+// part-<subtask>-<attempt>.csv in dir, each with a header. dir must not hold part files of another job.
+//
+// Semantics: exactly-once. Each record becomes visible once: in an unbounded job with the completion of
+// the checkpoint after it, in a bounded one when the job has finished. A subtask writes a file for
+// each of its checkpoints that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.csv.
 //
 // A column is an exported field of the struct T, in order, named as the field or by its tag
 // `csv:"name"`; `csv:"-"` leaves it out. Fields of an embedded struct count as T's own. A T that is

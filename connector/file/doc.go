@@ -2,8 +2,14 @@
 // visible only when they are complete.
 //
 // A source (Lines) is cut into splits by file and by byte range, many small files to one split. A sink
-// (CSV, JSONLines) writes one hidden part file per subtask; whoever commits the end of the job
-// renames them (package internal/output), so the directory shows the whole result or none.
+// (CSV, JSONLines) writes hidden part files: each subtask ends one at a checkpoint, and begins the next
+// with the next record. Whoever commits the end of a bounded job, or the completion of a checkpoint of an
+// unbounded one, renames them (package internal/output), so the directory shows the whole
+// result or none of it, or what complete checkpoints cover.
+//
+// Sources and sinks are exactly-once: what is left of a half-read split is a split again, and part of
+// a checkpoint, and so are the names of the files that are not visible yet.
+//
 // Encoders are compiled once per type; on the way of a record there is no reflection and,
 // for ordinary types, no allocation.
 //

@@ -15,7 +15,11 @@ import (
 )
 
 // JSONLines is the sink that writes one JSON value per line to part-<subtask>-<attempt>.jsonl in
-// dir. The files become visible when the job has finished; dir must not hold part files of another job.
+// dir, which must not hold part files of another job.
+//
+// Semantics: exactly-once. Each record becomes visible once: in an unbounded job with the completion of
+// the checkpoint after it, in a bounded one when the job has finished. A subtask writes a file for
+// each of its checkpoints that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.jsonl.
 //
 // The text is that of encoding/json, tags `json:"name"` included, but without the escapes
 // for HTML. Strings, numbers, bools, times, structs, slices, arrays and pointers are

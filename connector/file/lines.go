@@ -34,6 +34,8 @@ func MaxLine(bytes int) Option { return func(l *lines) { l.maxLine = bytes } }
 // What is there when the job begins is read: later files are not seen, lines appended later not
 // read, and a file that vanished or shrank is an error.
 //
+// Semantics: exactly-once. The position in each file is part of a checkpoint.
+//
 // Lines share the memory of a block of up to 256 kB: a function that keeps a few of many
 // should keep strings.Clone of them.
 func Lines(path string, options ...Option) connector.Source[string] {
@@ -85,6 +87,9 @@ func (l lines) Splits(ctx *connector.Context, emit func(connector.Split) error) 
 }
 
 func (l lines) Open(_ *connector.Context, s connector.Split) (connector.Reader[string], error) {
+	if s.From < 0 || s.To < s.From {
+		return nil, fmt.Errorf("read lines of %s: split from byte %d to %d", s.Name, s.From, s.To)
+	}
 	return newLineReader(s, l.maxLine, l.block), nil
 }
 

@@ -347,9 +347,9 @@ func TestLargeFileHasManySplits(t *testing.T) {
 }
 
 func TestMalformedSplit(t *testing.T) {
-	good := appendPart(nil, "/some/file", 300)
+	good := appendPart(nil, part{"/some/file", 5, 300})
 	for n := 1; n < len(good); n++ {
-		r := newLineReader(connector.Split{Data: good[:n]}, 10, 10)
+		r := newLineReader(connector.Split{To: 295, Data: good[:n]}, 10, 10)
 		if _, err := r.Next(make([]string, 1)); !errors.Is(err, errMalformedSplit) {
 			t.Errorf("cut after %d bytes: %v", n, err)
 		}

@@ -38,6 +38,9 @@ func (s sink[T]) Check(ctx *connector.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := vacant(dir); err != nil {
+		return err
+	}
 	probe, err := os.CreateTemp(nearest(dir), ".perennial-check-*")
 	if err != nil {
 		return fmt.Errorf("output %q: cannot write to %s: %w", s.dir, nearest(dir), errors.Unwrap(err))
@@ -60,7 +63,7 @@ func nearest(dir string) string {
 	}
 }
 
-// place returns the absolute path of the directory, which need not exist, but holds no output.
+// place returns the absolute path of the directory, which need not exist.
 func (s sink[T]) place(ctx *connector.Context) (string, error) {
 	if s.err != nil {
 		return "", s.err
@@ -72,16 +75,21 @@ func (s sink[T]) place(ctx *connector.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("output %q: %w", s.dir, err)
 	}
+	return dir, nil
+}
+
+// vacant reports a dir that holds an output.
+func vacant(dir string) error {
 	names, err := fileNames(dir)
 	if err != nil {
-		return "", fmt.Errorf("output %q: %w", s.dir, err)
+		return fmt.Errorf("output %s: %w", dir, err)
 	}
 	for _, name := range names {
 		if _, ok := output.ParseVisible(name); ok {
-			return "", fmt.Errorf("output %s already holds %s; choose another directory or remove it", dir, name)
+			return fmt.Errorf("output %s already holds %s; choose another directory or remove it", dir, name)
 		}
 	}
-	return dir, nil
+	return nil
 }
 
 // fileNames lists dir, which has no files if it does not exist.
@@ -97,14 +105,11 @@ func fileNames(dir string) ([]string, error) {
 	return names, errors.Join(err, d.Close())
 }
 
-// Open begins this subtask's part, and removes what earlier attempts left of it.
+// Open begins this subtask's first part, and removes what earlier attempts left of it.
 func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
-	dir, err := s.place(ctx)
+	dir, err := s.prepareDir(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := makeDir(dir); err != nil {
-		return nil, fmt.Errorf("output %q: %w", s.dir, err)
 	}
 	name := output.Name{
 		Subtask: ctx.Subtask(),
@@ -115,19 +120,32 @@ func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
 	if name.Job == "" { // a Context made by a test
 		name.Job = "none"
 	}
-	if err := removeEarlier(dir, name); err != nil {
+	if err := removeEarlier(dir, name, ctx.Inherited()); err != nil {
 		return nil, fmt.Errorf("output %q: %w", s.dir, err)
 	}
-	w := &partWriter[T]{out: name.In(dir), encode: s.encode}
-	w.file, err = os.OpenFile(w.out.Temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("output %q: %s is there already; do two sinks of the job write to one directory?", s.dir, w.out.Temp)
+	w := &partWriter[T]{dir: dir, name: name, encode: s.encode, some: len(ctx.Inherited()) > 0}
+	if err := w.begin(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("output %q: %w", s.dir, err)
-	}
-	w.text = append(w.text, s.encode.header()...)
 	return w, nil
+}
+
+// prepareDir makes the directory. Only a first attempt demands that it holds no output: a
+// later one finds what checkpoints of its own job made visible.
+func (s sink[T]) prepareDir(ctx *connector.Context) (string, error) {
+	dir, err := s.place(ctx)
+	if err != nil {
+		return "", err
+	}
+	if ctx.Attempt() == 1 {
+		if err := vacant(dir); err != nil {
+			return "", err
+		}
+	}
+	if err := makeDir(dir); err != nil {
+		return "", fmt.Errorf("output %q: %w", s.dir, err)
+	}
+	return dir, nil
 }
 
 // makeDir makes dir and what is missing above it, durably.
@@ -144,16 +162,20 @@ func makeDir(dir string) error {
 	return nil
 }
 
-// removeEarlier removes the hidden files of lower attempts of the same part. Those of other
-// subtasks are theirs to remove, those of other jobs may still be written.
-func removeEarlier(dir string, mine output.Name) error {
+// removeEarlier removes the hidden files of lower attempts of the same subtask, but not the
+// inherited ones, which will become visible. Those of other subtasks are theirs to remove, those
+// of other jobs may still be written.
+func removeEarlier(dir string, mine output.Name, inherited []connector.Output) error {
 	names, err := fileNames(dir)
 	if err != nil {
 		return err
 	}
+	keep := make(map[string]bool)
+	for _, o := range inherited {
+		keep[filepath.Base(o.Temp)] = true // all of one sink are in one directory
+	}
 	for _, name := range names {
-		n, ok := output.ParseHidden(name)
-		if !ok || n.Job != mine.Job || n.Subtask != mine.Subtask || n.Ext != mine.Ext || n.Attempt >= mine.Attempt {
+		if keep[name] || !isEarlier(name, mine) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -163,19 +185,53 @@ func removeEarlier(dir string, mine output.Name) error {
 	return nil
 }
 
-// partWriter writes one hidden part file.
+func isEarlier(name string, mine output.Name) bool {
+	n, ok := output.ParseHidden(name)
+	return ok && n.Job == mine.Job && n.Subtask == mine.Subtask && n.Ext == mine.Ext && n.Attempt < mine.Attempt
+}
+
+// partWriter writes one hidden part file after the other: a checkpoint ends one, and the next
+// record begins the next.
 type partWriter[T any] struct {
-	out    job.Output
+	dir    string
+	name   output.Name // of the present file, or of the next one
 	encode encoder[T]
-	file   *os.File
-	text   []byte // not yet written
+	out    job.Output // the present file's
+	file   *os.File   // nil: none is begun
+	text   []byte     // not yet written
+	filled bool       // the present file has a record
+	some   bool       // this subtask has another file, so that it needs no empty one
+}
+
+// begin begins a file, with its header.
+func (w *partWriter[T]) begin() error {
+	out := w.name.In(w.dir)
+	file, err := os.OpenFile(out.Temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("output: %s is there already; do two sinks of the job write to one directory?", out.Temp)
+	}
+	if err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	w.out, w.file, w.filled = out, file, false
+	w.text = append(w.text[:0], w.encode.header()...)
+	return nil
 }
 
 func (w *partWriter[T]) Write(records []T) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if w.file == nil {
+		if err := w.begin(); err != nil {
+			return err
+		}
+	}
 	var err error
 	if w.text, err = w.encode.appendRecords(w.text, records); err != nil {
 		return fmt.Errorf("write %s: %w", w.out.Final, err)
 	}
+	w.filled = true
 	if len(w.text) < writeSize {
 		return nil
 	}
@@ -196,8 +252,29 @@ func (w *partWriter[T]) Flush() error {
 	return nil
 }
 
-// Finish makes the file and its hidden name durable. After an error the file is gone.
+// Prepare ends the present file if there is a record in it. After an error it is Abort's.
+func (w *partWriter[T]) Prepare() ([]connector.Output, error) {
+	if !w.filled {
+		return nil, nil
+	}
+	return w.end()
+}
+
+// Finish ends the present file. One without a record is dropped if the subtask has another one.
+// After an error the file is gone.
 func (w *partWriter[T]) Finish() ([]connector.Output, error) {
+	if w.some && !w.filled {
+		return nil, w.Abort()
+	}
+	outputs, err := w.end()
+	if err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	return outputs, nil
+}
+
+// end makes the present file and its hidden name durable, and lets go of it.
+func (w *partWriter[T]) end() ([]connector.Output, error) {
 	err := w.Flush()
 	if err == nil {
 		err = w.file.Sync()
@@ -206,16 +283,21 @@ func (w *partWriter[T]) Finish() ([]connector.Output, error) {
 		err = w.file.Close()
 	}
 	if err == nil {
-		err = output.SyncDir(filepath.Dir(w.out.Temp))
+		err = output.SyncDir(w.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("finish output: %w", err), w.Abort())
+		return nil, fmt.Errorf("finish output: %w", err)
 	}
+	w.file, w.filled, w.some = nil, false, true
+	w.name.Sequence++
 	return []connector.Output{w.out}, nil
 }
 
-// Abort removes the file.
+// Abort removes the present file, if any: those before it are no longer the writer's.
 func (w *partWriter[T]) Abort() error {
+	if w.file == nil {
+		return nil
+	}
 	closing := w.file.Close()
 	if errors.Is(closing, os.ErrClosed) {
 		closing = nil

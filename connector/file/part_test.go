@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -131,6 +132,120 @@ func TestOpenRemovesLowerAttempts(t *testing.T) {
 	}
 	if err := w.Abort(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// act is what a runtime does with a writer: "w" writes a record, "e" an empty batch, "p" prepares,
+// "f" finishes, "a" aborts. It returns the visible names of what is to become visible.
+func act(t *testing.T, w connector.SinkWriter[string], acts string) []string {
+	t.Helper()
+	names := []string{}
+	for i, a := range acts {
+		var outputs []connector.Output
+		var err error
+		switch a {
+		case 'w':
+			err = w.Write([]string{fmt.Sprint(i)})
+		case 'e':
+			err = errors.Join(w.Write(nil), w.Flush())
+		case 'p':
+			outputs, err = w.Prepare()
+		case 'f':
+			outputs, err = w.Finish()
+		case 'a':
+			err = w.Abort()
+		}
+		if err != nil {
+			t.Fatalf("%c, act %d: %v", a, i, err)
+		}
+		for _, o := range outputs {
+			names = append(names, filepath.Base(o.Final))
+		}
+	}
+	return names
+}
+
+func TestPartsRollAtCheckpoints(t *testing.T) {
+	const first, second = "part-00001-1.csv", "part-00001-1-1.csv"
+	tests := []struct {
+		acts  string
+		files map[string]string // visible name: content
+	}{
+		{"f", map[string]string{first: "value\n"}},
+		{"pf", map[string]string{first: "value\n"}},
+		{"epef", map[string]string{first: "value\n"}},
+		{"wf", map[string]string{first: "value\n0\n"}},
+		{"pwpf", map[string]string{first: "value\n1\n"}},
+		{"wpf", map[string]string{first: "value\n0\n"}},
+		{"wppepf", map[string]string{first: "value\n0\n"}},
+		{"wpwf", map[string]string{first: "value\n0\n", second: "value\n2\n"}},
+		{"wwpewpf", map[string]string{first: "value\n0\n1\n", second: "value\n4\n"}},
+		{"a", map[string]string{}},
+		{"wa", map[string]string{}},
+		{"wpaa", map[string]string{first: "value\n0\n"}},
+		{"wpwaa", map[string]string{first: "value\n0\n"}},
+	}
+	for _, test := range tests {
+		dir := t.TempDir()
+		got := act(t, open(t, CSV[string](dir), subtask("", 1, 1)), test.acts)
+		if want := slices.Sorted(maps.Keys(test.files)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			t.Errorf("%s: outputs %q, want %q", test.acts, got, want)
+		}
+		want := map[string]string{}
+		for name, text := range test.files {
+			want["."+name+".inprogress-89abcdef"] = text
+		}
+		if got := contents(t, dir); !maps.Equal(got, want) {
+			t.Errorf("%s: files %q, want %q", test.acts, got, want)
+		}
+	}
+}
+
+// What a checkpoint made visible is out of the writer's reach.
+func TestPreparedMayBeVisibleAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, CSV[string](dir, NoHeader()), subtask("", 0, 1))
+	for range 2 {
+		act(t, w, "w")
+		outputs, err := w.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := output.Publish(outputs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	act(t, w, "wa")
+	want := map[string]string{"part-00000-1.csv": "0\n", "part-00000-1-1.csv": "0\n"}
+	if got := contents(t, dir); !maps.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+}
+
+// A later attempt finds what its own job published, and keeps what is still to become visible.
+func TestOpenAfterRestart(t *testing.T) {
+	dir := t.TempDir()
+	inherited := ".part-00001-1-1.csv.inprogress-89abcdef"
+	writeFile(t, filepath.Join(dir, "part-00001-1.csv"), []byte("visible"))
+	writeFile(t, filepath.Join(dir, inherited), []byte("inherited"))
+	writeFile(t, filepath.Join(dir, ".part-00001-1-2.csv.inprogress-89abcdef"), []byte("of no checkpoint"))
+	writeFile(t, filepath.Join(dir, ".part-00002-1-2.csv.inprogress-89abcdef"), []byte("another subtask's"))
+	w := open(t, CSV[string](dir), operator.NewContext(context.Background(), operator.ContextConfig{
+		Job: jobID, Attempt: 2, Subtask: 1, Parallelism: 4,
+		Inherited: []job.Output{{Temp: filepath.Join(dir, inherited), Final: filepath.Join(dir, "part-00001-1-1.csv")}},
+	}))
+	if got := act(t, w, "pf"); len(got) != 0 {
+		t.Errorf("outputs %q of an attempt that wrote nothing, and had inherited a file", got)
+	}
+	want := map[string]string{
+		"part-00001-1.csv": "visible", inherited: "inherited",
+		".part-00002-1-2.csv.inprogress-89abcdef": "another subtask's",
+	}
+	if got := contents(t, dir); !maps.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+	if err := CSV[string](dir).(connector.Checker).Check(subtask("", 1, 1)); err == nil {
+		t.Error("Check of a first attempt takes a directory with an output")
 	}
 }
 

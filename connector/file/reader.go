@@ -47,8 +47,8 @@ type lineReader struct {
 }
 
 func newLineReader(s connector.Split, maxLine, block int) *lineReader {
-	size := int(min(int64(block), s.To-s.From+lookAhead))
-	return &lineReader{parts: partsOf(s), maxLine: maxLine, size: size}
+	size := int(min(int64(block), s.To-s.From))
+	return &lineReader{parts: partsOf(s), maxLine: maxLine, size: min(block, size+lookAhead)}
 }
 
 // Next reads from the disk when it has to, which does not count as waiting.
@@ -98,6 +98,31 @@ func (r *lineReader) open() error {
 	r.skip = part.from > 0
 	r.offset = start - int64(len(r.text))
 	return nil
+}
+
+// Remaining is the rest of the part that is being read, and the parts after it.
+func (r *lineReader) Remaining() connector.Split {
+	rest := r.parts
+	head, ok := r.begun()
+	if !ok {
+		var err error
+		if head, _, err = rest.next(); err != nil { // which the reader of what is left will say
+			return connector.Split{To: r.parts.bytes, Data: []byte(r.parts.list)}
+		}
+	}
+	return rest.withHead(head)
+}
+
+// begun returns what is left of the part that is being read; ok is false when that is nothing.
+func (r *lineReader) begun() (left part, ok bool) {
+	if r.file == nil || r.done() {
+		return part{}, false
+	}
+	left = r.part
+	if !r.skip { // a line begins at at: the byte before it ends one, or it is the first of the file
+		left.from = r.offset + int64(r.at)
+	}
+	return left, true
 }
 
 // take cuts off the whole lines that begin in the part. It stops at a line that is too long.

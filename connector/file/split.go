@@ -17,8 +17,9 @@ const (
 // splitter cuts files into splits of about one size: a large file into ranges, many small
 // ones into a group. A line belongs to the range in which it begins.
 //
-// A range is Split{Name: path, From, To} with no Data. A group has its files in Data,
-// each read whole, the first one's path as its Name and the number of their bytes as its To.
+// A range is Split{Name: path, From, To} with no Data. A group has its files in Data, the first
+// one's path as its Name and the number of bytes to read of them as its To. It begins as whole
+// files; what is left of one that was read in part begins in the midst of its first file.
 type splitter struct {
 	size  int64 // 0: by the size of the file
 	emit  func(connector.Split) error
@@ -44,7 +45,7 @@ func (s *splitter) add(path string, size int64) error {
 	if s.group.Data == nil {
 		s.group.Name = path
 	}
-	s.group.Data = appendPart(s.group.Data, path, size)
+	s.group.Data = appendPart(s.group.Data, part{path: path, to: size})
 	s.group.To += size
 	return nil
 }
@@ -78,23 +79,34 @@ type part struct {
 	from, to int64
 }
 
-func appendPart(data []byte, path string, size int64) []byte {
-	data = binary.AppendUvarint(data, uint64(size))
-	data = binary.AppendUvarint(data, uint64(len(path)))
-	return append(data, path...)
+func appendPart(data []byte, p part) []byte {
+	data = binary.AppendUvarint(data, uint64(p.from))
+	data = binary.AppendUvarint(data, uint64(p.to))
+	data = binary.AppendUvarint(data, uint64(len(p.path)))
+	return append(data, p.path...)
 }
 
 // parts is what is left to read of a split.
 type parts struct {
 	single part
 	list   string // as appendPart made it; the paths are parts of this string
+	bytes  int64  // to read of the files in list
 }
 
 func partsOf(s connector.Split) parts {
 	if len(s.Data) == 0 {
 		return parts{single: part{s.Name, s.From, s.To}}
 	}
-	return parts{list: string(s.Data)}
+	return parts{list: string(s.Data), bytes: s.To}
+}
+
+// withHead returns p, with head before it, as a split.
+func (p *parts) withHead(head part) connector.Split {
+	if p.list == "" {
+		return connector.Split{Name: head.path, From: head.from, To: head.to}
+	}
+	data := append(appendPart(nil, head), p.list...)
+	return connector.Split{Name: head.path, To: p.bytes + head.to - head.from, Data: data}
 }
 
 var errMalformedSplit = errors.New("malformed list of files in a split")
@@ -105,20 +117,26 @@ func (p *parts) next() (next part, ok bool, err error) {
 		next, p.single = p.single, part{}
 		return next, next.to > next.from, nil
 	}
-	size, ok1 := p.uvarint()
-	length, ok2 := p.uvarint()
-	if !ok1 || !ok2 || length > uint64(len(p.list)) || int64(size) < 0 {
+	from, ok1 := p.uvarint()
+	to, ok2 := p.uvarint()
+	length, ok3 := p.uvarint()
+	if !ok1 || !ok2 || !ok3 || from > to || to-from > uint64(p.bytes) || int64(to) < 0 || length > uint64(len(p.list)) {
 		return part{}, false, errMalformedSplit
 	}
-	next = part{path: p.list[:length], to: int64(size)}
+	next = part{path: p.list[:length], from: int64(from), to: int64(to)}
 	p.list = p.list[length:]
+	p.bytes -= next.to - next.from
 	return next, true, nil
 }
 
 func (p *parts) uvarint() (v uint64, ok bool) {
 	for i := 0; i < len(p.list) && i < binary.MaxVarintLen64; i++ {
-		v |= uint64(p.list[i]&0x7f) << (7 * i)
-		if p.list[i] < 0x80 {
+		b := p.list[i]
+		if i == binary.MaxVarintLen64-1 && b > 1 {
+			return 0, false // more than 64 bits
+		}
+		v |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
 			p.list = p.list[i+1:]
 			return v, true
 		}

@@ -1,6 +1,8 @@
 // Package generator makes records out of their numbers: element i of a sequence is a function of i
 // alone. It is for demos, tests and benchmarks, and for a job that begins with a range of numbers.
 //
+// Semantics: exactly-once. The number of the next element is part of a checkpoint.
+//
 // It starts no goroutine. stream.Rate, given to stream.From, slows a generator down.
 package generator
 
@@ -75,6 +77,9 @@ func (s counted[T]) Splits(ctx *connector.Context, emit func(connector.Split) er
 }
 
 func (s counted[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
+	if split.From < 0 || split.To < split.From {
+		return nil, fmt.Errorf("generator: split from %d to %d", split.From, split.To)
+	}
 	return &rangeReader[T]{next: uint64(split.From), end: uint64(split.To), fill: s.fill}, nil
 }
 
@@ -91,6 +96,10 @@ func (r *rangeReader[T]) Next(dst []T) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+func (r *rangeReader[T]) Remaining() connector.Split {
+	return connector.Split{From: int64(r.next), To: int64(r.end)}
 }
 
 func (r *rangeReader[T]) Ready() <-chan struct{} { return nil }
@@ -116,12 +125,15 @@ func (s endless[T]) Splits(ctx *connector.Context, emit func(connector.Split) er
 	}
 	step := ctx.Parallelism()
 	for i := range step {
-		split := connector.Split{From: int64(i), To: math.MaxInt64, Data: binary.AppendUvarint(nil, uint64(step))}
-		if err := emit(split); err != nil {
+		if err := emit(endlessFrom(uint64(i), uint64(step))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func endlessFrom(next, step uint64) connector.Split {
+	return connector.Split{From: int64(next), To: math.MaxInt64, Data: binary.AppendUvarint(nil, step)}
 }
 
 func (s endless[T]) Open(_ *connector.Context, split connector.Split) (connector.Reader[T], error) {
@@ -144,6 +156,8 @@ func (r *stepReader[T]) Next(dst []T) (int, error) {
 	}
 	return len(dst), nil
 }
+
+func (r *stepReader[T]) Remaining() connector.Split { return endlessFrom(r.next, r.step) }
 
 func (r *stepReader[T]) Ready() <-chan struct{} { return nil }
 func (r *stepReader[T]) Close() error           { return nil }

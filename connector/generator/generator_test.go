@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,30 @@ func TestUnboundedIsSharedOut(t *testing.T) {
 	}
 }
 
+// A reader of what is left makes the elements that come next.
+func TestRemaining(t *testing.T) {
+	for _, src := range []connector.Source[uint64]{Count(100_000, identity), Unbounded(identity)} {
+		split := splitsOf(t, readers(3), src)[1]
+		whole, err := src.Open(readers(3), split)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size := range 10 {
+			r, err := src.Open(readers(5), split)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := make([]uint64, size), make([]uint64, size)
+			_, err1 := r.Next(got)
+			_, err2 := whole.Next(want)
+			if err1 != nil || err2 != nil || !slices.Equal(got, want) {
+				t.Fatalf("%v, %v, want %v, %v", got, err1, want, err2)
+			}
+			split = r.(connector.Resumable).Remaining()
+		}
+	}
+}
+
 func TestGeneratorRefuses(t *testing.T) {
 	tests := []struct {
 		src  connector.Source[uint64]
@@ -102,6 +127,11 @@ func TestGeneratorRefuses(t *testing.T) {
 	for _, test := range tests {
 		if err := test.src.(connector.Checker).Check(readers(1)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("Check = %v, want %q", err, test.want)
+		}
+	}
+	for _, s := range []connector.Split{{From: -1}, {From: 2, To: 1}} {
+		if _, err := Count(10, identity).Open(readers(1), s); err == nil {
+			t.Errorf("Open takes %+v", s)
 		}
 	}
 	if _, err := Unbounded(identity).Open(readers(1), connector.Split{}); err == nil {

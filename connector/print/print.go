@@ -1,8 +1,10 @@
 // Package print is the sink for looking at records: a line of text each, on standard output.
 //
-// It promises nothing about failures: what was printed stays printed, and is printed again when the
-// job starts over. On a cluster the lines appear in the output of the task processes. It is not
-// made for speed, and starts no goroutine.
+// Semantics: at-least-once. What was printed stays printed, and what followed the last complete
+// checkpoint is printed again after a failure.
+//
+// On a cluster the lines appear in the output of the task processes. It is not made for speed, and
+// starts no goroutine.
 package print
 
 import (
@@ -48,6 +50,9 @@ func (w *writer[T]) Write(records []T) error {
 	}
 	return nil
 }
+
+// Prepare needs nothing: what was written was printed.
+func (w *writer[T]) Prepare() ([]connector.Output, error) { return nil, nil }
 
 func (w *writer[T]) Flush() error                        { return nil }
 func (w *writer[T]) Finish() ([]connector.Output, error) { return nil, nil }

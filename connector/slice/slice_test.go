@@ -37,6 +37,28 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestRemaining(t *testing.T) {
+	src := Of(0, 1, 2, 3, 4)
+	for read := range 3 {
+		r, err := src.Open(nil, connector.Split{From: 1, To: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Next(make([]int, read)); n != read || err != nil {
+			t.Fatalf("Next = %d, %v", n, err)
+		}
+		left := r.(connector.Resumable).Remaining()
+		if want := int64(1 + read); left.From != want || left.To != 4 {
+			t.Errorf("after %d values %+v is left", read, left)
+		}
+	}
+	for _, s := range []connector.Split{{From: -1}, {From: 2, To: 1}, {To: 6}} {
+		if _, err := src.Open(nil, s); err == nil {
+			t.Errorf("Open takes %+v", s)
+		}
+	}
+}
+
 // Records may be overwritten on their way; the values of the job may not.
 func TestNextCopies(t *testing.T) {
 	values := []int{1, 2}

@@ -107,6 +107,28 @@ type Job struct {
 	SlotsNeeded  int      `json:"slotsNeeded"`
 	SlotsMissing int      `json:"slotsMissing"` // while it waits for slots
 	Vertices     []Vertex `json:"vertices"`
+	// Checkpoints tells of the job's checkpoints.
+	Checkpoints Checkpoints `json:"checkpoints"`
+}
+
+// Checkpoints is what a job could continue from.
+type Checkpoints struct {
+	Completed  []Checkpoint     `json:"completed"` // the retained ones, the newest first
+	InProgress job.CheckpointID `json:"inProgress,omitempty"`
+	Since      *time.Time       `json:"since,omitempty"`     // when that one began
+	Aborted    int              `json:"aborted"`             // how many were given up
+	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
+	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+}
+
+// Checkpoint is a completed checkpoint.
+type Checkpoint struct {
+	ID        job.CheckpointID `json:"id"`
+	Attempt   job.Attempt      `json:"attempt"`
+	Completed time.Time        `json:"completed"`
+	Millis    float64          `json:"millis"`   // from its reservation to its completion
+	Size      int64            `json:"size"`     // bytes of state
+	Location  string           `json:"location"` // of its manifest, below storage.dir
 }
 
 // Vertex is a chain of fused operators of a job.

@@ -32,6 +32,11 @@ const (
 	HeartbeatTimeout   = Name("heartbeat.timeout")
 	TaskManagerTimeout = Name("taskmanager.timeout")
 
+	CheckpointInterval = Name("checkpoint.interval")
+	CheckpointTimeout  = Name("checkpoint.timeout")
+	CheckpointMinPause = Name("checkpoint.min-pause")
+	CheckpointRetained = Name("checkpoint.retained")
+
 	TaskManagerSlots = Name("taskmanager.slots")
 	TaskManagerDir   = Name("taskmanager.dir")
 	TaskManagerBind  = Name("taskmanager.bind-host")
@@ -80,6 +85,11 @@ var Keys = []Key{
 	{HeartbeatInterval, "duration", "100ms", "between heartbeats of the leader", "0.1", positive},
 	{HeartbeatTimeout, "duration", "500ms", "silence of the leader after which a standby takes over; being wrong disturbs no task", "0.1", positive},
 	{TaskManagerTimeout, "duration", "5s", "silence of a TaskManager after which it is declared dead; being wrong restarts its tasks", "0.1", positive},
+
+	{CheckpointInterval, "duration", "10s", "between two checkpoints of a job", "0.1", positive},
+	{CheckpointTimeout, "duration", "10m", "after which a checkpoint that is not complete is given up; the job goes on", "0.1", positive},
+	{CheckpointMinPause, "duration", "0s", "at least, between the end of a checkpoint and the next", "0.1", notNegative},
+	{CheckpointRetained, "count", "3", "completed checkpoints of a job that are kept", "0.1", atLeastOne},
 
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
 	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", directory},
@@ -192,6 +202,13 @@ func positive(s string) error {
 	}
 	if d <= 0 {
 		return fmt.Errorf("expected a duration above zero")
+	}
+	return nil
+}
+
+func notNegative(s string) error {
+	if d, err := time.ParseDuration(s); err != nil || d < 0 {
+		return fmt.Errorf("expected a duration with its unit, such as 500ms, or 0s")
 	}
 	return nil
 }

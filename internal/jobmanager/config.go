@@ -37,6 +37,8 @@ type Config struct {
 	HeartbeatTimeout   time.Duration // silence of the leader after which a standby takes over; 500ms
 	TaskManagerTimeout time.Duration // silence after which a TaskManager is declared dead; 5s
 
+	Checkpoints Checkpoints
+
 	// ClaimDelay is how long to hold back before a claim, for another that is better placed.
 	// nil: not at all.
 	ClaimDelay func() time.Duration
@@ -52,7 +54,7 @@ type Config struct {
 	Logger  *slog.Logger // nil: slog.Default
 }
 
-func (c Config) withDefaults() (Config, error) {
+func (c Config) withDefaults() (_ Config, err error) {
 	switch {
 	case c.Open == nil:
 		return c, errors.New("the JobManager has no coordination")
@@ -71,6 +73,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.TaskManagerTimeout <= c.HeartbeatInterval {
 		return c, fmt.Errorf("taskmanager.timeout (%v) must be longer than heartbeat.interval (%v)", c.TaskManagerTimeout, c.HeartbeatInterval)
+	}
+	if c.Checkpoints, err = c.Checkpoints.withDefaults(); err != nil {
+		return c, err
 	}
 	if c.ClaimDelay == nil {
 		c.ClaimDelay = func() time.Duration { return 0 }

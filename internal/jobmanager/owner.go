@@ -32,6 +32,10 @@ type owner struct {
 	view    atomic.Pointer[api.Job]
 	ready   chan struct{} // closed when the job is committed, and spec is known
 	spec    job.Spec
+	clock   clock
+
+	collecting sync.Mutex // one deletes at a time
+
 	adopted chan struct{} // closed when every TaskManager of the job was heard of
 	heard   bool          // adopted is closed
 }
@@ -102,8 +106,11 @@ func (o *owner) run(ctx context.Context) {
 				close(p.done)
 			}
 		}
+		timer := o.clock.next(o)
 		select {
 		case <-o.mailbox.wake:
+		case <-timer:
+			o.clock.strike(ctx, o)
 		case <-ctx.Done():
 			return
 		}
@@ -129,6 +136,7 @@ func (o *owner) prepare(ctx context.Context) error {
 		}
 	}
 	o.exec = execution.New(o.intent, graph)
+	o.exec.Retain(o.cfg.Checkpoints.Retained)
 	return nil
 }
 

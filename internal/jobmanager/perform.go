@@ -24,8 +24,9 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Plan:
 		o.registry.post(planWanted{o.id, o.spec})
 	case execution.RequestSlots:
-		o.registry.post(slotsWanted{o.id, a.Slots})
+		o.clock.wantSlots(a)
 	case execution.ReleaseSlots:
+		o.clock.wanted = nil
 		o.registry.post(released{o.id})
 	case execution.Deploy:
 		o.deploy(a)
@@ -33,6 +34,12 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 		o.registry.post(sendWanted{a.Instance, rpc.Stop{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
 	case execution.Confirm:
 		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
+	case execution.Trigger:
+		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint}})
+	case execution.Closed:
+		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published}})
+	case execution.PublishCheckpoint:
+		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:
 		o.jobs.spawn(func() { o.publish(ctx, a.Outputs) })
 	case execution.Discard:
@@ -49,17 +56,24 @@ func (o *owner) deploy(a execution.Deploy) {
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
 		Instance: a.Instance, Spec: o.spec, GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
-		Subtasks: o.exec.Subtasks(a.Slots),
+		Subtasks: o.exec.Subtasks(a.Slots), Restore: in.Restore,
 	}})
 }
 
 // commit stores what the intent points to, and then commits it, under the epoch and over the
 // version that it was decided from (R1).
 func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event, error) {
-	in := c.Intent
+	in, before := c.Intent, o.exec.Intent()
 	if in.Phase.Terminal() {
 		now := time.Now().UTC()
 		in.Finished = &now
+	}
+	o.stamp(c, &in)
+	if c.Completes != nil {
+		if err := o.storeManifest(c, &in); err != nil {
+			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
+			return execution.NotStored{Error: err.Error()}, nil
+		}
 	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
@@ -74,7 +88,10 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 		return nil, fmt.Errorf("commit job %s as %s: %w", o.id, in.Phase, err)
 	}
 	o.version = versions[0]
-	o.report(in)
+	o.tell(before, in)
+	if c.Completes != nil || in.Reserved > 0 && (in.Phase == execution.Finished || in.Phase == execution.Canceled) {
+		o.collectGarbage(in)
+	}
 	return execution.Committed{Intent: in}, nil
 }
 
@@ -93,6 +110,16 @@ func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) 
 		in.Outputs = name
 	}
 	return encodeIntent(o.cfg.Storage, *in)
+}
+
+// tell logs what was committed, unless it is a step of a checkpoint.
+func (o *owner) tell(before, in execution.Intent) {
+	switch {
+	case in.Phase != before.Phase || in.Attempt != before.Attempt:
+		o.report(in)
+	case in.Aborted > before.Aborted:
+		o.log.Warn("a checkpoint was given up; the job goes on", "job", o.id, "reason", in.LastAbort)
+	}
 }
 
 // report logs a change of phase. Of a failure the first line is enough: the stack or the tail of

@@ -29,6 +29,8 @@ func (h said) apply(r *registry) {
 		r.status(t, m.AttemptReport)
 	case rpc.Stopped:
 		r.stopped(t, m)
+	case rpc.Acknowledge:
+		r.tell(m.Job, execution.Acknowledged{Instance: t.instance, Attempt: m.Attempt, Ack: m.Ack})
 	case rpc.Progress:
 		r.tell(m.Job, execution.Progressed{Progress: m})
 	case rpc.Planned:

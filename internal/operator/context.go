@@ -26,6 +26,7 @@ type ContextConfig struct {
 	Subtask     int
 	Parallelism int               // 0: set by the runtime, or 1
 	Args        map[string]string // the job's arguments, by name
+	Inherited   []job.Output      // of a sink: hidden files of earlier attempts that are to become visible
 	Dir         string            // absolute; "" means the process's own working directory
 	Logger      *slog.Logger      // nil: slog.Default
 }
@@ -66,6 +67,10 @@ func (c *Context) Attempt() int { return int(c.cfg.Attempt) }
 
 // JobID returns the job's id, 32 hex digits; it stays the same over all attempts.
 func (c *Context) JobID() string { return string(c.cfg.Job) }
+
+// Inherited returns the hidden outputs of earlier attempts that still are to become visible: a sink
+// leaves them as they are.
+func (c *Context) Inherited() []job.Output { return c.cfg.Inherited }
 
 // Operator returns the operator's name, as given to the verb.
 func (c *Context) Operator() string { return c.cfg.Operator }

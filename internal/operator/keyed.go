@@ -5,7 +5,8 @@ import "github.com/perennial-io/perennial/internal/record"
 // Keyed is what a keyed step needs to know, beside its output.
 type Keyed[K comparable, T, A, R any] struct {
 	Key    func(T) K
-	Hash   func(K) uint64             // the hash by which records were sent here
+	Sent   func(K) uint64             // the hash by which records were sent here
+	Groups int                        // the key groups of the job, which it chooses from
 	Clone  func(K) K                  // a key of its own memory, to be kept
 	First  func(acc *A, rec T)        // the first record of a key; acc is zero. nil: Add
 	Add    func(acc *A, rec T)        // every other
@@ -13,20 +14,37 @@ type Keyed[K comparable, T, A, R any] struct {
 	Each   bool                       // emit after each record, not once per key at the end
 }
 
-// Aggregate returns the step that keeps one accumulator per key, in memory.
-func Aggregate[K comparable, T, A, R any](k Keyed[K, T, A, R], out Receiver[R]) Receiver[T] {
+// Aggregate returns the step of the named operator that keeps one accumulator per key, in memory,
+// beginning with those that w restores. It fails if a key or an accumulator has no codec.
+func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, A, R], out Receiver[R]) (Receiver[T], error) {
 	if k.First == nil {
 		k.First = k.Add
 	}
-	size := record.BatchSize[R]()
-	return &aggregate[K, T, A, R]{Keyed: k, table: newTable[K, A](), out: out, buf: make([]R, 0, size)}
+	a := &aggregate[K, T, A, R]{
+		Keyed: k, w: w, name: name, hashOf: TableHash(k.Sent), out: out, buf: make([]R, 0, record.BatchSize[R]()),
+	}
+	if err := a.compile(); err != nil {
+		return nil, err
+	}
+	a.table = newTable[K](a.clone)
+	if err := a.restore(); err != nil {
+		return nil, err
+	}
+	w.Remember(name, a)
+	return a, nil
 }
 
 type aggregate[K comparable, T, A, R any] struct {
 	Keyed[K, T, A, R]
-	table *table[K, A]
-	out   Receiver[R]
-	buf   []R
+	w      *Wiring
+	name   string
+	hashOf func(K) uint64 // by which the table finds a key
+	table  *table[K, A]
+	out    Receiver[R]
+	buf    []R
+
+	codec *record.Codec[entry[K, A]]
+	clone func(A) A // nil: an accumulator refers to nothing
 
 	// Of the batch in hand. Keys are hashed in a loop of their own, so that the look-ups that
 	// follow wait for memory together and not one after the other.
@@ -61,7 +79,7 @@ func (a *aggregate[K, T, A, R]) hash(records []T) {
 	a.keys, a.hashes = a.keys[:len(records)], a.hashes[:len(records)]
 	for i := range records {
 		k := a.Key(records[i])
-		a.keys[i], a.hashes[i] = k, a.Hash(k)
+		a.keys[i], a.hashes[i] = k, a.hashOf(k)
 	}
 }
 
@@ -88,7 +106,11 @@ func (a *aggregate[K, T, A, R]) Event(e record.Event) error { return a.out.Event
 func (a *aggregate[K, T, A, R]) End() error {
 	if !a.Each {
 		for slot := range a.table.n {
-			if err := a.emit(a.table.at(slot)); err != nil {
+			e := a.table.at(slot)
+			if a.clone != nil {
+				e = a.table.own(slot) // Result may change what acc refers to
+			}
+			if err := a.emit(e); err != nil {
 				return err
 			}
 		}
@@ -96,5 +118,7 @@ func (a *aggregate[K, T, A, R]) End() error {
 			return err
 		}
 	}
+	// What was emitted belongs to the past: a checkpoint that comes from now on must not emit it again.
+	a.table = newTable[K](a.clone)
 	return a.out.End()
 }

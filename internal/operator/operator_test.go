@@ -103,7 +103,7 @@ func TestTable(t *testing.T) {
 	}
 	for name, hash := range hashes {
 		t.Run(name, func(t *testing.T) {
-			table, model := newTable[uint64, int](), map[uint64]int{}
+			table, model := newTable[uint64, int](nil), map[uint64]int{}
 			keys := uint64(100_000)
 			if name != "good" {
 				keys = 2_000
@@ -140,12 +140,15 @@ func TestAggregateKeepsNoBatchMemory(t *testing.T) {
 	}
 	cloned := 0
 	var out collector[string]
-	step := Aggregate(Keyed[string, string, int, string]{
-		Key: func(s string) string { return s }, Hash: hash,
+	step, err := Aggregate(NewWiring(t.Context(), ContextConfig{}, 1), "count", Keyed[string, string, int, string]{
+		Key: func(s string) string { return s }, Sent: hash, Groups: 256,
 		Clone:  func(s string) string { cloned++; return strings.Clone(s) },
 		Add:    func(n *int, _ string) { *n++ },
 		Result: func(k string, n int) string { return k + strings.Repeat("!", n) },
 	}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
 		if err := step.Batch([]string{"a", "b", "a"}); err != nil {
 			t.Fatal(err)
@@ -341,12 +344,19 @@ func TestFuncReaderEndsItsFunction(t *testing.T) {
 func TestSplitsThatAreLost(t *testing.T) {
 	w := NewWiring(t.Context(), ContextConfig{}, 0)
 	lost := errors.New("no room")
-	list := func(emit func(int) error) error {
+	list := func(_ context.Context, emit func(int) error) error {
 		_ = emit(1)
 		_ = emit(2)
 		return nil
 	}
-	if outcome, err := NewSplits(w, "splits", list, refusing[int]{lost}).Step(); outcome == Done || !errors.Is(err, lost) {
+	d := NewSplits(w, "splits", list, refusing[int]{lost})
+	defer func() { _ = d.Close() }()
+	outcome, err := d.Step()
+	for outcome == Waiting && err == nil {
+		d.Wait(t.Context(), nil)
+		outcome, err = d.Step()
+	}
+	if outcome == Done || !errors.Is(err, lost) {
 		t.Errorf("got %v, %v; want the error of the first split", outcome, err)
 	}
 }

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"time"
@@ -31,13 +30,18 @@ type Reading[S, T any] struct {
 // the one split that is S's zero value.
 func NewReading[S, T any](w *Wiring, r Reading[S, T], gate *shuffle.Gate[S], out Receiver[T]) Driver {
 	size := record.BatchSize[T]()
-	queue := splitQueue[S]{splits: make([]S, 1), ends: 1}
+	d := &reading[S, T]{
+		Reading: r, w: w, out: out, buf: make([]T, size), pace: newPace(r.Rate, size),
+		splits: splitQueue[S]{w: w, ends: 1},
+	}
 	if gate != nil {
-		queue = splitQueue[S]{items: gate.Items()}
+		d.splits = splitQueue[S]{w: w, items: gate.Items()}
 	}
-	return &reading[S, T]{
-		Reading: r, w: w, out: out, buf: make([]T, size), splits: queue, pace: newPace(r.Rate, size),
+	if d.codec, d.err = record.CodecOf[left[S]](); d.err == nil {
+		d.splits.kept, d.err = d.restore(gate != nil)
 	}
+	w.Remember(r.Name, d)
+	return d
 }
 
 type reading[S, T any] struct {
@@ -46,22 +50,47 @@ type reading[S, T any] struct {
 	out    Receiver[T]
 	buf    []T
 	splits splitQueue[S]
-	open   []Reader[T]
+	open   []*opened[S, T]
+	behind int // of open, those that have records to drop
 	turn   int // which of open is read next
 	pace   pace
+	codec  *record.Codec[left[S]]
+	err    error // of what was restored
+}
+
+// opened is a split that is being read.
+type opened[S, T any] struct {
+	Reader[T]
+	split S
+	taken uint64 // of its records; for a reader that cannot tell what remains
+	drop  uint64 // so many are still to be dropped: they were handed out before a checkpoint
 }
 
 func (r *reading[S, T]) Step() (Outcome, error) {
 	r.w.Enter(r.Name)
 	r.pace.early = false
+	if r.err != nil {
+		return Worked, r.err
+	}
+	if err := r.checkpoint(); err != nil {
+		return Worked, err
+	}
 	if err := r.openMore(); err != nil {
 		return Worked, err
+	}
+	if r.splits.barrierCame() { // the next step takes the checkpoint
+		return Worked, nil
 	}
 	if len(r.open) == 0 {
 		if r.splits.ended() {
 			return Done, r.out.End()
 		}
 		return Waiting, nil
+	}
+	if r.behind > 0 {
+		if worked, err := r.catchUp(); worked || err != nil {
+			return Worked, err
+		}
 	}
 	limit := r.pace.allowance()
 	if limit == 0 {
@@ -77,11 +106,14 @@ func (r *reading[S, T]) openMore() error {
 		if err != nil || !ok {
 			return err
 		}
-		reader, err := r.Open(s)
+		reader, err := r.Open(s.Split)
 		if err != nil {
 			return err
 		}
-		r.open = append(r.open, reader)
+		r.open = append(r.open, &opened[S, T]{Reader: reader, split: s.Split, taken: s.Skip, drop: s.Skip})
+		if s.Skip > 0 {
+			r.behind++
+		}
 	}
 	return nil
 }
@@ -90,7 +122,11 @@ func (r *reading[S, T]) openMore() error {
 func (r *reading[S, T]) read(dst []T) (Outcome, error) {
 	for range len(r.open) {
 		r.turn = (r.turn + 1) % len(r.open)
-		n, err := r.open[r.turn].Next(dst)
+		o := r.open[r.turn]
+		if o.drop > 0 {
+			continue
+		}
+		n, err := o.Next(dst)
 		done := errors.Is(err, io.EOF)
 		if err != nil && !done {
 			return Worked, err
@@ -101,6 +137,7 @@ func (r *reading[S, T]) read(dst []T) (Outcome, error) {
 			}
 		}
 		if n > 0 {
+			o.taken += uint64(n)
 			r.pace.spend(n)
 			r.w.In.Add(uint64(n))
 			return Worked, r.out.Batch(dst[:n])
@@ -125,10 +162,10 @@ func (r *reading[S, T]) close(i int) error {
 }
 
 // Wait listens to all that may bring work: the open readers, the gate unless a split would have
-// to wait anyhow, and wake. There is nothing per record here, so it may reflect.
+// to wait anyhow, what announces a checkpoint, and wake. There is nothing per record here, so it may reflect.
 func (r *reading[S, T]) Wait(ctx context.Context, wake <-chan time.Time) {
-	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake)}
-	if len(r.open) == 0 || !r.Bounded {
+	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake), receive(r.w.Wake())}
+	if len(r.open) == 0 || !r.Bounded || r.w.Announced() != 0 {
 		cases = append(cases, receive(r.splits.items))
 	}
 	if r.WakeAt().IsZero() { // else they would wake it before its turn
@@ -139,7 +176,7 @@ func (r *reading[S, T]) Wait(ctx context.Context, wake <-chan time.Time) {
 		}
 	}
 	chosen, got, ok := reflect.Select(cases)
-	if !ok || chosen < 2 {
+	if !ok || chosen < 3 {
 		return
 	}
 	if it, isItem := got.Interface().(shuffle.Item[S]); isItem {
@@ -160,51 +197,4 @@ func (r *reading[S, T]) Close() error {
 	}
 	r.open = nil
 	return errors.Join(errs...)
-}
-
-// splitQueue takes splits out of a gate one at a time, and holds an item, and so its credit,
-// until all of its splits were taken: splits go to the subtask that has time for them.
-type splitQueue[S any] struct {
-	items  <-chan shuffle.Item[S] // nil: what is in splits is all
-	item   *shuffle.Item[S]
-	splits []S
-	ends   int
-	err    error // of an item taken
-}
-
-// ended reports whether no split is left and none will come. Splits come from one subtask.
-func (q *splitQueue[S]) ended() bool { return q.ends > 0 && len(q.splits) == 0 }
-
-func (q *splitQueue[S]) next() (s S, ok bool, err error) {
-	for len(q.splits) == 0 {
-		if q.ends > 0 || q.err != nil {
-			return s, false, q.err
-		}
-		select {
-		case it := <-q.items:
-			q.take(it)
-		default:
-			return s, false, nil
-		}
-	}
-	s, q.splits = q.splits[0], q.splits[1:]
-	if len(q.splits) == 0 && q.item != nil {
-		q.item.Release()
-		q.item = nil
-	}
-	return s, true, nil
-}
-
-// take makes it the item in hand.
-func (q *splitQueue[S]) take(it shuffle.Item[S]) {
-	switch e := it.Event(); e.Kind {
-	case record.NoEvent:
-		q.splits, q.err = it.Records()
-		q.item = &it
-	case record.End:
-		it.Release()
-		q.ends++
-	default:
-		q.err = fmt.Errorf("unexpected %v among splits", e)
-	}
 }

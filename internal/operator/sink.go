@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -11,6 +12,7 @@ import (
 type SinkWriter[T any] interface {
 	Write(records []T) error
 	Flush() error
+	Prepare() ([]job.Output, error)
 	Finish() ([]job.Output, error)
 	Abort() error
 }
@@ -19,6 +21,7 @@ type SinkWriter[T any] interface {
 // the subtask's loop.
 func Sink[T any](w *Wiring, name string, sw SinkWriter[T], maxAge time.Duration) Receiver[T] {
 	s := &sink[T]{SinkWriter: sw, w: w, name: name, maxAge: maxAge}
+	s.hold(w.taken, w.inherited[name])
 	w.flushers = append(w.flushers, s)
 	w.sinks = append(w.sinks, s)
 	return s
@@ -26,10 +29,18 @@ func Sink[T any](w *Wiring, name string, sw SinkWriter[T], maxAge time.Duration)
 
 type sink[T any] struct {
 	SinkWriter[T]
-	w      *Wiring
-	name   string
-	maxAge time.Duration
-	since  time.Time // when the oldest unflushed batch came; zero: none
+	w        *Wiring
+	name     string
+	maxAge   time.Duration
+	since    time.Time // when the oldest unflushed batch came; zero: none
+	finished bool
+	held     []held // what the writer is done with, until it is visible
+}
+
+// held is an output that each checkpoint names until it is published (R3).
+type held struct {
+	since  job.CheckpointID // the first that named it
+	output job.Output
 }
 
 func (s *sink[T]) Batch(records []T) error {
@@ -55,9 +66,47 @@ func (s *sink[T]) Flush() error {
 	return s.SinkWriter.Flush()
 }
 
-func (s *sink[T]) Finish() ([]job.Output, error) {
+// hold adds what the checkpoint is the first to name, and forgets what is visible.
+func (s *sink[T]) hold(id job.CheckpointID, outputs []job.Output) {
+	visible := job.CheckpointID(s.w.published.Load())
+	s.held = slices.DeleteFunc(s.held, func(h held) bool { return h.since <= visible })
+	for _, o := range outputs {
+		s.held = append(s.held, held{id, o})
+	}
+}
+
+func (s *sink[T]) all() []job.OperatorOutput {
+	var list []job.OperatorOutput
+	for _, h := range s.held {
+		list = append(list, job.OperatorOutput{Operator: s.name, Output: h.output})
+	}
+	return list
+}
+
+func (s *sink[T]) Prepare(id job.CheckpointID) ([]job.OperatorOutput, error) {
+	if s.finished {
+		s.hold(id, nil)
+		return s.all(), nil
+	}
 	s.w.Enter(s.name)
-	return s.SinkWriter.Finish()
+	s.since = time.Time{}
+	outputs, err := s.SinkWriter.Prepare()
+	if err != nil {
+		return nil, err
+	}
+	s.hold(id, outputs)
+	return s.all(), nil
+}
+
+func (s *sink[T]) Finish() ([]job.OperatorOutput, error) {
+	s.w.Enter(s.name)
+	outputs, err := s.SinkWriter.Finish()
+	if err != nil {
+		return nil, err
+	}
+	s.finished = true
+	s.hold(s.w.taken+1, outputs)
+	return s.all(), nil
 }
 
 func (s *sink[T]) Abort() error {

@@ -29,6 +29,7 @@ type table[K comparable, A any] struct {
 	shift  uint     // 32 - log2(len(cells))
 	chunks [][]entry[K, A]
 	n      int // entries
+	sharing[A]
 }
 
 type entry[K comparable, A any] struct {
@@ -42,8 +43,11 @@ const (
 	firstBits = 10 // cells at first
 )
 
-func newTable[K comparable, A any]() *table[K, A] {
-	return &table[K, A]{cells: make([]uint64, 1<<firstBits), shift: 32 - firstBits}
+// newTable returns an empty table. Clone copies what an accumulator refers to; nil: nothing.
+func newTable[K comparable, A any](clone func(A) A) *table[K, A] {
+	t := &table[K, A]{cells: make([]uint64, 1<<firstBits), shift: 32 - firstBits}
+	t.clone = clone
+	return t
 }
 
 // at returns the entry in slot.
@@ -51,7 +55,7 @@ func (t *table[K, A]) at(slot int) *entry[K, A] {
 	return &t.chunks[slot>>chunkBits][slot&(chunkSize-1)]
 }
 
-// find returns the entry of key, or nil.
+// find returns the entry of key, which the caller may change, or nil.
 func (t *table[K, A]) find(hash uint64, key K) *entry[K, A] {
 	bits := hash >> 32
 	mask := uint64(len(t.cells) - 1)
@@ -64,6 +68,9 @@ func (t *table[K, A]) find(hash uint64, key K) *entry[K, A] {
 			continue
 		}
 		if e := t.at(int(uint32(c)) - 1); e.key == key {
+			if t.shared != nil {
+				e = t.own(int(uint32(c)) - 1)
+			}
 			return e
 		}
 	}

@@ -25,6 +25,8 @@ type Wiring struct {
 	Out     atomic.Uint64 // records given to exchanges
 	blocked []func() time.Duration
 	drains  []func() error // of the writers
+
+	checkpoints
 }
 
 // Flusher is a step that holds records back to hand on more of them at once.
@@ -36,22 +38,27 @@ type Flusher interface {
 	Deadline() (time.Time, bool)
 }
 
-// Finisher is a step whose result becomes visible only by the end of the job: a sink.
+// Finisher is a step whose result becomes visible only by a completed checkpoint or the end of
+// the job: a sink.
 type Finisher interface {
-	Finish() ([]job.Output, error)
+	// Prepare returns everything that the sink has written and that is not known to be visible.
+	Prepare(id job.CheckpointID) ([]job.OperatorOutput, error)
+	// Finish does the same at the end of the input.
+	Finish() ([]job.OperatorOutput, error)
 	Abort() error
 }
 
 // NewWiring returns an empty subtask that ends with ctx and whose gate has so many channels.
 // Of cfg, the operator's name is set for each operator.
 func NewWiring(ctx context.Context, cfg ContextConfig, channels int) *Wiring {
-	return &Wiring{ctx: ctx, cfg: cfg, channels: channels}
+	return &Wiring{ctx: ctx, cfg: cfg, channels: channels, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
 }
 
 // Context returns the context of one operator.
 func (w *Wiring) Context(operator string) *Context {
 	cfg := w.cfg
 	cfg.Operator = operator
+	cfg.Inherited = w.inherited[operator]
 	if cfg.Logger != nil {
 		cfg.Logger = cfg.Logger.With("operator", operator, "subtask", cfg.Subtask)
 	}

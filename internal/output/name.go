@@ -14,12 +14,14 @@ import (
 //	.part-<subtask>-<attempt>.<ext>.inprogress-<short id of the job>
 //
 // and part-<subtask>-<attempt>.<ext> once it is visible. The attempt is in the name so that
-// two attempts of one subtask never write, or publish, one file (I5).
+// two attempts of one subtask never write, or publish, one file (I5). An attempt begins a new file
+// after each checkpoint: its later ones are called part-<subtask>-<attempt>-<sequence>.<ext>.
 type Name struct {
-	Subtask int
-	Attempt job.Attempt
-	Ext     string // without the dot
-	Job     string // job.ID.Short of the writing job
+	Subtask  int
+	Attempt  job.Attempt
+	Sequence int    // 0 for the first file of the attempt
+	Ext      string // without the dot
+	Job      string // job.ID.Short of the writing job
 }
 
 const (
@@ -30,7 +32,10 @@ const (
 
 // Visible is the file name under which the part is published.
 func (n Name) Visible() string {
-	return fmt.Sprintf("%s%05d-%d.%s", visiblePrefix, n.Subtask, n.Attempt, n.Ext)
+	if n.Sequence == 0 {
+		return fmt.Sprintf("%s%05d-%d.%s", visiblePrefix, n.Subtask, n.Attempt, n.Ext)
+	}
+	return fmt.Sprintf("%s%05d-%d-%d.%s", visiblePrefix, n.Subtask, n.Attempt, n.Sequence, n.Ext)
 }
 
 // Hidden is the file name under which the part is written.
@@ -52,9 +57,11 @@ func ParseHidden(name string) (n Name, ok bool) {
 	if !found || short == "" {
 		return Name{}, false
 	}
-	n, ok = ParseVisible(visible)
+	if n, ok = ParseVisible(visible); !ok {
+		return Name{}, false
+	}
 	n.Job = short
-	return n, ok
+	return n, true
 }
 
 // ParseVisible reads a name that Visible made; ok is false for every other name.
@@ -63,18 +70,29 @@ func ParseVisible(name string) (n Name, ok bool) {
 	if !found {
 		return Name{}, false
 	}
-	numbers, ext, found := strings.Cut(rest, ".")
-	if !found || ext == "" {
+	numbers, ext, _ := strings.Cut(rest, ".")
+	if ext == "" {
 		return Name{}, false
 	}
-	subtask, attempt, found := strings.Cut(numbers, "-")
-	if !found {
+	if n, ok = parseNumbers(numbers); !ok {
 		return Name{}, false
 	}
-	s, err1 := strconv.ParseUint(subtask, 10, 31)
+	n.Ext = ext
+	if n.Visible() != name { // other zeros than Visible writes
+		return Name{}, false
+	}
+	return n, true
+}
+
+// parseNumbers reads <subtask>-<attempt> or <subtask>-<attempt>-<sequence>.
+func parseNumbers(s string) (n Name, ok bool) {
+	subtask, rest, _ := strings.Cut(s, "-")
+	attempt, sequence, later := strings.Cut(rest, "-")
+	if !later {
+		sequence = "0"
+	}
+	u, err1 := strconv.ParseUint(subtask, 10, 31)
 	a, err2 := strconv.ParseUint(attempt, 10, 32)
-	if err1 != nil || err2 != nil {
-		return Name{}, false
-	}
-	return Name{Subtask: int(s), Attempt: job.Attempt(a), Ext: ext}, true
+	q, err3 := strconv.ParseUint(sequence, 10, 31)
+	return Name{Subtask: int(u), Attempt: job.Attempt(a), Sequence: int(q)}, err1 == nil && err2 == nil && err3 == nil
 }

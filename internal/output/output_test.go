@@ -23,6 +23,21 @@ func TestNames(t *testing.T) {
 	if got, ok := ParseHidden(n.Hidden()); !ok || got != n {
 		t.Errorf("ParseHidden(Hidden()) = %v, %v, want %v", got, ok, n)
 	}
+	n.Sequence = 12
+	if got, want := n.Visible(), "part-00003-2-12.csv"; got != want {
+		t.Errorf("Visible() = %q, want %q", got, want)
+	}
+	if got, ok := ParseHidden(n.Hidden()); !ok || got != n {
+		t.Errorf("ParseHidden(Hidden()) = %v, %v, want %v", got, ok, n)
+	}
+	for _, name := range []string{
+		"part-3-2.csv", "part-00003-02.csv", "part-00003-2-0.csv", "part-00003-2-01.csv", "part-00003-2-.csv",
+		"part-00003-2-1-1.csv", "part-00003-2--1.csv", "part-00003-+2.csv", "part-00003-2-99999999999.csv", "part-00003-2-1.",
+	} {
+		if got, ok := ParseVisible(name); ok {
+			t.Errorf("ParseVisible(%q) = %v, true, want false", name, got)
+		}
+	}
 	for _, name := range []string{
 		"", ".", "part-00003-2.csv", ".part-00003-2.csv", ".part-00003-2.csv.inprogress-",
 		".part-x-2.csv.inprogress-0a1b2c3d", ".part-00003.csv.inprogress-0a1b2c3d",
@@ -32,6 +47,21 @@ func TestNames(t *testing.T) {
 			t.Errorf("ParseHidden(%q) = %v, true, want false", name, got)
 		}
 	}
+}
+
+// A name that is taken for a part's is the one that the part has.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{"part-00003-2.csv", "part-123456-2-7.a.b", "part-00003-2-0.csv", ".part-00003-2-1.csv.inprogress-0a1b2c3d"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if n, ok := ParseVisible(name); ok && n.Visible() != name {
+			t.Errorf("ParseVisible(%q) = %v, which is called %q", name, n, n.Visible())
+		}
+		if n, ok := ParseHidden(name); ok && n.Hidden() != name {
+			t.Errorf("ParseHidden(%q) = %v, which is called %q", name, n, n.Hidden())
+		}
+	})
 }
 
 // file is a path relative to the test's directory and its content.

@@ -71,6 +71,10 @@ type AttemptReport struct {
 	// and before Confirm or Stop: with it went the credits that it may owe to producers in other
 	// processes, which would wait for them for ever. It is held like a final state.
 	Failure string `json:"failure,omitempty"`
+	Killed  bool   `json:"killed,omitempty"` // Failure was the work of a signal
+	// Acknowledged is what its subtasks contributed to a checkpoint that is not known to be closed
+	// (R12): the next leader completes it if all of it is there.
+	Acknowledged []job.Acknowledgement `json:"acknowledged,omitempty"`
 }
 
 // SubtaskReport is the state of a subtask on a TaskManager.
@@ -79,6 +83,12 @@ type SubtaskReport struct {
 	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED (and delivered), CANCELED, FAILED
 	Failure string       `json:"failure,omitempty"` // of FAILED: operator, subtask, cause, stack or tail of stderr
 	Outputs []job.Output `json:"outputs,omitempty"` // of FINISHED: what it wrote and did not publish
+	// Killed says that a signal ended the task process: the subtask itself did not fail, and may be
+	// restarted.
+	Killed bool `json:"killed,omitempty"`
+	// Damaged is the checkpoint that the subtask could not restore, because its files are not what
+	// its manifest says; 0: none.
+	Damaged job.CheckpointID `json:"damaged,omitempty"`
 }
 
 // Status tells a leader of changed subtasks of one attempt, in order. FINISHED and FAILED are
@@ -91,6 +101,14 @@ type Progress struct {
 	Attempt  job.Attempt    `json:"attempt"`
 	Subtasks []job.Subtask  `json:"subtasks"`
 	Counters []job.Counters `json:"counters"` // one for each of Subtasks
+}
+
+// Acknowledge carries what a subtask contributes to a checkpoint, from the task process to the
+// leader. A TaskManager holds it until Closed names the id or a higher one (R12).
+type Acknowledge struct {
+	Job     job.ID              `json:"job"`
+	Attempt job.Attempt         `json:"attempt"`
+	Ack     job.Acknowledgement `json:"ack"`
 }
 
 // Planned answers Plan.
@@ -150,6 +168,8 @@ type Deploy struct {
 	// the graph, and names them in its Status when the task process cannot.
 	Subtasks []job.Subtask     `json:"subtasks"`
 	Peers    map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
+	// Restore is the checkpoint that the attempt continues from; nil: it begins at the beginning.
+	Restore *job.Pointer `json:"restore,omitempty"`
 }
 
 // Stop ends every attempt of a job up to Attempt.
@@ -166,12 +186,32 @@ type Confirm struct {
 	Attempt job.Attempt `json:"attempt"`
 }
 
+// Trigger begins a checkpoint whose id is reserved (R3). An attempt takes an id at most once.
+type Trigger struct {
+	Instance   string           `json:"instance"`
+	Job        job.ID           `json:"job"`
+	Attempt    job.Attempt      `json:"attempt"`
+	Checkpoint job.CheckpointID `json:"checkpoint"`
+}
+
+// Closed says that a checkpoint, and every lower one, is completed or aborted by a committed write.
+type Closed struct {
+	Instance   string           `json:"instance"`
+	Job        job.ID           `json:"job"`
+	Attempt    job.Attempt      `json:"attempt"`
+	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Published says that the outputs which it named are visible: they need not be named again.
+	Published bool `json:"published,omitempty"`
+}
+
 // Between a TaskManager and its task process, over an inherited socket pair.
 
 // Start is the first message to a task process.
 type Start struct {
 	Deploy Deploy `json:"deploy"`
 	Local  string `json:"local"` // the data address of this TaskManager, as it appears in Peers
+	// Storage is where checkpoints are, as storage.Open takes it.
+	Storage string `json:"storage"`
 }
 
 // Ready answers Start once the graph is built and its hash matches.
@@ -184,23 +224,26 @@ type Ready struct {
 type Cancel struct{}
 
 // Kind names the message on the wire.
-func (Hello) Kind() string     { return "hello" }
-func (Greeting) Kind() string  { return "greeting" }
-func (Heartbeat) Kind() string { return "heartbeat" }
-func (Register) Kind() string  { return "register" }
-func (Report) Kind() string    { return "report" }
-func (Status) Kind() string    { return "status" }
-func (Progress) Kind() string  { return "progress" }
-func (Planned) Kind() string   { return "planned" }
-func (Stopped) Kind() string   { return "stopped" }
-func (Farewell) Kind() string  { return "farewell" }
-func (Welcome) Kind() string   { return "welcome" }
-func (Refused) Kind() string   { return "refused" }
-func (Lead) Kind() string      { return "lead" }
-func (Plan) Kind() string      { return "plan" }
-func (Deploy) Kind() string    { return "deploy" }
-func (Stop) Kind() string      { return "stop" }
-func (Confirm) Kind() string   { return "confirm" }
-func (Start) Kind() string     { return "start" }
-func (Ready) Kind() string     { return "ready" }
-func (Cancel) Kind() string    { return "cancel" }
+func (Hello) Kind() string       { return "hello" }
+func (Greeting) Kind() string    { return "greeting" }
+func (Heartbeat) Kind() string   { return "heartbeat" }
+func (Register) Kind() string    { return "register" }
+func (Report) Kind() string      { return "report" }
+func (Status) Kind() string      { return "status" }
+func (Progress) Kind() string    { return "progress" }
+func (Planned) Kind() string     { return "planned" }
+func (Stopped) Kind() string     { return "stopped" }
+func (Farewell) Kind() string    { return "farewell" }
+func (Welcome) Kind() string     { return "welcome" }
+func (Refused) Kind() string     { return "refused" }
+func (Lead) Kind() string        { return "lead" }
+func (Plan) Kind() string        { return "plan" }
+func (Deploy) Kind() string      { return "deploy" }
+func (Stop) Kind() string        { return "stop" }
+func (Confirm) Kind() string     { return "confirm" }
+func (Start) Kind() string       { return "start" }
+func (Ready) Kind() string       { return "ready" }
+func (Cancel) Kind() string      { return "cancel" }
+func (Trigger) Kind() string     { return "trigger" }
+func (Closed) Kind() string      { return "closed" }
+func (Acknowledge) Kind() string { return "acknowledge" }

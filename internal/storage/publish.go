@@ -12,7 +12,13 @@ import (
 // create stores what fill writes under kind/name, unless something is stored there already:
 // then that stays, and created is false. When fill fails, nothing is stored.
 func (s *Storage) create(kind, name string, mode fs.FileMode, fill func(io.Writer) error) (created bool, err error) {
-	temp, err := os.CreateTemp(filepath.Join(s.dir, tempDir), kind+"-")
+	return s.createVia(tempDir, kind, name, mode, fill)
+}
+
+// createVia is create with the directory that the temporary file is in. One that a killed process
+// leaves there is removed with that directory.
+func (s *Storage) createVia(via, kind, name string, mode fs.FileMode, fill func(io.Writer) error) (created bool, err error) {
+	temp, err := os.CreateTemp(filepath.Join(s.dir, via), "."+filepath.Base(kind)+"-")
 	if err != nil {
 		return false, err
 	}

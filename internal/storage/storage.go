@@ -1,11 +1,12 @@
 // Package storage is the durable bytes that all JobManagers and TaskManagers of a cluster
-// share: job binaries, graphs, intents too large for coordination, lists of outputs, and the
-// cluster's incarnation.
+// share: job binaries, graphs, intents too large for coordination, lists of outputs, checkpoints,
+// and the cluster's incarnation.
 //
 // Everything here is written once: under a temporary name, synced, then linked to its own
 // name only if that name is free. A reader therefore sees a whole object or none, a write that
 // is repeated changes nothing, and a leader that was replaced while it slept can overwrite
-// nothing of its successor's. What is referenced is decided in coordination, never here.
+// nothing of its successor's. What is referenced is decided in coordination, never here; only
+// checkpoints are ever removed, and by name.
 //
 // This package starts no goroutine. Its methods do disk I/O and may be called at once from
 // several goroutines and processes.
@@ -38,6 +39,7 @@ const (
 	graphDir    = "graphs"
 	intentDir   = "intents"
 	outputDir   = "outputs"
+	stateDir    = "checkpoints" // of each job, of each checkpoint and attempt: a directory
 	tempDir     = "tmp"
 )
 
@@ -49,7 +51,7 @@ func Open(location string) (*Storage, error) {
 		return nil, err
 	}
 	s := &Storage{dir: dir}
-	for _, kind := range []string{clusterDir, artifactDir, graphDir, intentDir, outputDir, tempDir} {
+	for _, kind := range []string{clusterDir, artifactDir, graphDir, intentDir, outputDir, stateDir, tempDir} {
 		if err := os.MkdirAll(filepath.Join(dir, kind), 0o755); err != nil {
 			return nil, fmt.Errorf("storage.dir %s cannot be used: %w; name a directory that every process of the cluster can write", dir, err)
 		}
@@ -62,6 +64,9 @@ func Open(location string) (*Storage, error) {
 
 // Dir is the absolute path of the storage, for messages.
 func (s *Storage) Dir() string { return s.dir }
+
+// Location is what Open is to be called with in another process, whatever that one's directory.
+func (s *Storage) Location() string { return s.dir }
 
 func directory(location string) (string, error) {
 	if location == "" {

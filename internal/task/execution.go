@@ -25,6 +25,9 @@ type Assignment struct {
 	// the execution: peers may still wait for credit, or resume a broken connection for it.
 	Exchange *shuffle.Exchange
 
+	// Checkpoints is how subtasks contribute to checkpoints; nil: they do not.
+	Checkpoints *Checkpoints
+
 	// Report is told of each change of a subtask's state, in order for each subtask, from
 	// several goroutines.
 	Report func(rpc.SubtaskReport)
@@ -37,6 +40,8 @@ type Execution struct {
 	subtasks []*subtask
 	gates    map[job.Subtask]any // a *shuffle.Gate of the vertex's input type
 	wg       sync.WaitGroup
+	uploads  sync.WaitGroup  // of what barriers brought
+	ctx      context.Context // ends the uploads
 
 	mu      sync.Mutex
 	failure error // the first
@@ -48,7 +53,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	x := &Execution{plan: plan, cfg: a, gates: map[job.Subtask]any{}}
+	x := &Execution{plan: plan, cfg: a, gates: map[job.Subtask]any{}, ctx: ctx}
 	if err := x.checkPeers(); err != nil {
 		return nil, err
 	}
@@ -64,7 +69,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 }
 
 // Wait returns once every subtask has ended: nil if all of them finished, else the first
-// failure, or the cause of the end of ctx.
+// failure, or the cause of the end of ctx. Until ctx ends, they go on contributing to checkpoints.
 func (x *Execution) Wait() error {
 	x.wg.Wait()
 	x.mu.Lock()

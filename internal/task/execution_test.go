@@ -19,7 +19,7 @@ import (
 func held(release <-chan struct{}) *operator.Plan {
 	ints := operator.CarrierOf[int]()
 	produce := func(w *operator.Wiring, _, out any) (operator.Driver, error) {
-		list := func(emit func(int) error) error { return emit(1) }
+		list := func(_ context.Context, emit func(int) error) error { return emit(1) }
 		return operator.NewSplits(w, "produce", list, out.(operator.Receiver[int])), nil
 	}
 	consume := func(*operator.Wiring, any) (any, error) { return keeper{release}, nil }

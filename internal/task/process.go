@@ -11,10 +11,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/shuffle"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // How a TaskManager tells a job's binary what to be.
@@ -53,6 +55,7 @@ type process struct {
 	conn   *rpc.Conn
 	start  rpc.Start
 	cancel context.CancelCauseFunc
+	orders chan rpc.Message // about checkpoints, until the execution takes them
 	log    *slog.Logger
 }
 
@@ -68,7 +71,7 @@ func Process(build Builder) int {
 		return fatal("data connections", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &process{conn: rpc.New(conn), cancel: cancel, log: slog.Default()}
+	p := &process{conn: rpc.New(conn), cancel: cancel, log: slog.Default(), orders: make(chan rpc.Message, 64)}
 	started := make(chan rpc.Start, 1)
 	go p.listen(started) // ends with the process
 	p.start = <-started
@@ -112,6 +115,11 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
+		case rpc.Trigger, rpc.Closed:
+			select {
+			case p.orders <- m:
+			default: // it does not keep up: the checkpoint's time-out closes it
+			}
 		}
 	}
 }
@@ -138,14 +146,20 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	if err != nil {
 		return err
 	}
+	checkpoints, err := p.checkpoints()
+	if err != nil {
+		return err
+	}
 	x, err := Start(ctx, plan, Assignment{
 		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir,
 		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
+		Checkpoints: checkpoints,
 	})
 	if err != nil {
 		return err
 	}
 	go p.accept(data, exchange) // ends with the process
+	go p.obey(x)                // likewise
 	p.follow(x)
 	<-ctx.Done() // the exchange answers its peers until then
 	return nil
@@ -171,6 +185,42 @@ func (p *process) report(r rpc.SubtaskReport) {
 	}}
 	if err := p.conn.Send(rpc.Header{}, status); err != nil {
 		os.Exit(fatal("control connection", fmt.Errorf("%w: %w", errGone, err)))
+	}
+}
+
+// checkpoints opens the storage, and reads what the attempt continues from. A manifest that is damaged
+// is left to the subtasks, which report it.
+func (p *process) checkpoints() (*Checkpoints, error) {
+	store, err := storage.Open(p.start.Storage)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoints{Storage: store, Acknowledge: p.acknowledge}
+	if from := p.start.Deploy.Restore; from != nil {
+		c.Restore, c.damaged = store.Manifest(from.Manifest)
+		if c.damaged != nil {
+			c.Restore = &checkpoint.Manifest{Checkpoint: from.Checkpoint}
+		}
+	}
+	return c, nil
+}
+
+func (p *process) acknowledge(ack job.Acknowledgement) {
+	d := p.start.Deploy
+	if err := p.conn.Send(rpc.Header{}, rpc.Acknowledge{Job: d.Spec.ID, Attempt: d.Attempt, Ack: ack}); err != nil {
+		p.log.Debug("an acknowledgement was not sent", "error", err) // listen sees it too
+	}
+}
+
+// obey passes on what the leader says about checkpoints.
+func (p *process) obey(x *Execution) {
+	for m := range p.orders {
+		switch m := m.(type) {
+		case rpc.Trigger:
+			x.Trigger(m.Checkpoint)
+		case rpc.Closed:
+			x.Closed(m.Checkpoint, m.Published)
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ type subtask struct {
 	outputs  []job.Output
 
 	busy, blocked, idle atomic.Int64 // nanoseconds
+
+	uploads uploads
 }
 
 // run is the subtask's goroutine.
@@ -47,7 +49,11 @@ func (s *subtask) run() {
 		case cause != nil:
 			s.report(rpc.SubtaskReport{State: job.Canceled}, cause)
 		default:
-			s.report(rpc.SubtaskReport{State: job.Failed, Failure: clip(err.Error())}, err)
+			r := rpc.SubtaskReport{State: job.Failed, Failure: clip(err.Error())}
+			if damaged, ok := errors.AsType[damagedError](err); ok {
+				r.Damaged = damaged.checkpoint
+			}
+			s.report(r, err)
 		}
 	})
 }
@@ -71,6 +77,9 @@ func clip(text string) string {
 // until the consumers have all of it: FINISHED means delivered, so that from then on nothing that
 // this subtask made depends on its process.
 func (s *subtask) work() (err error) {
+	if err := s.restore(); err != nil {
+		return err
+	}
 	s.driver, err = s.head.Wire(s.wiring, s.in, s.gate, func(e int) (any, error) { return s.x.outlet(s, e) })
 	if err != nil {
 		return err
@@ -88,8 +97,11 @@ func (s *subtask) work() (err error) {
 		if err != nil {
 			return err
 		}
-		s.outputs = append(s.outputs, outputs...)
+		for _, o := range outputs {
+			s.outputs = append(s.outputs, o.Output)
+		}
 	}
+	s.uploads.end(s)
 	return s.wiring.Drain()
 }
 
@@ -177,8 +189,11 @@ func (s *subtask) abort() {
 			s.x.cfg.Logger.Warn("a sink did not abort cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
 		}
 	}
-	if err := output.Discard(s.outputs); err != nil {
-		s.x.cfg.Logger.Warn("an unfinished output stays behind", "subtask", s.id.Index, "error", err)
+	// What was acknowledged is the leader's to discard: a checkpoint may name it (R3).
+	if s.x.cfg.Checkpoints == nil {
+		if err := output.Discard(s.outputs); err != nil {
+			s.x.cfg.Logger.Warn("an unfinished output stays behind", "subtask", s.id.Index, "error", err)
+		}
 	}
 	s.outputs = nil
 }

@@ -28,7 +28,37 @@ type attempt struct {
 	pid       int      // 0 while there is no process
 	subtasks  []rpc.SubtaskReport
 	failure   string // how the process ended although all subtasks had finished; else ""
+	killed    bool   // that was the work of a signal
 	confirmed bool   // to be forgotten as soon as the process has ended
+
+	// acks are held until their checkpoint is closed (R12), by subtask: the newest of each.
+	acks map[job.Subtask]job.Acknowledgement
+}
+
+// acknowledge holds what a subtask contributes to a checkpoint. Only one is open at a time, so the
+// newest replaces the others.
+func (a *attempt) acknowledge(ack job.Acknowledgement) {
+	if a.acks == nil {
+		a.acks = map[job.Subtask]job.Acknowledgement{}
+	}
+	a.acks[ack.Subtask] = ack
+}
+
+// closed forgets acknowledgements, and passes the news on.
+func (a *attempt) closed(m rpc.Closed) {
+	for s, ack := range a.acks {
+		if ack.Checkpoint <= m.Checkpoint {
+			delete(a.acks, s)
+		}
+	}
+	a.say(m)
+}
+
+// say sends a message to the task process, if there is one. It does not wait.
+func (a *attempt) say(m rpc.Message) {
+	if a.process != nil {
+		a.process.say(m)
+	}
 }
 
 func newAttempt(d rpc.Deploy) *attempt {
@@ -63,10 +93,16 @@ func (a *attempt) end() {
 }
 
 // report tells all of the attempt; the caller may keep it.
-func (a *attempt) report() rpc.AttemptReport { return a.reportOf(slices.Clone(a.subtasks)) }
+func (a *attempt) report() rpc.AttemptReport {
+	r := a.reportOf(slices.Clone(a.subtasks))
+	for _, ack := range a.acks {
+		r.Acknowledged = append(r.Acknowledged, ack)
+	}
+	return r
+}
 
 func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {
-	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks, Failure: a.failure}
+	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks, Failure: a.failure, Killed: a.killed}
 }
 
 // merge takes over what the task process says about its subtasks and returns what changed.
@@ -96,12 +132,12 @@ func known(s job.State) bool {
 // or without a failure they were CANCELED, and returns what changed. The whole text, which may
 // have the tail of standard error, is told once; the other subtasks get its first line. If all had
 // FINISHED, the failure, told as late, is the attempt's.
-func (a *attempt) close(failure, late string) (changed []rpc.SubtaskReport) {
+func (a *attempt) close(end exited) (changed []rpc.SubtaskReport) {
 	if a.finished() {
-		a.failure = head(late, maxFailure)
+		a.failure, a.killed = head(end.late, maxFailure), end.killed
 		return nil
 	}
-	failure = head(failure, maxFailure)
+	failure := head(end.failure, maxFailure)
 	for i := range a.subtasks {
 		s := &a.subtasks[i]
 		if s.State.Terminal() {
@@ -109,7 +145,7 @@ func (a *attempt) close(failure, late string) (changed []rpc.SubtaskReport) {
 		}
 		s.State = job.Canceled
 		if failure != "" {
-			s.State, s.Failure = job.Failed, failure
+			s.State, s.Failure, s.Killed = job.Failed, failure, end.killed
 			failure, _, _ = strings.Cut(failure, "\n")
 			failure = head(failure, maxFirstLine)
 		}

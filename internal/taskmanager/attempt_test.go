@@ -52,7 +52,7 @@ func TestMerge(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	a := attemptOf(job.Finished, job.Running, job.Deploying)
-	a.close("process 7 was killed\nline of stderr", "late")
+	a.close(exited{failure: "process 7 was killed\nline of stderr", late: "late"})
 	if states(a.subtasks) != "FINISHED FAILED FAILED" {
 		t.Error(states(a.subtasks))
 	}
@@ -60,7 +60,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("failures %q and %q", a.subtasks[1].Failure, a.subtasks[2].Failure)
 	}
 	a = attemptOf(job.Finished, job.Running)
-	if changed := a.close("", ""); states(a.subtasks) != "FINISHED CANCELED" || states(changed) != "CANCELED" {
+	if changed := a.close(exited{}); states(a.subtasks) != "FINISHED CANCELED" || states(changed) != "CANCELED" {
 		t.Errorf("%s, changed %s", states(a.subtasks), states(changed))
 	}
 }
@@ -78,7 +78,7 @@ func TestCloseLate(t *testing.T) {
 		{attemptOf(job.Finished, job.Running), "late", ""},
 	} {
 		before := states(c.have.subtasks)
-		c.have.close("early", c.late)
+		c.have.close(exited{failure: "early", late: c.late})
 		if got := c.have.report().Failure; got != c.want {
 			t.Errorf("%s: the attempt's failure is %q, want %q", before, got, c.want)
 		}

@@ -23,6 +23,9 @@ const tailSize = 8 << 10
 // exitedWell is how describeExit calls success.
 const exitedWell = "exited with status 0"
 
+// killedBySignal is how describeExit begins for a process that did not end by itself.
+const killedBySignal = "was killed by signal "
+
 // child is a started task process, or with neither control nor data a job binary in plan mode.
 type child struct {
 	cmd     *exec.Cmd
@@ -155,7 +158,7 @@ func describeExit(err error) string {
 		return fmt.Sprintf("ended in an unknown way: %v", err)
 	}
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return fmt.Sprintf("was killed by signal %d (%v)", int(ws.Signal()), ws.Signal())
+		return fmt.Sprintf(killedBySignal+"%d (%v)", int(ws.Signal()), ws.Signal())
 	}
 	return fmt.Sprintf("exited with status %d", exit.ExitCode())
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -23,10 +24,24 @@ type process struct {
 	alive  context.Context // its end kills
 	wanted context.Context // its end asks the task process to end; ends with alive
 	end    context.CancelFunc
+
+	orders chan rpc.Message // for the task process, once it is ready
+}
+
+// orderBox bounds the messages that wait for a task process.
+const orderBox = 64
+
+// say queues a message for the task process. One that takes none for so long that the queue is full
+// misses a checkpoint: its time-out closes it.
+func (p *process) say(m rpc.Message) {
+	select {
+	case p.orders <- m:
+	default:
+	}
 }
 
 func newProcess(alive context.Context, d rpc.Deploy) *process {
-	p := &process{deploy: d, alive: alive}
+	p := &process{deploy: d, alive: alive, orders: make(chan rpc.Message, orderBox)}
 	p.wanted, p.end = context.WithCancel(alive)
 	return p
 }
@@ -64,7 +79,8 @@ func (p *process) run(n *node, events chan<- event) exited {
 		early = " before its subtasks had ended"
 	}
 	what, words := fmt.Sprintf("task process %d %s", c.pid, status), lastWords(c.stderr)
-	return exited{p, what + early + words, what + " after its subtasks had finished and before the job's end was committed" + words}
+	killed := why == nil && strings.HasPrefix(status, killedBySignal)
+	return exited{p, what + early + words, killed, what + " after its subtasks had finished and before the job's end was committed" + words}
 }
 
 // begin fetches the binary and starts it. A process that is recorded and has not been told
@@ -100,7 +116,7 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	go func() { defer close(listening); ears.listen(events) }()
 
 	// A failure to send shows as an exit or as silence.
-	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data})
+	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location()})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
 	status = c.reap()
@@ -120,6 +136,8 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 	wanted, alive := p.wanted.Done(), p.alive.Done()
 	for {
 		select {
+		case m := <-p.orders:
+			_ = c.control.Send(rpc.Header{}, m)
 		case err := <-ears.answers:
 			switch {
 			case err == nil && wanted != nil: // ready

@@ -291,7 +291,24 @@ func (t *table) command(l *link, m rpc.Message) {
 		}
 	case rpc.Confirm:
 		t.confirm(m.Job, m.Attempt)
+	case rpc.Trigger:
+		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+			a.say(m)
+		}
+	case rpc.Closed:
+		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+			a.closed(m)
+		}
 	}
+}
+
+// attemptOf returns the attempt that a message is about, if it is the one that is here (R5).
+func (t *table) attemptOf(instance string, id job.ID, n job.Attempt, kind string) *attempt {
+	e := t.jobs[id]
+	if !t.meant(instance, kind) || e == nil || e.current == nil || e.current.number != n {
+		return nil
+	}
+	return e.current
 }
 
 func (t *table) meant(instance, kind string) bool {
@@ -423,6 +440,9 @@ func (v told) apply(t *table) {
 		if len(changed) > 0 {
 			t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
 		}
+	case rpc.Acknowledge:
+		a.acknowledge(m.Ack)
+		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Ack: m.Ack})
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
 		if t.leader != nil && t.leader.roomy() {
@@ -436,6 +456,7 @@ func (v told) apply(t *table) {
 type exited struct {
 	p       *process
 	failure string // of subtasks that had not ended; "": it was asked to end
+	killed  bool   // by a signal that was not this TaskManager's
 	late    string // the same, said of an attempt whose subtasks had all finished
 }
 
@@ -446,7 +467,7 @@ func (v exited) apply(t *table) {
 		return
 	}
 	a.process, a.pid = nil, 0
-	changed := a.close(v.failure, v.late)
+	changed := a.close(v)
 	if t.ending {
 		return
 	}

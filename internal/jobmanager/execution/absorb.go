@@ -41,6 +41,11 @@ func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
 	next.GraphHash = e.graph.Hash()
 	next.Name, next.Slots = e.graph.Name, e.graph.Slots()
 	next.Failure = ""
+	// One write commits the attempt, closes the open checkpoint and names what is restored (R4).
+	next.Open, next.Restore, next.Unpublished = 0, nil, e.unpublished()
+	if len(next.Completed) > 0 {
+		next.Restore = &next.Completed[0]
+	}
 	e.pending = true
 	return []Action{Commit{Intent: next, Graph: e.graph}}
 }
@@ -52,6 +57,7 @@ func (e *Execution) absorbReady(ready Ready) []Action {
 		return nil
 	}
 	i.connected, i.deployed, i.stopping = true, 0, 0
+	delete(e.triggered, ready.Instance)
 	var actions []Action
 	for _, r := range ready.Attempts {
 		actions = append(actions, e.absorbReport(ready.Instance, r)...)
@@ -85,8 +91,8 @@ func (e *Execution) discard(r rpc.AttemptReport) []Action {
 	for _, s := range r.Subtasks {
 		outputs = append(outputs, s.Outputs...)
 	}
-	if len(outputs) == 0 || e.committed.Outputs != "" {
-		return nil // published, or left for a person to see to
+	if len(outputs) == 0 || e.committed.Outputs != "" || e.committed.Reserved > 0 {
+		return nil // published, named by a checkpoint perhaps, or left for a person to see to
 	}
 	return []Action{Discard{Outputs: outputs}}
 }

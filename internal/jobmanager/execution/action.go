@@ -12,6 +12,8 @@ type Commit struct {
 	Intent  Intent
 	Graph   *job.Graph   // to be stored, if not nil; Intent.GraphHash is its hash
 	Outputs []job.Output // to be stored when Intent.Phase is Publishing; its name goes into Intent.Outputs
+	// Completes is what the newest of Intent.Completed consists of, to be stored as its manifest, if not nil.
+	Completes []job.Acknowledgement
 }
 
 // Plan asks any TaskManager for the job's graph, and another when that one cannot. Answered
@@ -20,7 +22,10 @@ type Plan struct{}
 
 // RequestSlots asks for slots until they are granted or released. Answered by any number
 // of SlotsMissing, then SlotsGranted.
-type RequestSlots struct{ Slots int }
+type RequestSlots struct {
+	Slots    int
+	Restarts int // without a completed checkpoint: the more, the longer it waits first
+}
 
 // ReleaseSlots ends every request and reservation of the job.
 type ReleaseSlots struct{}
@@ -51,12 +56,33 @@ type Publish struct{ Outputs string }
 // is committed, so nobody refers to it (R13).
 type Discard struct{ Outputs []job.Output }
 
-func (Commit) action()       {}
-func (Plan) action()         {}
-func (RequestSlots) action() {}
-func (ReleaseSlots) action() {}
-func (Deploy) action()       {}
-func (Stop) action()         {}
-func (Confirm) action()      {}
-func (Publish) action()      {}
-func (Discard) action()      {}
+// Trigger begins the open checkpoint on an instance.
+type Trigger struct {
+	Instance   string
+	Attempt    job.Attempt
+	Checkpoint job.CheckpointID
+}
+
+// Closed tells an instance that a checkpoint is completed or aborted.
+type Closed struct {
+	Instance   string
+	Attempt    job.Attempt
+	Checkpoint job.CheckpointID
+	Published  bool // what it named is visible
+}
+
+// PublishCheckpoint makes visible what a completed checkpoint names. Answered by CheckpointPublished.
+type PublishCheckpoint struct{ Pointer job.Pointer }
+
+func (Trigger) action()           {}
+func (Closed) action()            {}
+func (PublishCheckpoint) action() {}
+func (Commit) action()            {}
+func (Plan) action()              {}
+func (RequestSlots) action()      {}
+func (ReleaseSlots) action()      {}
+func (Deploy) action()            {}
+func (Stop) action()              {}
+func (Confirm) action()           {}
+func (Publish) action()           {}
+func (Discard) action()           {}

@@ -65,16 +65,41 @@ type CancelRequested struct{}
 // Published answers the Publish action. Error is what no retry mends, or "".
 type Published struct{ Error string }
 
-func (Began) event()           {}
-func (Committed) event()       {}
-func (Planned) event()         {}
-func (SlotsGranted) event()    {}
-func (SlotsMissing) event()    {}
-func (Ready) event()           {}
-func (Gone) event()            {}
-func (Dead) event()            {}
-func (Changed) event()         {}
-func (Stopped) event()         {}
-func (Progressed) event()      {}
-func (CancelRequested) event() {}
-func (Published) event()       {}
+// CheckpointDue says that the schedule wants a checkpoint.
+type CheckpointDue struct{}
+
+// CheckpointExpired says that a checkpoint has taken too long.
+type CheckpointExpired struct{ Checkpoint job.CheckpointID }
+
+// Acknowledged is what a subtask contributes to a checkpoint.
+type Acknowledged struct {
+	Instance string
+	Attempt  job.Attempt
+	Ack      job.Acknowledgement
+}
+
+// CheckpointPublished answers PublishCheckpoint.
+type CheckpointPublished struct{ Checkpoint job.CheckpointID }
+
+// NotStored says that a Commit that completes a checkpoint was not made, because its manifest cannot
+// be stored: nothing was committed.
+type NotStored struct{ Error string }
+
+func (CheckpointDue) event()       {}
+func (CheckpointExpired) event()   {}
+func (Acknowledged) event()        {}
+func (CheckpointPublished) event() {}
+func (NotStored) event()           {}
+func (Began) event()               {}
+func (Committed) event()           {}
+func (Planned) event()             {}
+func (SlotsGranted) event()        {}
+func (SlotsMissing) event()        {}
+func (Ready) event()               {}
+func (Gone) event()                {}
+func (Dead) event()                {}
+func (Changed) event()             {}
+func (Stopped) event()             {}
+func (Progressed) event()          {}
+func (CancelRequested) event()     {}
+func (Published) event()           {}

@@ -19,8 +19,10 @@ type Execution struct {
 	publishing bool // Publish is out
 	cancel     bool // a client wants an end
 
-	subtasks  [][]subtask // of the committed attempt: by vertex, by index
-	crash     string      // how a task process of it ended whose subtasks had finished, or ""
+	subtasks    [][]subtask // of the committed attempt: by vertex, by index
+	crash       string      // how a task process of it ended whose subtasks had finished, or ""
+	crashKilled bool        // by a signal
+	checkpointing
 	instances map[string]*instance
 }
 
@@ -38,6 +40,7 @@ type instance struct {
 // that is empty; the execution does not change it. The first event is Began.
 func New(committed Intent, graph *job.Graph) *Execution {
 	e := &Execution{committed: committed, graph: graph, instances: make(map[string]*instance)}
+	e.retain = defaultRetain
 	e.resetSubtasks()
 	return e
 }
@@ -84,6 +87,18 @@ func (e *Execution) absorb(event Event) []Action {
 		e.cancel = true
 	case Published:
 		return e.absorbPublished(ev)
+	case CheckpointDue:
+		e.due = true
+	case CheckpointExpired:
+		if ev.Checkpoint == e.committed.Open {
+			e.abort = "it was not complete in time"
+		}
+	case Acknowledged:
+		return e.absorbAcknowledged(ev)
+	case CheckpointPublished:
+		return e.absorbCheckpointPublished(ev)
+	case NotStored:
+		e.pending, e.abort = false, ev.Error
 	}
 	return nil
 }
@@ -115,7 +130,7 @@ func (e *Execution) created() []Action {
 		return []Action{Plan{}}
 	case e.graph != nil && !e.requested:
 		e.requested = true
-		return []Action{RequestSlots{Slots: e.graph.Slots()}}
+		return []Action{RequestSlots{Slots: e.graph.Slots(), Restarts: e.committed.Restarts}}
 	}
 	return nil
 }
@@ -128,10 +143,16 @@ func (e *Execution) running() []Action {
 	}
 	// A lost TaskManager explains failures around it, so it is looked at first.
 	if reason := e.lost(); reason != "" {
-		return e.commit(func(in *Intent) { in.Phase, in.Failure = Restarting, reason })
+		return e.restart(reason)
+	}
+	if id, why := e.damaged(); id != 0 {
+		return e.strike(id, why)
 	}
 	if failure := e.failure(); failure != "" {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, failure })
+	}
+	if reason := e.killed(); reason != "" {
+		return e.restart(reason)
 	}
 	if e.allFinished() {
 		next := *in
@@ -141,10 +162,13 @@ func (e *Execution) running() []Action {
 	}
 	// Others may wait for ever for what that process owed them, unless all have finished: so all
 	// are heard first. One that cannot be heard is declared dead, and is lost.
+	if e.crash != "" && e.Adopted() && e.crashKilled {
+		return e.restart(e.crash)
+	}
 	if e.crash != "" && e.Adopted() {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, e.crash })
 	}
-	return e.deploy()
+	return append(e.deploy(), e.checkpoint()...)
 }
 
 // lost says why the attempt cannot go on although none of its subtasks failed, or "".
@@ -215,6 +239,9 @@ func (e *Execution) ending() []Action {
 	if waiting {
 		return actions
 	}
+	if publish := e.publishCheckpoint(); publish != nil || e.unpublished() {
+		return publish // a restored attempt inherits no output that is to be renamed
+	}
 	after := map[Phase]Phase{Failing: Failed, Cancelling: Canceled, Restarting: Created}
 	return e.commit(func(in *Intent) { in.Phase = after[in.Phase] })
 }
@@ -222,6 +249,7 @@ func (e *Execution) ending() []Action {
 // commit returns the one action that changes the intent.
 func (e *Execution) commit(change func(*Intent)) []Action {
 	next := e.committed
+	next.Unpublished = e.unpublished()
 	change(&next)
 	e.pending = true
 	return []Action{Commit{Intent: next}}
@@ -232,6 +260,8 @@ func (e *Execution) enter(in Intent) []Action {
 	before := e.committed
 	e.committed, e.pending = in, false
 	switch {
+	case in.Phase == Running && before.Phase == Running:
+		return e.closed(before)
 	case in.Phase == Running:
 		e.resetSubtasks()
 		return nil
@@ -246,7 +276,8 @@ func (e *Execution) enter(in Intent) []Action {
 // it wrote if that is not to be seen.
 func (e *Execution) close(before Phase) []Action {
 	var actions []Action
-	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing {
+	// What a checkpoint may name is kept (R13).
+	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing && e.committed.Reserved == 0 {
 		actions = append(actions, Discard{Outputs: outputs})
 	}
 	for _, name := range e.committed.instances() {

@@ -86,6 +86,17 @@ func (p *player) begin(fields []string) {
 			in.Phase = Phase(f)
 		case name == "attempt":
 			in.Attempt = job.Attempt(p.number(value))
+		case name == "unbounded":
+			g.Bounded = false
+		case name == "reserved":
+			in.Reserved = job.CheckpointID(p.number(value))
+		case name == "open":
+			in.Reserved = job.CheckpointID(p.number(value))
+			in.Open = in.Reserved
+		case name == "completed":
+			id := job.CheckpointID(p.number(value))
+			in.Reserved = max(in.Reserved, id)
+			in.Completed = append(in.Completed, job.Pointer{Checkpoint: id})
 		case name == "outputs":
 			in.Outputs = value
 		case isPair:
@@ -138,6 +149,14 @@ func (p *player) event(line string) Event {
 		return SlotsGranted{Assignment: f}
 	case "missing":
 		return SlotsMissing{Missing: p.number(f[0])}
+	case "due":
+		return CheckpointDue{}
+	case "expired":
+		return CheckpointExpired{Checkpoint: job.CheckpointID(p.number(f[0]))}
+	case "renamed":
+		return CheckpointPublished{Checkpoint: job.CheckpointID(p.number(f[0]))}
+	case "not-stored":
+		return NotStored{Error: rest}
 	case "cancel":
 		return CancelRequested{}
 	case "published":
@@ -165,9 +184,27 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 		return Changed{Instance: tm, Attempt: p.report(tm, f[1:])}
 	case "stopped":
 		return Stopped{Instance: tm, Attempt: p.attempt(f[1])}
+	case "ack":
+		return Acknowledged{Instance: tm, Attempt: p.attempt(f[1]), Ack: p.acknowledgement(f[2:])}
 	}
 	p.t.Fatalf("transcript: unknown event %q", verb)
 	return nil
+}
+
+// acknowledgement parses: checkpoint, vertex.index, and "files" or "failed" with words.
+func (p *player) acknowledgement(f []string) job.Acknowledgement {
+	v, i, _ := strings.Cut(f[1], ".")
+	a := job.Acknowledgement{
+		Checkpoint: job.CheckpointID(p.number(f[0])), Subtask: job.Subtask{Vertex: p.number(v), Index: p.number(i)},
+		States: []job.StateHandle{{Operator: "op", Size: 10}},
+	}
+	switch {
+	case len(f) > 2 && f[2] == "files":
+		a.Outputs = []job.OperatorOutput{{Operator: "sink", Output: job.Output{Temp: "/out/.x", Final: "/out/x"}}}
+	case len(f) > 2 && f[2] == "failed":
+		a.Failure = strings.Join(f[3:], " ")
+	}
+	return a
 }
 
 func (p *player) report(tm string, f []string) rpc.AttemptReport {
@@ -183,9 +220,21 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	if files {
 		rest = rest[1:]
 	}
-	if len(rest) > 0 && rest[0] == "crashed" {
+	held, isHeld := "", false
+	if len(rest) > 0 {
+		held, isHeld = strings.CutPrefix(rest[0], "holds=")
+	}
+	if len(rest) > 0 && rest[0] == "killed" {
+		template.Killed, rest = true, rest[1:]
+	}
+	if len(rest) > 1 && rest[0] == "damaged" {
+		template.Damaged, rest = job.CheckpointID(p.number(rest[1])), rest[2:]
+	}
+	switch {
+	case isHeld:
+	case len(rest) > 0 && rest[0] == "crashed":
 		r.Failure = strings.Join(rest[1:], " ")
-	} else {
+	default:
 		template.Failure = strings.Join(rest, " ")
 	}
 	in := p.e.Intent()
@@ -196,6 +245,9 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 			}
 			report := template
 			report.Subtask = s
+			if isHeld {
+				r.Acknowledged = append(r.Acknowledged, job.Acknowledgement{Checkpoint: job.CheckpointID(p.number(held)), Subtask: s})
+			}
 			if files && s.Vertex == len(p.e.graph.Vertices)-1 {
 				name := fmt.Sprintf("part-%d-%d", s.Index, r.Attempt)
 				report.Outputs = []job.Output{{Temp: "/out/." + name, Final: "/out/" + name}}
@@ -213,7 +265,20 @@ func (p *player) describe(a Action) string {
 		return "commit " + describeIntent(a)
 	case Plan:
 		return "plan"
+	case Trigger:
+		return fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+	case Closed:
+		s := fmt.Sprintf("closed %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Published {
+			s += " published"
+		}
+		return s
+	case PublishCheckpoint:
+		return fmt.Sprintf("rename checkpoint=%d", a.Pointer.Checkpoint)
 	case RequestSlots:
+		if a.Restarts > 1 {
+			return fmt.Sprintf("request %d slots restarts=%d", a.Slots, a.Restarts)
+		}
 		return fmt.Sprintf("request %d slots", a.Slots)
 	case ReleaseSlots:
 		return "release slots"
@@ -240,8 +305,32 @@ func describeIntent(c Commit) string {
 	if len(c.Outputs) > 0 {
 		s += " list: " + describeOutputs(c.Outputs)
 	}
+	s += describeCheckpoints(c)
 	if c.Intent.Failure != "" {
 		s += " failure: " + c.Intent.Failure
+	}
+	return s
+}
+
+func describeCheckpoints(c Commit) string {
+	s := ""
+	if c.Intent.Open != 0 {
+		s += fmt.Sprintf(" open=%d", c.Intent.Open)
+	}
+	for _, p := range c.Intent.Completed {
+		s += fmt.Sprintf(" completed=%d", p.Checkpoint)
+	}
+	if len(c.Completes) > 0 {
+		s += fmt.Sprintf(" of %d acknowledgements", len(c.Completes))
+	}
+	if c.Intent.Unpublished {
+		s += " unpublished"
+	}
+	if c.Intent.Restore != nil {
+		s += fmt.Sprintf(" restore=%d", c.Intent.Restore.Checkpoint)
+	}
+	if c.Intent.LastAbort != "" {
+		s += " aborted: " + c.Intent.LastAbort
 	}
 	return s
 }

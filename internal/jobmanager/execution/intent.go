@@ -1,6 +1,10 @@
 package execution
 
-import "github.com/perennial-io/perennial/internal/job"
+import (
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
 
 // Phase is where a job stands, as committed. It is a job.State, and Publishing.
 type Phase string
@@ -47,7 +51,27 @@ type Intent struct {
 	Outputs string `json:"outputs,omitempty"`
 	// Failure is why the job fails or failed, or why its latest attempt was given up.
 	Failure string `json:"failure,omitempty"`
+	// Restarts counts the restarts since a checkpoint was last completed.
+	Restarts int `json:"restarts,omitempty"`
+	// Restore is the checkpoint that Attempt continued from; nil: from the beginning.
+	Restore *job.Pointer `json:"restore,omitempty"`
+	Checkpoints
 	job.Times
+}
+
+// Checkpoints is what is committed about a job's checkpoints. It is a part of the intent, so that every
+// decision about them is a version of the one node that all decisions are made from (R1).
+type Checkpoints struct {
+	Reserved   job.CheckpointID `json:"reserved,omitempty"` // the highest id that was ever taken
+	ReservedAt time.Time        `json:"reservedAt,omitzero"`
+	Open       job.CheckpointID `json:"open,omitempty"` // under way: Reserved, or 0
+	ClosedAt   time.Time        `json:"closedAt,omitzero"`
+	// Completed are the retained ones, the newest first.
+	Completed []job.Pointer `json:"completed,omitempty"`
+	// Unpublished says that outputs which the newest one names may still have to be renamed.
+	Unpublished bool   `json:"unpublished,omitempty"`
+	Aborted     int    `json:"aborted,omitempty"`   // how many were
+	LastAbort   string `json:"lastAbort,omitempty"` // why the last was
 }
 
 // Holds reports whether the intent reserves the slots of its assignment.

@@ -1,8 +1,6 @@
 package execution
 
 import (
-	"cmp"
-
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -13,6 +11,8 @@ type subtask struct {
 	reported bool
 	pid      int
 	failure  string
+	killed   bool
+	damaged  job.CheckpointID
 	outputs  []job.Output
 	counters job.Counters
 	before   job.Counters // one Progress earlier, for shares of time
@@ -20,7 +20,8 @@ type subtask struct {
 
 // resetSubtasks forgets the attempt before.
 func (e *Execution) resetSubtasks() {
-	e.crash = ""
+	e.crash, e.crashKilled = "", false
+	e.forgetCheckpoint()
 	if e.graph == nil {
 		return
 	}
@@ -44,7 +45,9 @@ func (e *Execution) find(s job.Subtask) *subtask {
 // noteReport takes over a report about the committed attempt. A subtask's end is final: a
 // message that was overtaken does not revive it.
 func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
-	e.crash = cmp.Or(e.crash, r.Failure)
+	if e.crash == "" {
+		e.crash, e.crashKilled = r.Failure, r.Killed
+	}
 	for _, reported := range r.Subtasks {
 		s := e.find(reported.Subtask)
 		if s == nil || e.committed.Assignment[reported.Subtask.Index] != instance || s.state.Terminal() {
@@ -52,6 +55,10 @@ func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
 		}
 		s.state, s.reported, s.pid = reported.State, true, r.PID
 		s.failure, s.outputs = reported.Failure, reported.Outputs
+		s.killed, s.damaged = reported.Killed, reported.Damaged
+	}
+	for _, ack := range r.Acknowledged {
+		e.noteAcknowledgement(instance, ack)
 	}
 }
 
@@ -67,11 +74,35 @@ func (e *Execution) reported(slots []int) bool {
 	return true
 }
 
-// failure is the first failed subtask's, or "".
+// killed says how a task process of the attempt was killed, or "".
+func (e *Execution) killed() string {
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state == job.Failed && s.killed {
+				return s.failure
+			}
+		}
+	}
+	return ""
+}
+
+// damaged is the checkpoint that a subtask could not restore, and why; 0: there is none.
+func (e *Execution) damaged() (job.CheckpointID, string) {
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state == job.Failed && s.damaged != 0 {
+				return s.damaged, s.failure
+			}
+		}
+	}
+	return 0, ""
+}
+
+// failure is that of the first subtask that failed by itself, or "".
 func (e *Execution) failure() string {
 	for v := range e.subtasks {
 		for _, s := range e.subtasks[v] {
-			if s.state != job.Failed {
+			if s.state != job.Failed || s.killed {
 				continue
 			}
 			if s.failure == "" {

@@ -43,6 +43,7 @@ func (e *Execution) View() api.Job {
 		Failure:      in.Failure,
 		SlotsMissing: e.missing,
 		Vertices:     []api.Vertex{},
+		Checkpoints:  e.viewCheckpoints(),
 	}
 	if e.graph == nil {
 		return v
@@ -50,6 +51,25 @@ func (e *Execution) View() api.Job {
 	v.Name, v.SlotsNeeded, v.Parallelism = e.graph.Name, e.graph.Slots(), e.graph.Slots()
 	for i := range e.graph.Vertices {
 		v.Vertices = append(v.Vertices, e.viewVertex(i))
+	}
+	return v
+}
+
+func (e *Execution) viewCheckpoints() api.Checkpoints {
+	in := &e.committed
+	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort}
+	if in.Open != 0 {
+		since := in.ReservedAt
+		v.Since = &since
+	}
+	if in.Restore != nil {
+		v.Restored = in.Restore.Checkpoint
+	}
+	for _, p := range in.Completed {
+		v.Completed = append(v.Completed, api.Checkpoint{
+			ID: p.Checkpoint, Attempt: p.Attempt, Completed: p.Completed, Size: p.Size, Location: p.Manifest,
+			Millis: float64(p.Completed.Sub(p.Triggered).Microseconds()) / 1000,
+		})
 	}
 	return v
 }

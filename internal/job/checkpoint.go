@@ -1,0 +1,49 @@
+package job
+
+import "time"
+
+// CheckpointID counts the checkpoints of a job: 1, 2, … An id is reserved by a committed write,
+// and never reserved twice (R3).
+type CheckpointID uint64
+
+// StateHandle is where a piece of one operator's state is, as one subtask wrote it.
+type StateHandle struct {
+	Operator string `json:"operator"`
+	// File names the piece in storage, as storage.PutState returned it; "": it is Data.
+	File string `json:"file,omitempty"`
+	Data []byte `json:"data,omitempty"`
+	Size int64  `json:"size"` // bytes
+	CRC  uint32 `json:"crc"`  // CRC-32C of them
+}
+
+// OperatorOutput is an output and the sink that wrote it.
+type OperatorOutput struct {
+	Operator string `json:"operator"`
+	Output
+}
+
+// Acknowledgement is what one subtask contributes to a checkpoint: all of its state when the
+// barrier passed, durable.
+type Acknowledgement struct {
+	Checkpoint CheckpointID     `json:"checkpoint"`
+	Subtask    Subtask          `json:"subtask"`
+	States     []StateHandle    `json:"states,omitempty"`
+	Outputs    []OperatorOutput `json:"outputs,omitempty"` // written and not published: hidden files
+	// Finished says that the subtask had reached the end of its input: restored, it has nothing
+	// to do.
+	Finished bool `json:"finished,omitempty"`
+	// Failure is why the subtask can contribute nothing; the checkpoint is then aborted.
+	Failure string `json:"failure,omitempty"`
+	// Paused is how long the record path stood still for the snapshot, in nanoseconds.
+	Paused int64 `json:"paused,omitempty"`
+}
+
+// Pointer names a completed checkpoint. The newest of a job is what a restart continues from (I8).
+type Pointer struct {
+	Checkpoint CheckpointID `json:"checkpoint"`
+	Attempt    Attempt      `json:"attempt"`  // whose acknowledgements completed it
+	Manifest   string       `json:"manifest"` // its name in storage
+	Size       int64        `json:"size"`     // bytes of state
+	Triggered  time.Time    `json:"triggered"`
+	Completed  time.Time    `json:"completed"`
+}

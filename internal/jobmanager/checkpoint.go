@@ -1,0 +1,199 @@
+package jobmanager
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/output"
+)
+
+// Checkpoints is when and how jobs are checkpointed.
+type Checkpoints struct {
+	Interval time.Duration // between the reservations of two; 10s
+	MinPause time.Duration // between the end of one and the reservation of the next; none
+	Timeout  time.Duration // after which an incomplete one is aborted; 10m
+	Retained int           // completed ones that are kept; 3
+}
+
+func (c Checkpoints) withDefaults() (Checkpoints, error) {
+	c.Interval = cmp.Or(c.Interval, 10*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Minute)
+	c.Retained = cmp.Or(c.Retained, 3)
+	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 {
+		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d: none may be negative", c.Interval, c.Timeout, c.MinPause, c.Retained)
+	}
+	return c, nil
+}
+
+func (c Checkpoints) schedule() checkpoint.Schedule {
+	return checkpoint.Schedule{Interval: c.Interval, MinPause: c.MinPause, Timeout: c.Timeout}
+}
+
+// clock tells an owner's execution, which knows no time, what is due. The owner's goroutine has it.
+type clock struct {
+	timer  *time.Timer
+	wanted *execution.RequestSlots // waits for its time
+	at     time.Time               // when wanted is to be passed on
+	first  time.Time               // when this leader first saw the job run
+	begun  job.CheckpointID        // the id that the execution was told to reserve
+	told   job.CheckpointID        // that has been told to have expired
+}
+
+// Restarts wait longer the more of them there are without a checkpoint in between: the first not at
+// all, the second firstBackoff, each further one twice as long.
+const (
+	firstBackoff = 100 * time.Millisecond
+	longBackoff  = time.Minute
+)
+
+func backoff(restarts int) time.Duration {
+	if restarts <= 1 {
+		return 0
+	}
+	return min(firstBackoff<<min(restarts-2, 20), longBackoff)
+}
+
+// wantSlots notes that slots are to be asked for once the back-off is over.
+func (c *clock) wantSlots(r execution.RequestSlots) {
+	c.wanted, c.at = &r, time.Now().Add(backoff(r.Restarts))
+}
+
+// next returns what fires when something is due, or nil.
+func (c *clock) next(o *owner) <-chan time.Time {
+	at, ok := c.due(o)
+	if !ok {
+		return nil
+	}
+	wait := max(time.Until(at), 0)
+	if c.timer == nil {
+		c.timer = time.NewTimer(wait)
+	} else {
+		c.timer.Reset(wait)
+	}
+	return c.timer.C
+}
+
+// due is when something is due next.
+func (c *clock) due(o *owner) (time.Time, bool) {
+	in, schedule := o.exec.Intent(), o.cfg.Checkpoints.schedule()
+	if c.first.IsZero() && in.Phase == execution.Running {
+		c.first = time.Now()
+	}
+	switch {
+	case c.wanted != nil:
+		return c.at, true
+	case in.Phase != execution.Running:
+		return time.Time{}, false
+	case in.Open == 0 && c.begun > in.Reserved: // it is reserved as soon as all subtasks run
+		return time.Time{}, false
+	case in.Open == 0 && in.ReservedAt.IsZero():
+		return c.first.Add(schedule.Interval), true
+	case in.Open == 0:
+		return schedule.Due(time.Now(), in.ReservedAt, in.ClosedAt), true
+	case c.told == in.Open:
+		return time.Time{}, false
+	case schedule.Expired(time.Now(), in.ReservedAt):
+		return time.Now(), true
+	}
+	return in.ReservedAt.Add(schedule.Timeout), true
+}
+
+// strike passes on what is due.
+func (c *clock) strike(ctx context.Context, o *owner) {
+	in := o.exec.Intent()
+	switch {
+	case c.wanted != nil:
+		o.registry.post(slotsWanted{o.id, c.wanted.Slots})
+		c.wanted = nil
+	case in.Phase != execution.Running:
+	case in.Open == 0:
+		c.begun = in.Reserved + 1
+		o.handle(ctx, execution.CheckpointDue{})
+	case o.cfg.Checkpoints.schedule().Expired(time.Now(), in.ReservedAt):
+		c.told = in.Open
+		o.handle(ctx, execution.CheckpointExpired{Checkpoint: in.Open})
+	}
+}
+
+// stamp fills in when a checkpoint was reserved or closed.
+func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
+	now, before := time.Now().UTC(), o.exec.Intent()
+	switch {
+	case in.Reserved > before.Reserved:
+		in.ReservedAt = now
+	case before.Open != 0 && in.Open == 0:
+		in.ClosedAt = now
+	}
+	if c.Completes != nil {
+		in.Completed[0].Completed = now
+	}
+}
+
+// storeManifest stores what a checkpoint consists of, and puts its name into the intent that
+// completes it. It is tried once: a storage that fails costs a checkpoint and no more.
+func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
+	p := &in.Completed[0]
+	name, err := o.cfg.Storage.PutManifest(&checkpoint.Manifest{
+		Job: o.id, Checkpoint: p.Checkpoint, Epoch: uint64(o.term.Epoch()), Attempt: p.Attempt, GraphHash: in.GraphHash,
+		Bounded: o.exec.Bounded(), Triggered: p.Triggered, Completed: p.Completed, Subtasks: c.Completes,
+	})
+	p.Manifest = name
+	return err
+}
+
+// publishCheckpoint makes visible what a completed checkpoint of an unbounded job names. A
+// predecessor, or this leader, may have done it before, and a reader may have taken a file away since:
+// so an output of which there is nothing is not missed.
+func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
+	err := o.persist(ctx, fmt.Sprintf("make visible what checkpoint %d names", p.Checkpoint), func() error {
+		m, err := o.cfg.Storage.Manifest(p.Manifest)
+		if err != nil {
+			return err
+		}
+		for _, out := range m.Outputs() {
+			err := output.Publish([]job.Output{out})
+			if errors.Is(err, output.ErrLost) {
+				o.log.Warn("an output of a checkpoint is not there any more: was it taken away?", "job", o.id, "checkpoint", p.Checkpoint, "output", out.Final)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint})
+	}
+}
+
+// collectGarbage deletes the checkpoints that the committed intent shows closed and does not retain: no
+// later state refers to them, whoever leads (R13). Those of a failed job are kept for a person; those of
+// one that has finished or was cancelled are of no use.
+func (o *owner) collectGarbage(in execution.Intent) {
+	var retained []checkpoint.Dir
+	if in.Phase != execution.Finished && in.Phase != execution.Canceled {
+		for _, p := range in.Completed {
+			retained = append(retained, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt})
+		}
+	}
+	o.jobs.spawn(func() {
+		o.collecting.Lock()
+		defer o.collecting.Unlock()
+		dirs, err := o.cfg.Storage.ListCheckpoints(o.id)
+		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
+			if o.ctx.Err() == nil {
+				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.id, d.Checkpoint, d.Attempt))
+			}
+		}
+		if err != nil {
+			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
+		}
+	})
+}

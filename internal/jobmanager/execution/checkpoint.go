@@ -1,0 +1,216 @@
+package execution
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// defaultRetain is how many completed checkpoints are kept.
+const defaultRetain = 3
+
+// checkpointing is what an Execution knows of checkpoints beyond what is committed.
+type checkpointing struct {
+	retain    int
+	due       bool   // the schedule wants one
+	abort     string // why the open one is to be given up, or ""
+	acks      map[job.Subtask]job.Acknowledgement
+	triggered map[string]job.CheckpointID // by instance, over this connection
+	renaming  bool                        // PublishCheckpoint is out
+	renamed   job.CheckpointID            // the newest whose outputs are visible
+}
+
+// Retain sets how many completed checkpoints are kept, at least one.
+func (e *Execution) Retain(n int) { e.retain = max(n, 1) }
+
+// forgetCheckpoint forgets what was said about the open checkpoint of the attempt before.
+func (e *Execution) forgetCheckpoint() {
+	e.abort, e.acks, e.triggered = "", nil, nil
+}
+
+// checkpoint takes the next step of the job's checkpoints: to reserve one, to trigger it, to complete or
+// to abort it, and to make visible what a completed one names.
+func (e *Execution) checkpoint() []Action {
+	switch {
+	case e.committed.Open != 0:
+		return e.collect()
+	case e.unpublished():
+		return e.publishCheckpoint()
+	case e.due && e.allRunning():
+		e.due = false
+		return e.commit(func(in *Intent) {
+			in.Reserved++
+			in.Open = in.Reserved
+		})
+	}
+	return nil
+}
+
+// collect sees the open checkpoint to its end.
+func (e *Execution) collect() []Action {
+	if e.abort != "" {
+		why := e.abort
+		return e.commit(func(in *Intent) {
+			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, fmt.Sprintf("checkpoint %d: %s", in.Open, why)
+		})
+	}
+	if acks, complete := e.complete(); complete {
+		return e.completes(acks)
+	}
+	var actions []Action
+	for _, name := range e.committed.instances() {
+		if i := e.instance(name); !i.connected || e.triggered[name] == e.committed.Open {
+			continue
+		}
+		if e.triggered == nil {
+			e.triggered = make(map[string]job.CheckpointID)
+		}
+		e.triggered[name] = e.committed.Open
+		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open})
+	}
+	return actions
+}
+
+// complete returns the acknowledgements of all subtasks, if all are there.
+func (e *Execution) complete() ([]job.Acknowledgement, bool) {
+	var subtasks []job.Subtask
+	for slot := range e.graph.Slots() {
+		subtasks = append(subtasks, e.graph.SlotSubtasks(slot)...)
+	}
+	if complete, _, _ := checkpoint.Collect(e.acks, subtasks, e.committed.Open); !complete {
+		return nil, false
+	}
+	return slices.Collect(maps.Values(e.acks)), true
+}
+
+func (e *Execution) completes(acks []job.Acknowledgement) []Action {
+	outputs, size := 0, int64(0)
+	for _, a := range acks {
+		outputs += len(a.Outputs)
+		for _, s := range a.States {
+			size += s.Size
+		}
+	}
+	actions := e.commit(func(in *Intent) {
+		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: size, Triggered: in.ReservedAt}
+		in.Completed = append([]job.Pointer{pointer}, in.Completed...)
+		in.Completed = in.Completed[:min(len(in.Completed), e.retain)]
+		in.Open, in.Restarts, in.Unpublished = 0, 0, outputs > 0 && !e.graph.Bounded
+	})
+	c := actions[0].(Commit)
+	c.Completes = acks
+	return []Action{c}
+}
+
+// allRunning reports whether every subtask runs, or has finished: before that none could
+// contribute.
+func (e *Execution) allRunning() bool {
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state != job.Running && s.state != job.Finished {
+				return false
+			}
+		}
+	}
+	return len(e.subtasks) > 0
+}
+
+// closed tells the TaskManagers that a checkpoint is completed or aborted, which is committed.
+func (e *Execution) closed(before Intent) []Action {
+	if before.Open == 0 || e.committed.Open != 0 {
+		return nil
+	}
+	e.forgetCheckpoint()
+	return e.tellClosed(before.Open, false)
+}
+
+func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
+	var actions []Action
+	for _, name := range e.committed.instances() {
+		if e.instance(name).connected {
+			actions = append(actions, Closed{Instance: name, Attempt: e.committed.Attempt, Checkpoint: id, Published: published})
+		}
+	}
+	return actions
+}
+
+// absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is
+// answered: the TaskManager holds it until it hears that it is closed.
+func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
+	if !e.awaits(a.Instance, a.Attempt) || e.committed.Phase != Running {
+		return nil
+	}
+	e.noteAcknowledgement(a.Instance, a.Ack)
+	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open && !e.pending {
+		return []Action{Closed{Instance: a.Instance, Attempt: a.Attempt, Checkpoint: a.Ack.Checkpoint}}
+	}
+	return nil
+}
+
+// noteAcknowledgement takes an acknowledgement of the committed attempt for the open checkpoint (R5).
+func (e *Execution) noteAcknowledgement(instance string, ack job.Acknowledgement) {
+	if ack.Checkpoint != e.committed.Open || ack.Checkpoint == 0 || e.find(ack.Subtask) == nil || e.committed.Assignment[ack.Subtask.Index] != instance {
+		return
+	}
+	if ack.Failure != "" {
+		e.abort = cmp.Or(e.abort, ack.Failure)
+		return
+	}
+	if e.acks == nil {
+		e.acks = make(map[job.Subtask]job.Acknowledgement)
+	}
+	e.acks[ack.Subtask] = ack
+}
+
+// unpublished reports whether outputs of the newest completed checkpoint may still have to be renamed.
+func (e *Execution) unpublished() bool {
+	return e.committed.Unpublished && len(e.committed.Completed) > 0 && e.renamed != e.committed.Completed[0].Checkpoint
+}
+
+func (e *Execution) publishCheckpoint() []Action {
+	if !e.unpublished() || e.renaming {
+		return nil
+	}
+	e.renaming = true
+	return []Action{PublishCheckpoint{Pointer: e.committed.Completed[0]}}
+}
+
+// absorbCheckpointPublished lets the sinks forget what is visible.
+func (e *Execution) absorbCheckpointPublished(p CheckpointPublished) []Action {
+	e.renaming, e.renamed = false, p.Checkpoint
+	if e.committed.Phase != Running {
+		return nil
+	}
+	return e.tellClosed(p.Checkpoint, true)
+}
+
+// restart gives the attempt up; the next continues from the newest checkpoint.
+func (e *Execution) restart(reason string) []Action {
+	return e.commit(func(in *Intent) {
+		in.Phase, in.Failure = Restarting, reason
+		in.Restarts++
+	})
+}
+
+// strike takes a damaged checkpoint out of what can be restored, and goes back to the one before. With
+// none left the job fails: to begin at the beginning would be to lose what was acknowledged. Its
+// files stay for a person to see to.
+func (e *Execution) strike(id job.CheckpointID, why string) []Action {
+	left := slices.DeleteFunc(slices.Clone(e.committed.Completed), func(p job.Pointer) bool { return p.Checkpoint >= id })
+	return e.commit(func(in *Intent) {
+		in.Phase, in.Failure = Restarting, why
+		in.Restarts++
+		if len(left) == 0 {
+			in.Phase, in.Failure = Failing, "no checkpoint can be restored; every file is kept. "+why
+			return
+		}
+		in.Completed, in.Unpublished = left, false
+	})
+}
+
+// Bounded reports whether the job comes to an end by itself: then nothing is visible before.
+func (e *Execution) Bounded() bool { return e.graph != nil && e.graph.Bounded }

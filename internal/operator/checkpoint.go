@@ -1,0 +1,164 @@
+package operator
+
+import (
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
+)
+
+// Stateful is a step, or a driver, that has something to remember.
+type Stateful interface {
+	// Snapshot returns the state as it is now. The subtask's goroutine calls it, between two batches, and
+	// goes on as soon as it returns: it is to be quick.
+	Snapshot() (Snapshot, error)
+}
+
+// Snapshot is a state at one moment: Data if it is small, else ready to be written. Whoever
+// receives it calls Write once, from any one goroutine, while the operator goes on.
+type Snapshot struct {
+	Operator string
+	Data     []byte
+	Write    func(io.Writer) error // nil: it is Data
+}
+
+// Prepared is all that a subtask contributes to a checkpoint.
+type Prepared struct {
+	Checkpoint job.CheckpointID
+	Snapshots  []Snapshot
+	Outputs    []job.OperatorOutput
+	Paused     time.Duration // for how long the record path stood still
+}
+
+// Restored is a piece of state that one subtask of an earlier attempt wrote.
+type Restored struct {
+	Subtask int // its index, of what was then Parallelism
+	Data    []byte
+}
+
+// checkpoints is the part of a Wiring that checkpoints need.
+type checkpoints struct {
+	stateful  []named
+	restored  map[string][]Restored
+	inherited map[string][]job.Output
+
+	announced atomic.Uint64 // the newest checkpoint that was triggered
+	wake      chan struct{} // a token: announced has risen
+	published atomic.Uint64 // outputs of checkpoints up to this one are visible
+	taken     job.CheckpointID
+	prepared  func(Prepared) // takes over what a barrier brought
+}
+
+type named struct {
+	operator string
+	stateful Stateful
+}
+
+// Restore says, before the subtask is wired, what it continues from: the checkpoint, the states of
+// each operator, of all subtasks that it then had, and the hidden outputs that this one inherits.
+func (w *Wiring) Restore(id job.CheckpointID, states map[string][]Restored, outputs map[string][]job.Output) {
+	w.taken, w.restored, w.inherited = id, states, outputs
+}
+
+// OnCheckpoint says, before the subtask is wired, who takes over what each barrier brings.
+func (w *Wiring) OnCheckpoint(prepared func(Prepared)) { w.prepared = prepared }
+
+// Remember makes s a part of each checkpoint, under the operator's name.
+func (w *Wiring) Remember(operator string, s Stateful) {
+	w.stateful = append(w.stateful, named{operator, s})
+}
+
+// Restored returns what an operator continues from: nothing in a first attempt.
+func (w *Wiring) Restored(operator string) []Restored { return w.restored[operator] }
+
+// Announce says that a checkpoint was triggered. Any goroutine may call it.
+func (w *Wiring) Announce(id job.CheckpointID) {
+	for {
+		known := w.announced.Load()
+		if uint64(id) <= known {
+			return
+		}
+		if w.announced.CompareAndSwap(known, uint64(id)) {
+			break
+		}
+	}
+	signal(w.wake)
+}
+
+// Announced returns the newest checkpoint that was triggered, if the subtask has not taken it
+// yet; else 0.
+func (w *Wiring) Announced() job.CheckpointID {
+	if id := job.CheckpointID(w.announced.Load()); id > w.taken {
+		return id
+	}
+	return 0
+}
+
+// Wake receives a value when Announced may have changed.
+func (w *Wiring) Wake() <-chan struct{} { return w.wake }
+
+// Taken returns the newest checkpoint that the subtask has taken part in. It is for the
+// subtask's goroutine.
+func (w *Wiring) Taken() job.CheckpointID { return w.taken }
+
+// Published says that the outputs named in checkpoints up to id are visible. Any goroutine may call it.
+func (w *Wiring) Published(id job.CheckpointID) {
+	for known := w.published.Load(); uint64(id) > known && !w.published.CompareAndSwap(known, uint64(id)); known = w.published.Load() {
+	}
+}
+
+// Checkpoint is called by a driver when the barrier of a checkpoint has come on all of its
+// inputs, or is to begin here: it sends the barrier on by forward, and snapshots everything.
+// An attempt takes an id at most once, and never a lower one (R5).
+func (w *Wiring) Checkpoint(id job.CheckpointID, forward func(record.Event) error) error {
+	if id <= w.taken {
+		return nil
+	}
+	w.taken = id
+	if err := forward(record.Event{Kind: record.Barrier, Value: int64(id)}); err != nil {
+		return err
+	}
+	p, began := Prepared{Checkpoint: id}, time.Now()
+	if err := w.prepare(&p); err != nil {
+		return err
+	}
+	p.Paused = time.Since(began)
+	if w.prepared != nil {
+		w.prepared(p)
+	}
+	return nil
+}
+
+// Final returns what the subtask contributes to checkpoint id after its end, when nothing changes
+// any more; false: it has taken that one. One goroutine at a time may call it.
+func (w *Wiring) Final(id job.CheckpointID) (Prepared, bool, error) {
+	if id <= w.taken {
+		return Prepared{}, false, nil
+	}
+	w.taken = id
+	p := Prepared{Checkpoint: id}
+	err := w.prepare(&p)
+	return p, true, err
+}
+
+func (w *Wiring) prepare(p *Prepared) error {
+	for _, n := range w.stateful {
+		w.Enter(n.operator)
+		s, err := n.stateful.Snapshot()
+		if err != nil {
+			return err
+		}
+		s.Operator = n.operator
+		p.Snapshots = append(p.Snapshots, s)
+	}
+	for _, s := range w.sinks {
+		outputs, err := s.Prepare(p.Checkpoint)
+		if err != nil {
+			return err
+		}
+		p.Outputs = append(p.Outputs, outputs...)
+	}
+	return nil
+}

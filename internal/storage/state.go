@@ -1,0 +1,206 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// ErrDamaged says that what a checkpoint consists of is not there as it was written, and will not
+// be at the next try either: it cannot be restored. A storage that cannot be read at the moment
+// is another error.
+var ErrDamaged = errors.New("storage: damaged checkpoint")
+
+// stateBuffer is how much of a state is written at once, in bytes.
+const stateBuffer = 256 << 10
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// PutState stores what write produces as a piece of the state that the attempt has at the
+// checkpoint, and returns where it is, its length in bytes and its CRC-32C, as a handle has them.
+// A name that is taken is an error: an attempt takes an id at most once. The writing fails once
+// ctx has ended, and nothing is stored then.
+func (s *Storage) PutState(ctx context.Context, id job.ID, checkpoint job.CheckpointID, attempt job.Attempt, name string, write func(io.Writer) error) (file string, size int64, crc uint32, err error) {
+	p := place{id, checkpoint, attempt, name}
+	if err := p.check(); err != nil {
+		return "", 0, 0, err
+	}
+	if isManifest(name) {
+		return "", 0, 0, fmt.Errorf("%w: %q is a manifest's, not a state's", ErrName, name)
+	}
+	if err := s.makeCheckpointDir(p); err != nil {
+		return "", 0, 0, fmt.Errorf("store state %s: %w", p, err)
+	}
+	sum := &summed{ctx: ctx}
+	created, err := s.createVia(p.dir(), p.dir(), name, 0o644, func(w io.Writer) error { return sum.fill(w, write) })
+	if err == nil && !created {
+		err = fs.ErrExist
+	}
+	if err != nil {
+		return "", 0, 0, fmt.Errorf("store state %s: %w", p, err)
+	}
+	return p.String(), sum.size, sum.crc, nil
+}
+
+// makeCheckpointDir makes the directory of p, so that it survives a power cut.
+func (s *Storage) makeCheckpointDir(p place) error {
+	dir := filepath.Join(s.dir, p.dir())
+	if _, err := os.Stat(dir); err == nil {
+		return nil // whoever made it syncs before acknowledging, and without that nothing is complete
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(dir)), syncDir(filepath.Join(s.dir, stateDir)))
+}
+
+// summed passes on what is written, counts and sums it, and fails once ctx has ended.
+type summed struct {
+	ctx  context.Context
+	to   io.Writer
+	size int64
+	crc  uint32
+}
+
+func (m *summed) fill(to io.Writer, write func(io.Writer) error) error {
+	m.to = to
+	b := bufio.NewWriterSize(m, stateBuffer)
+	if err := write(b); err != nil {
+		return err
+	}
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	return m.ctx.Err() // what wrote nothing did not see it
+}
+
+func (m *summed) Write(b []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := m.to.Write(b)
+	m.size += int64(n)
+	m.crc = crc32.Update(m.crc, castagnoli, b[:n])
+	return n, err
+}
+
+// ReadState returns the piece of state that h names, or fails with ErrDamaged when it is not what
+// was written.
+func (s *Storage) ReadState(ctx context.Context, h job.StateHandle) ([]byte, error) {
+	b, name := h.Data, h.File
+	if name == "" {
+		name = "in the manifest, of operator " + h.Operator
+	} else {
+		var err error
+		if b, err = s.readState(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	if int64(len(b)) != h.Size {
+		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, name, len(b), h.Size)
+	}
+	if crc := crc32.Checksum(b, castagnoli); crc != h.CRC {
+		return nil, fmt.Errorf("%w: state %s has CRC-32C %08x, %08x was written", ErrDamaged, name, crc, h.CRC)
+	}
+	return b, nil
+}
+
+func (s *Storage) readState(ctx context.Context, h job.StateHandle) ([]byte, error) {
+	p, err := parsePlace(h.File)
+	if err != nil {
+		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
+	}
+	f, err := os.Open(filepath.Join(s.dir, p.String()))
+	if err != nil {
+		return nil, s.unreadable("state", p, err)
+	}
+	defer f.Close()
+	// The length is compared first: a wrong one must not cost its size in memory.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, s.unreadable("state", p, err)
+	}
+	if info.Size() != h.Size || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, p, info.Size(), h.Size)
+	}
+	b := make([]byte, h.Size)
+	n, err := io.ReadFull(contextReader{ctx, f}, b)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read state %s: %w", p, err)
+	}
+	return b[:n], nil
+}
+
+// unreadable is ErrDamaged for a file that is missing, unless the whole storage is: then
+// every checkpoint would be given up for a disk that is not mounted yet.
+func (s *Storage) unreadable(what string, p place, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %s %s: %w", what, p, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, stateDir)); err != nil {
+		return fmt.Errorf("read %s %s: the storage is away: %w", what, p, err)
+	}
+	return fmt.Errorf("%w: %s %s is missing in %s", ErrDamaged, what, p, s.dir)
+}
+
+// place is where a file of a checkpoint is.
+type place struct {
+	job        job.ID
+	checkpoint job.CheckpointID
+	attempt    job.Attempt
+	name       string
+}
+
+func (p place) dir() string {
+	return path.Join(stateDir, string(p.job), dirName(p.checkpoint, p.attempt))
+}
+func (p place) String() string { return path.Join(p.dir(), p.name) }
+
+func dirName(checkpoint job.CheckpointID, attempt job.Attempt) string {
+	return fmt.Sprintf("chk-%d-%d", checkpoint, attempt)
+}
+
+// parseDirName reads what dirName wrote, and nothing else.
+func parseDirName(name string) (d checkpoint.Dir, ok bool) {
+	_, err := fmt.Sscanf(name, "chk-%d-%d", &d.Checkpoint, &d.Attempt)
+	return d, err == nil && name == dirName(d.Checkpoint, d.Attempt)
+}
+
+// parsePlace reads what String wrote, and refuses whatever could lead elsewhere.
+func parsePlace(file string) (place, error) {
+	parts := strings.Split(file, "/")
+	if len(parts) != 4 {
+		return place{}, fmt.Errorf("%w: %q is no file of a checkpoint", ErrName, file)
+	}
+	d, ok := parseDirName(parts[2])
+	p := place{job.ID(parts[1]), d.Checkpoint, d.Attempt, parts[3]}
+	if !ok || parts[0] != stateDir || p.check() != nil {
+		return place{}, fmt.Errorf("%w: %q is no file of a checkpoint", ErrName, file)
+	}
+	return p, nil
+}
+
+func (p place) check() error {
+	if _, err := job.ParseID(string(p.job)); err != nil {
+		return fmt.Errorf("%w: %w", ErrName, err)
+	}
+	if p.checkpoint == 0 || p.attempt == 0 {
+		return fmt.Errorf("%w: checkpoint %d of attempt %d: both count from 1", ErrName, p.checkpoint, p.attempt)
+	}
+	// Temporary files begin with a dot.
+	if p.name == "" || p.name[0] == '.' || strings.Trim(p.name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+		return fmt.Errorf("%w: %q; a file of a checkpoint is called by a-z, 0-9, '-' and '.'", ErrName, p.name)
+	}
+	return nil
+}
