@@ -58,6 +58,14 @@ cross:
 bench: zookeeper ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
+SEED := 1
+MINUTES := 5
+
+.PHONY: chaos
+chaos: zookeeper ## jobs under kills and freezes, compared with undisturbed runs (SEED=1 MINUTES=5)
+	go build -o bin/chaos ./internal/chaos/run
+	bin/chaos -seed $(SEED) -minutes $(MINUTES)
+
 .PHONY: zookeeper
 zookeeper: # Debian's own ZooKeeper, for the tests that want a real one
 	@test -e /usr/share/java/zookeeper.jar || { \

@@ -16,17 +16,17 @@ import (
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
-// binaries are perennial and the job, stripped as they are shipped, in a directory that holds all
+// binaries are perennial and the jobs, stripped as they are shipped, in a directory that holds all
 // that a suite leaves behind until remove.
-type binaries struct{ dir, perennial, job string }
+type binaries struct{ dir, perennial, job, count string }
 
 func buildBinaries() (binaries, error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
 		return binaries{}, err
 	}
-	b := binaries{dir, filepath.Join(dir, "perennial"), filepath.Join(dir, "gapjob")}
-	for out, pkg := range map[string]string{b.perennial: "./cmd/perennial", b.job: "./benchmarks/gapjob"} {
+	b := binaries{dir, filepath.Join(dir, "perennial"), filepath.Join(dir, "gapjob"), filepath.Join(dir, "countjob")}
+	for out, pkg := range map[string]string{b.perennial: "./cmd/perennial", b.job: "./benchmarks/gapjob", b.count: "./benchmarks/countjob"} {
 		if text, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg).CombinedOutput(); err != nil {
 			b.remove()
 			return b, fmt.Errorf("build %s: %w\n%s", pkg, err, text)

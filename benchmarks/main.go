@@ -1,8 +1,8 @@
 // Command benchmarks measures every figure of results.md and appends them to it, with the machine
 // and the commit: the data path beside hand-written loops of the same work in the same run, leader
-// changes under a running job, and what a JobManager costs.
+// changes under a running job, what a JobManager costs, and what checkpoints and restarts take.
 //
-//	go run ./benchmarks [-only data|failover|jobmanager] [-out FILE]
+//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint] [-out FILE]
 //
 // It ends only processes that it started, and leaves nothing behind.
 package main
@@ -31,7 +31,7 @@ func main() {
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "", "data, failover or jobmanager; all without it")
+	flag.StringVar(&o.only, "only", "", "data, failover, jobmanager or checkpoint; all without it")
 	flag.StringVar(&o.out, "out", "benchmarks/results.md", "file to append to")
 	flag.IntVar(&o.kills, "kills", 30, "leaders to kill per coordination")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each data-path figure")
@@ -49,7 +49,7 @@ func measure(ctx context.Context, o options) error {
 		name string
 		run  func(ctx context.Context, o options, r *report) error
 	}{
-		{"data", dataPath}, {"failover", failover}, {"jobmanager", jobManager},
+		{"data", dataPath}, {"failover", failover}, {"jobmanager", jobManager}, {"checkpoint", checkpoints},
 	}
 	r := newReport()
 	var failed error
@@ -65,7 +65,7 @@ func measure(ctx context.Context, o options) error {
 		}
 	}
 	if !ran {
-		return fmt.Errorf("-only %q: expected data, failover or jobmanager", o.only)
+		return fmt.Errorf("-only %q: expected data, failover, jobmanager or checkpoint", o.only)
 	}
 	return errors.Join(failed, r.appendTo(o.out))
 }

@@ -20,7 +20,10 @@ type Source[T any] interface {
 	// Splits emits what there is to read, in one subtask of the job, and returns when it has named
 	// everything. A source that discovers new splits for ever returns when ctx ends.
 	// Here ctx.Parallelism is the number of subtasks that will read.
-	// emit blocks while no reader has room, and fails when the job is to stop.
+	// It runs in a goroutine of its own, somewhat ahead of the readers. emit blocks while they have no
+	// room; when the job is to stop it does not return, and deferred functions run.
+	// After a failure it is called again, and must name the same splits in the same order: those that
+	// were handed out are skipped, and a job whose input has changed fails.
 	Splits(ctx *Context, emit func(Split) error) error
 	// Open returns a reader of s. Any subtask of any process of the job may be asked.
 	Open(ctx *Context, s Split) (Reader[T], error)

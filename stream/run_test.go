@@ -360,19 +360,19 @@ type fileWriter struct{ out connector.Output }
 func (w fileWriter) Write([]int) error                    { return nil }
 func (w fileWriter) Flush() error                         { return nil }
 func (w fileWriter) Prepare() ([]connector.Output, error) { return nil, nil }
-func (w fileWriter) Finish() ([]connector.Output, error) { return []connector.Output{w.out}, nil }
-func (w fileWriter) Abort() error                        { return os.Remove(w.out.Temp) }
+func (w fileWriter) Finish() ([]connector.Output, error)  { return []connector.Output{w.out}, nil }
+func (w fileWriter) Abort() error                         { return os.Remove(w.out.Temp) }
 
 type exitsInAbort struct{}
 
 func (exitsInAbort) Open(*connector.Context) (connector.SinkWriter[int], error) {
 	return exitsInAbort{}, nil
 }
-func (exitsInAbort) Write([]int) error                   { return errors.New("disk full") }
+func (exitsInAbort) Write([]int) error                    { return errors.New("disk full") }
 func (exitsInAbort) Flush() error                         { return nil }
 func (exitsInAbort) Prepare() ([]connector.Output, error) { return nil, nil }
-func (exitsInAbort) Finish() ([]connector.Output, error) { return nil, nil }
-func (exitsInAbort) Abort() error                        { runtime.Goexit(); return nil }
+func (exitsInAbort) Finish() ([]connector.Output, error)  { return nil, nil }
+func (exitsInAbort) Abort() error                         { runtime.Goexit(); return nil }
 
 // TestGoexitInAbort: the subtask whose sink ends its goroutine as it cleans up still reports its end.
 func TestGoexitInAbort(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 func demoCommand() *cobra.Command {
 	c := demo.Config{Out: os.Stdout}
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Count words on a cluster whose leader is killed again and again, and check the result", Args: exactly(),
+		Use: "demo", Short: "Count words on a cluster whose leader and tasks are killed again and again, and check the result", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := completeDemo(&c); err != nil {
 				return usageError{err}
@@ -34,8 +34,8 @@ func demoCommand() *cobra.Command {
 				fmt.Println("demo: FAILED", err)
 				return fmt.Errorf("the demo was not carried through")
 			}
-			r.Report(os.Stdout, c.Kills)
-			if !r.OK(c.Kills) {
+			r.Report(os.Stdout, c.Kills, c.Tasks)
+			if !r.OK(c.Kills, c.Tasks) {
 				return fmt.Errorf("the demo did not show what it is to show")
 			}
 			return nil
@@ -45,6 +45,7 @@ func demoCommand() *cobra.Command {
 	flags.StringVar(&c.Job, "job", "", "directory or binary of the word count (default: examples/wordcount beside bin)")
 	flags.StringVar(&c.Input, "input", "", "directory whose .go files are counted (default: Go's own standard library)")
 	flags.IntVar(&c.Kills, "kills", 10, "how many leaders must be killed for the demo to be OK")
+	flags.IntVar(&c.Tasks, "task-kills", 2, "how many task processes must be killed for the demo to be OK")
 	flags.DurationVar(&c.Length, "length", 20*time.Second, "about how long the job lasts")
 	return cmd
 }
@@ -71,8 +72,8 @@ func completeDemo(c *demo.Config) error {
 		}
 		c.Input = filepath.Join(strings.TrimSpace(string(root)), "src")
 	}
-	if c.Length < time.Second || c.Kills < 0 {
-		return fmt.Errorf("--length %s, --kills %d: expected at least 1s, and no negative number", c.Length, c.Kills)
+	if c.Length < time.Second || c.Kills < 0 || c.Tasks < 0 {
+		return fmt.Errorf("--length %s, --kills %d, --task-kills %d: expected at least 1s, and no negative number", c.Length, c.Kills, c.Tasks)
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -275,19 +274,13 @@ func (r *round) signalTask(ctx context.Context, s syscall.Signal) error {
 
 // signal sends a signal to a task process that still runs the job's binary.
 func (r *round) signal(pid int, s syscall.Signal) error {
-	if !isTask(pid) {
+	if !localcluster.IsTaskProcess(pid) {
 		return nil
 	}
 	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	return nil
-}
-
-// isTask makes sure that a number from an answer of a moment ago is not another process's by now.
-func isTask(pid int) bool {
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	return err == nil && slices.Contains(strings.Split(string(environ), "\x00"), "PERENNIAL_ROLE=task")
 }
 
 func (r *round) freezeTask(ctx context.Context) error {

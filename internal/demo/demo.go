@@ -1,6 +1,6 @@
 // Package demo shows what the project is for: a word count runs over real input on a cluster of
-// real processes while the leading JobManager is killed again and again, and the result is then
-// compared with an independent single-threaded count.
+// real processes while the leading JobManager is killed again and again, and now and then a task
+// process of the job, and the result is then compared with an independent single-threaded count.
 //
 // Run owns every process and file that it makes, and leaves none behind. Its goroutines (one that
 // kills, one that draws) have ended when it returns.
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
@@ -25,6 +26,7 @@ type Config struct {
 	Job    string        // directory or binary of examples/wordcount
 	Input  string        // directory whose .go files are counted
 	Kills  int           // at least so many leaders are killed
+	Tasks  int           // and so many task processes
 	Length time.Duration // about how long the job is to run
 	Out    io.Writer
 	Width  func() int // of the terminal that Out is, whose last line is drawn anew; nil: it is none
@@ -35,13 +37,15 @@ type Result struct {
 	Words, Distinct  uint64
 	Kills            int
 	Takeovers        []time.Duration // kill → the next leader has adopted every task and answers
-	Restarts         int
+	TasksKilled      int             // that restarted the job
+	Recoveries       []time.Duration // kill → all subtasks run again
+	Restarts         int             // that no killed task process explains
 	Lost, Duplicated uint64
 }
 
 // OK tells whether the demo showed what it is to show.
-func (r Result) OK(wanted int) bool {
-	return r.Words > 0 && r.Kills >= wanted && r.Restarts == 0 && r.Lost == 0 && r.Duplicated == 0
+func (r Result) OK(kills, tasks int) bool {
+	return r.Words > 0 && r.Kills >= kills && r.TasksKilled >= tasks && r.Restarts == 0 && r.Lost == 0 && r.Duplicated == 0
 }
 
 // Run runs the demo; an error says that it could not be carried through.
@@ -67,6 +71,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 
 	cluster, err := localcluster.Start(localcluster.Config{
 		Binary: c.Binary, Dir: dir, JobManagers: 3, TaskManagers: 2, Slots: 2, Embedded: true,
+		Settings: map[string]string{string(config.CheckpointInterval): "500ms"},
 	})
 	if err != nil {
 		return Result{}, err
@@ -92,7 +97,12 @@ type run struct {
 	screen  *screen
 	want    counted
 	binary  string     // of the job
-	seen    client.Job // as it was when it was last seen running
+	began   time.Time  // when it was first seen running
+	base    client.Job // as it was when its present attempt was first seen running
+	seen    client.Job // and last
+
+	takeovers, recoveries []time.Duration
+	tasksKilled, touched  int
 }
 
 func (r *run) all(ctx context.Context) (Result, error) {
@@ -114,10 +124,10 @@ func (r *run) all(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	r.screen.leads(leader)
-	r.note(before)
+	r.began, r.base, r.seen = time.Now(), before, before
 	r.screen.say("job %s runs: %d subtasks in task processes %v", id.Short(), len(localcluster.Subtasks(before)), pids(before))
 
-	kills, after, err := r.killUntilFinished(ctx, id)
+	after, err := r.killUntilFinished(ctx, id)
 	if err != nil {
 		return Result{}, err
 	}
@@ -126,8 +136,10 @@ func (r *run) all(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("read the job's output: %w", err)
 	}
 	result := compare(r.want, got)
-	result.Takeovers, result.Kills = kills, len(kills)
-	result.Restarts = after.Restarts + len(localcluster.Touched(before, r.seen))
+	r.settle()
+	result.Takeovers, result.Kills = r.takeovers, len(r.takeovers)
+	result.Recoveries, result.TasksKilled = r.recoveries, r.tasksKilled
+	result.Restarts = after.Restarts - r.tasksKilled + r.touched
 	return result, nil
 }
 

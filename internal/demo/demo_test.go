@@ -2,13 +2,16 @@ package demo
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
 )
 
 func TestCompareFindsWhatIsWrong(t *testing.T) {
@@ -52,10 +55,11 @@ func TestCompareFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestLastLine(t *testing.T) {
-	good := Result{Words: 5, Distinct: 3, Kills: 2, Takeovers: []time.Duration{3 * time.Millisecond, time.Millisecond}}
+	good := Result{Words: 5, Distinct: 3, Kills: 2, Takeovers: []time.Duration{3 * time.Millisecond, time.Millisecond},
+		TasksKilled: 1, Recoveries: []time.Duration{20 * time.Millisecond}}
 	var out bytes.Buffer
-	good.Report(&out, 2)
-	if want := "demo: OK words=5 distinct=3 leaders-killed=2 takeover-p50-ms=3.0 takeover-max-ms=3.0 task-restarts=0 lost=0 duplicated=0\n"; !strings.HasSuffix(out.String(), want) {
+	good.Report(&out, 2, 1)
+	if want := "demo: OK words=5 distinct=3 leaders-killed=2 takeover-p50-ms=3.0 takeover-max-ms=3.0 tasks-killed=1 recovery-p50-ms=20.0 recovery-max-ms=20.0 task-restarts=0 lost=0 duplicated=0\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("got %q, want the end %q", out.String(), want)
 	}
 	for name, spoil := range map[string]func(*Result){
@@ -63,12 +67,13 @@ func TestLastLine(t *testing.T) {
 		"duplicated": func(r *Result) { r.Duplicated = 1 },
 		"restarted":  func(r *Result) { r.Restarts = 1 },
 		"few kills":  func(r *Result) { r.Kills = 1 },
+		"few tasks":  func(r *Result) { r.TasksKilled = 0 },
 		"nothing":    func(r *Result) { r.Words = 0 },
 	} {
 		bad := good
 		spoil(&bad)
 		out.Reset()
-		bad.Report(&out, 2)
+		bad.Report(&out, 2, 1)
 		if !strings.Contains(out.String(), "demo: FAILED") {
 			t.Errorf("%s: %q", name, out.String())
 		}
@@ -90,5 +95,50 @@ func TestLiveLineFitsAndStands(t *testing.T) {
 	s.say("a line")
 	if got := out.String(); !strings.HasSuffix(got, "\r\x1b[2Ka line\n") {
 		t.Errorf("then %q, want the live line wiped out first", got)
+	}
+}
+
+// TestLiveLineCountsOn: the counters of a new attempt begin at zero, and the words shown do not.
+func TestLiveLineCountsOn(t *testing.T) {
+	var out bytes.Buffer
+	s := newScreen(&out, func() int { return 80 })
+	s.job(client.Job{Attempts: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}})
+	s.job(client.Job{Attempts: 2, Vertices: []client.Vertex{{RecordsOut: 0}}})
+	s.job(client.Job{Attempts: 2, Vertices: []client.Vertex{{RecordsOut: 1_000_000}}})
+	if s.words != 6_000_000 {
+		t.Errorf("%d words are shown, want 6000000", s.words)
+	}
+}
+
+// TestRestartsExplained: a killed task process explains that its tasks are other ones afterwards, and
+// a dead leader does not.
+func TestRestartsExplained(t *testing.T) {
+	running := func(pid, attempt int) client.Job {
+		s := client.Subtask{PID: pid, Attempt: job.Attempt(attempt), State: job.Running}
+		return client.Job{Attempts: attempt, Vertices: []client.Vertex{{Subtasks: []client.Subtask{s}}}}
+	}
+	r := &run{screen: newScreen(io.Discard, nil), base: running(7, 1)}
+	r.note(running(7, 1))
+	r.recovered(7, running(8, 2), time.Millisecond)
+	r.note(running(8, 2))
+	r.settle()
+	if r.touched != 0 || r.tasksKilled != 1 || len(r.recoveries) != 1 {
+		t.Errorf("touched %d, killed %d, recovered %v; want 0, 1 and one time", r.touched, r.tasksKilled, r.recoveries)
+	}
+	r.base = running(8, 2)
+	r.note(running(9, 3))
+	r.settle()
+	if r.touched != 1 {
+		t.Errorf("touched %d by another process without a kill, want 1", r.touched)
+	}
+}
+
+// TestBusy: a process whose subtasks have all finished is not killed, nor one that is not known.
+func TestBusy(t *testing.T) {
+	j := client.Job{Vertices: []client.Vertex{{Subtasks: []client.Subtask{
+		{PID: 7, State: job.Finished}, {PID: 8, State: job.Finished}, {PID: 8, State: job.Running}, {PID: 8, State: job.Running}, {State: job.Running},
+	}}}}
+	if got := busy(j); !slices.Equal(got, []int{8}) {
+		t.Errorf("busy are %v, want process 8 alone", got)
 	}
 }

@@ -13,19 +13,25 @@ import (
 )
 
 // killUntilFinished kills the leader at random moments, each time once all three JobManagers are
-// members, until the job ends. It returns the time of each takeover, and the job at its end.
-func (r *run) killUntilFinished(ctx context.Context, id client.ID) ([]time.Duration, client.Job, error) {
-	var kills []time.Duration
+// members, and now and then a task process in between, until the job ends. It returns the job at its
+// end.
+func (r *run) killUntilFinished(ctx context.Context, id client.ID) (client.Job, error) {
 	for {
 		j, ended, err := r.watch(ctx, id, pause())
 		if err != nil || ended {
-			return kills, j, err
+			return j, err
 		}
-		took, err := r.kill(ctx, len(kills)+1)
+		took, err := r.kill(ctx, len(r.takeovers)+1)
 		if err != nil {
-			return kills, j, err
+			return j, err
 		}
-		kills = append(kills, took)
+		r.takeovers = append(r.takeovers, took)
+		if len(r.takeovers)%everyKills > 0 {
+			continue
+		}
+		if err := r.killTask(ctx, id); err != nil {
+			return j, fmt.Errorf("kill a task process: %w", err)
+		}
 	}
 }
 

@@ -17,10 +17,12 @@ type screen struct {
 	width func() int // nil: no terminal
 	drawn bool
 
-	leader string
-	last   string // how long the last takeover took
-	words  uint64
-	rate   meter.Meter
+	leader  string
+	last    string // how long the last takeover took
+	words   uint64
+	earlier uint64 // of the words: those of earlier attempts
+	attempt int
+	rate    meter.Meter
 }
 
 func newScreen(out io.Writer, width func() int) *screen {
@@ -53,14 +55,23 @@ func (s *screen) killed(n int, was, now client.JobManager, took time.Duration) {
 		n, was.PID, was.Epoch, now.PID, now.Epoch, took.Round(100*time.Microsecond))
 }
 
+// restarted tells of one task process whose death restarted the job.
+func (s *screen) restarted(n, pid int, j client.Job, took time.Duration) {
+	s.say("task %2d: process %d killed, attempt %d runs from checkpoint %d after %s",
+		n, pid, j.Attempts, j.Checkpoints.Restored, took.Round(100*time.Microsecond))
+}
+
 // job draws the live line. A new leader hears the counters within a second; until then the last
 // ones stand.
 func (s *screen) job(j client.Job) {
 	if s.width == nil {
 		return
 	}
+	if j.Attempts != s.attempt { // whose counters begin at zero
+		s.attempt, s.earlier = j.Attempts, s.words
+	}
 	for _, v := range j.Vertices {
-		s.words = max(s.words, v.RecordsOut)
+		s.words = max(s.words, s.earlier+v.RecordsOut)
 	}
 	now := time.Now()
 	s.rate.Look(now, s.words)
@@ -80,19 +91,24 @@ func cut(line string, columns int) string {
 }
 
 // Report prints the table and the last line.
-func (r Result) Report(out io.Writer, wanted int) {
+func (r Result) Report(out io.Writer, kills, tasks int) {
 	p50, worst := quantiles(r.Takeovers)
+	again, longest := quantiles(r.Recoveries)
 	fmt.Fprintf(out, "\n  words counted            %d (%d distinct)\n", r.Words, r.Distinct)
 	fmt.Fprintf(out, "  leaders killed           %d\n", r.Kills)
 	fmt.Fprintf(out, "  kill to next one serving %.1f ms median, %.1f ms at worst\n", milliseconds(p50), milliseconds(worst))
-	fmt.Fprintf(out, "  tasks restarted          %d\n", r.Restarts)
+	fmt.Fprintf(out, "  task processes killed    %d\n", r.TasksKilled)
+	fmt.Fprintf(out, "  kill to running again    %.1f ms median, %.1f ms at worst\n", milliseconds(again), milliseconds(longest))
+	fmt.Fprintf(out, "  other restarts           %d\n", r.Restarts)
 	fmt.Fprintf(out, "  words lost, duplicated   %d, %d\n\n", r.Lost, r.Duplicated)
 	word := "OK"
-	if !r.OK(wanted) {
+	if !r.OK(kills, tasks) {
 		word = "FAILED"
 	}
-	fmt.Fprintf(out, "demo: %s words=%d distinct=%d leaders-killed=%d takeover-p50-ms=%.1f takeover-max-ms=%.1f task-restarts=%d lost=%d duplicated=%d\n",
-		word, r.Words, r.Distinct, r.Kills, milliseconds(p50), milliseconds(worst), r.Restarts, r.Lost, r.Duplicated)
+	fmt.Fprintf(out, "demo: %s words=%d distinct=%d leaders-killed=%d takeover-p50-ms=%.1f takeover-max-ms=%.1f",
+		word, r.Words, r.Distinct, r.Kills, milliseconds(p50), milliseconds(worst))
+	fmt.Fprintf(out, " tasks-killed=%d recovery-p50-ms=%.1f recovery-max-ms=%.1f task-restarts=%d lost=%d duplicated=%d\n",
+		r.TasksKilled, milliseconds(again), milliseconds(longest), r.Restarts, r.Lost, r.Duplicated)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

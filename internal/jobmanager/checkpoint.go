@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // Checkpoints is when and how jobs are checkpointed.
@@ -151,8 +152,14 @@ func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
 // predecessor, or this leader, may have done it before, and a reader may have taken a file away since:
 // so an output of which there is nothing is not missed.
 func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
+	unreadable := false
 	err := o.persist(ctx, fmt.Sprintf("make visible what checkpoint %d names", p.Checkpoint), func() error {
 		m, err := o.cfg.Storage.Manifest(p.Manifest)
+		if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrNewer) {
+			o.log.Error("a completed checkpoint cannot be read", "job", o.id, "checkpoint", p.Checkpoint, "error", err)
+			unreadable = true
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -169,7 +176,7 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 		return nil
 	})
 	if err == nil {
-		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint})
+		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable})
 	}
 }
 
@@ -177,6 +184,9 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 // later state refers to them, whoever leads (R13). Those of a failed job are kept for a person; those of
 // one that has finished or was cancelled are of no use.
 func (o *owner) collectGarbage(in execution.Intent) {
+	if in.Phase == execution.Canceled {
+		o.discardOutputs(in)
+	}
 	var retained []checkpoint.Dir
 	if in.Phase != execution.Finished && in.Phase != execution.Canceled {
 		for _, p := range in.Completed {
@@ -196,4 +206,19 @@ func (o *owner) collectGarbage(in execution.Intent) {
 			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
 		}
 	})
+}
+
+// discardOutputs removes the hidden files that the newest checkpoint of a cancelled job names: in a bounded
+// job they were never to be seen before its end. Of an unbounded one they are visible, and stay.
+func (o *owner) discardOutputs(in execution.Intent) {
+	if len(in.Completed) == 0 {
+		return
+	}
+	m, err := o.cfg.Storage.Manifest(in.Completed[0].Manifest)
+	if err == nil && m.Bounded {
+		err = output.Discard(m.Outputs())
+	}
+	if err != nil {
+		o.log.Warn("files of a cancelled job stay behind", "job", o.id, "error", err)
+	}
 }

@@ -42,7 +42,8 @@ type Restored struct {
 type checkpoints struct {
 	stateful  []named
 	restored  map[string][]Restored
-	inherited map[string][]job.Output
+	inherited map[string][]job.Output // by operator: what all of its subtasks are to name again
+	share     map[string][]job.Output // and this one
 
 	announced atomic.Uint64 // the newest checkpoint that was triggered
 	wake      chan struct{} // a token: announced has risen
@@ -57,9 +58,10 @@ type named struct {
 }
 
 // Restore says, before the subtask is wired, what it continues from: the checkpoint, the states of
-// each operator, of all subtasks that it then had, and the hidden outputs that this one inherits.
-func (w *Wiring) Restore(id job.CheckpointID, states map[string][]Restored, outputs map[string][]job.Output) {
-	w.taken, w.restored, w.inherited = id, states, outputs
+// each operator, of all subtasks that it then had, the hidden outputs that its subtasks inherit, none of
+// which is to be removed, and the share of them that this one names again.
+func (w *Wiring) Restore(id job.CheckpointID, states map[string][]Restored, inherited, share map[string][]job.Output) {
+	w.taken, w.restored, w.inherited, w.share = id, states, inherited, share
 }
 
 // OnCheckpoint says, before the subtask is wired, who takes over what each barrier brings.
@@ -121,7 +123,7 @@ func (w *Wiring) Checkpoint(id job.CheckpointID, forward func(record.Event) erro
 		return err
 	}
 	p, began := Prepared{Checkpoint: id}, time.Now()
-	if err := w.prepare(&p); err != nil {
+	if err := w.prepare(&p, w.Enter); err != nil {
 		return err
 	}
 	p.Paused = time.Since(began)
@@ -139,13 +141,13 @@ func (w *Wiring) Final(id job.CheckpointID) (Prepared, bool, error) {
 	}
 	w.taken = id
 	p := Prepared{Checkpoint: id}
-	err := w.prepare(&p)
+	err := w.prepare(&p, func(string) {}) // the subtask may be waiting for its consumers, in another's name
 	return p, true, err
 }
 
-func (w *Wiring) prepare(p *Prepared) error {
+func (w *Wiring) prepare(p *Prepared, enter func(operator string)) error {
 	for _, n := range w.stateful {
-		w.Enter(n.operator)
+		enter(n.operator)
 		s, err := n.stateful.Snapshot()
 		if err != nil {
 			return err

@@ -256,7 +256,7 @@ func TestSnapshotWhileRecordsGoOn(t *testing.T) {
 func TestRescaledState(t *testing.T) {
 	wired := func(states []Restored, subtask, parallelism int) (Receiver[int], *collector[string]) {
 		w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
-		w.Restore(1, map[string][]Restored{"lists": states}, nil)
+		w.Restore(1, map[string][]Restored{"lists": states}, nil, nil)
 		var out collector[string]
 		return counting(t, w, &out), &out
 	}
@@ -294,7 +294,7 @@ func TestStateThatEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = NewWiring(t.Context(), ContextConfig{}, 1)
-	w.Restore(1, map[string][]Restored{"lists": {{Data: bytesOf(t, step.(Stateful))}}}, nil)
+	w.Restore(1, map[string][]Restored{"lists": {{Data: bytesOf(t, step.(Stateful))}}}, nil, nil)
 	var out collector[string]
 	if again := results(t, counting(t, w, &out), &out); len(again) > 0 {
 		t.Errorf("got %q again", again)
@@ -320,7 +320,7 @@ func TestMalformedState(t *testing.T) {
 		for i, d := range data {
 			states = append(states, Restored{Subtask: i, Data: d})
 		}
-		w.Restore(1, map[string][]Restored{"lists": states}, nil)
+		w.Restore(1, map[string][]Restored{"lists": states}, nil, nil)
 		hash, _ := record.HasherOf[string]()
 		_, err := Aggregate(w, "lists", Keyed[string, int, []int, string]{Sent: hash, Groups: 256, Clone: strings.Clone}, &collector[string]{})
 		if !errors.Is(err, errMalformedState) || !strings.Contains(err.Error(), `"lists"`) {
@@ -397,7 +397,7 @@ type subtasks struct {
 func (s *subtasks) wire(t *testing.T, gate *shuffle.Gate[piece], bounded bool, subtask, parallelism int) (*Wiring, Driver, *journal[int]) {
 	w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
 	if s.states != nil {
-		w.Restore(1, map[string][]Restored{"in": s.states}, nil)
+		w.Restore(1, map[string][]Restored{"in": s.states}, nil, nil)
 	}
 	var out journal[int]
 	return w, NewReading(w, Reading[piece, int]{Name: "in", Bounded: bounded, Open: s.open}, gate, &out), &out
@@ -624,7 +624,7 @@ func TestSplitsGoOn(t *testing.T) {
 	}
 	for _, test := range tests {
 		w := NewWiring(t.Context(), ContextConfig{}, 0)
-		w.Restore(1, map[string][]Restored{"splits": {{Data: state}}}, nil)
+		w.Restore(1, map[string][]Restored{"splits": {{Data: state}}}, nil, nil)
 		var out journal[int]
 		err := runToEnd(t.Context(), NewSplits(w, "splits", emits(test.list...), &out))
 		text := ""
@@ -649,7 +649,7 @@ func TestSplitsThatHadEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = NewWiring(t.Context(), ContextConfig{}, 0)
-	w.Restore(1, map[string][]Restored{"splits": {{Data: p.Snapshots[0].Data}}}, nil)
+	w.Restore(1, map[string][]Restored{"splits": {{Data: p.Snapshots[0].Data}}}, nil, nil)
 	var out journal[int]
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &out)); err != nil || out.String() != "end" {
 		t.Errorf("got %v, %v", &out, err)

@@ -21,7 +21,7 @@ type SinkWriter[T any] interface {
 // the subtask's loop.
 func Sink[T any](w *Wiring, name string, sw SinkWriter[T], maxAge time.Duration) Receiver[T] {
 	s := &sink[T]{SinkWriter: sw, w: w, name: name, maxAge: maxAge}
-	s.hold(w.taken, w.inherited[name])
+	s.hold(w.taken, w.share[name])
 	w.flushers = append(w.flushers, s)
 	w.sinks = append(w.sinks, s)
 	return s

@@ -62,6 +62,16 @@ func Open(location string) (*Storage, error) {
 	return s, nil
 }
 
+// Attach returns the storage at location as it is, for a process whose parent has opened it: one that is
+// full or read-only at the moment keeps no task from running.
+func Attach(location string) (*Storage, error) {
+	dir, err := directory(location)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{dir: dir}, nil
+}
+
 // Dir is the absolute path of the storage, for messages.
 func (s *Storage) Dir() string { return s.dir }
 

@@ -19,11 +19,9 @@ import (
 type Checkpoints struct {
 	Storage *storage.Storage
 	// Restore is what the attempt continues from; nil: it begins at the beginning.
-	Restore *checkpoint.Manifest
+	Restore *job.Pointer
 	// Acknowledge is told what each subtask contributes, from several goroutines.
 	Acknowledge func(job.Acknowledgement)
-
-	damaged error // why the manifest of Restore could not be read
 }
 
 // Trigger begins a checkpoint in every subtask that is here: those that read from outside begin
@@ -66,36 +64,75 @@ func (s *subtask) restore() error {
 	if c == nil || c.Restore == nil {
 		return nil
 	}
-	if c.damaged != nil {
-		return damagedError{c.Restore.Checkpoint, c.damaged}
-	}
 	vertex := s.x.plan.Graph.Vertices[s.id.Vertex]
 	mine := map[string]bool{}
 	for _, op := range vertex.Operators {
 		mine[op.Name] = true
 	}
-	states, outputs := map[string][]operator.Restored{}, map[string][]job.Output{}
-	for _, ack := range c.Restore.Subtasks {
-		for _, h := range ack.States {
-			if !mine[h.Operator] {
+	var m *checkpoint.Manifest
+	states := map[string][]operator.Restored{}
+	err := s.patiently(func() (err error) {
+		if m, err = c.Storage.Manifest(c.Restore.Manifest); err == nil {
+			err = c.read(s.ctx, m, mine, states)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, storage.ErrDamaged):
+		return damagedError{c.Restore.Checkpoint, err}
+	case err != nil:
+		return fmt.Errorf("restore checkpoint %d: %w", c.Restore.Checkpoint, err)
+	}
+	inherited, share := map[string][]job.Output{}, map[string][]job.Output{}
+	for _, ack := range m.Subtasks {
+		for _, o := range ack.Outputs {
+			if !m.Bounded || !mine[o.Operator] {
 				continue
 			}
-			data, err := c.Storage.ReadState(s.ctx, h)
-			if errors.Is(err, storage.ErrDamaged) {
-				return damagedError{c.Restore.Checkpoint, err}
-			}
-			if err != nil {
-				return fmt.Errorf("restore checkpoint %d: %w", c.Restore.Checkpoint, err)
-			}
-			states[h.Operator] = append(states[h.Operator], operator.Restored{Subtask: ack.Subtask.Index, Data: data})
-		}
-		for _, o := range ack.Outputs {
-			if c.Restore.Bounded && mine[o.Operator] && ack.Subtask.Index%vertex.Parallelism == s.id.Index {
-				outputs[o.Operator] = append(outputs[o.Operator], o.Output)
+			inherited[o.Operator] = append(inherited[o.Operator], o.Output)
+			if ack.Subtask.Index%vertex.Parallelism == s.id.Index {
+				share[o.Operator] = append(share[o.Operator], o.Output)
 			}
 		}
 	}
-	s.wiring.Restore(c.Restore.Checkpoint, states, outputs)
+	s.wiring.Restore(m.Checkpoint, states, inherited, share)
+	return nil
+}
+
+// patiently repeats what storage could not do, until it can or the subtask is to end: a storage that is
+// away for a while fails no job. What is damaged, or written by a newer version, stays so.
+func (s *subtask) patiently(read func() error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := read()
+		if err == nil || errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrNewer) {
+			return err
+		}
+		s.x.cfg.Logger.Warn("storage fails; the state is read again", "subtask", s.id.Index, "error", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.ctx.Done():
+			timer.Stop()
+			return context.Cause(s.ctx)
+		}
+	}
+}
+
+// read adds what the operators continue from to states.
+func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) error {
+	clear(states)
+	for _, ack := range m.Subtasks {
+		for _, h := range ack.States {
+			if !operators[h.Operator] {
+				continue
+			}
+			data, err := c.Storage.ReadState(ctx, h)
+			if err != nil {
+				return err
+			}
+			states[h.Operator] = append(states[h.Operator], operator.Restored{Subtask: ack.Subtask.Index, Data: data})
+		}
+	}
 	return nil
 }
 
@@ -126,7 +163,12 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 	u.mu.Unlock()
 	s.x.uploads.Go(func() {
 		defer cancel()
-		ack := s.upload(ctx, p)
+		var ack job.Acknowledgement
+		operator.Guarded(func() error { ack = s.upload(ctx, p); return nil }, func(err error) {
+			if err != nil { // a panic of the type's own encoder
+				ack = job.Acknowledgement{Checkpoint: p.Checkpoint, Subtask: s.id, Failure: clip(err.Error())}
+			}
+		})
 		ack.Finished = finished
 		if ctx.Err() == nil {
 			c.Acknowledge(ack)

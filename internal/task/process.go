@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -188,21 +187,13 @@ func (p *process) report(r rpc.SubtaskReport) {
 	}
 }
 
-// checkpoints opens the storage, and reads what the attempt continues from. A manifest that is damaged
-// is left to the subtasks, which report it.
+// checkpoints says how the execution takes part in checkpoints.
 func (p *process) checkpoints() (*Checkpoints, error) {
-	store, err := storage.Open(p.start.Storage)
-	if err != nil {
-		return nil, err
+	if p.start.Storage == "" { // an older TaskManager
+		return nil, nil
 	}
-	c := &Checkpoints{Storage: store, Acknowledge: p.acknowledge}
-	if from := p.start.Deploy.Restore; from != nil {
-		c.Restore, c.damaged = store.Manifest(from.Manifest)
-		if c.damaged != nil {
-			c.Restore = &checkpoint.Manifest{Checkpoint: from.Checkpoint}
-		}
-	}
-	return c, nil
+	store, err := storage.Attach(p.start.Storage)
+	return &Checkpoints{Storage: store, Restore: p.start.Deploy.Restore, Acknowledge: p.acknowledge}, err
 }
 
 func (p *process) acknowledge(ack job.Acknowledgement) {

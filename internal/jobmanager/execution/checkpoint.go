@@ -182,7 +182,7 @@ func (e *Execution) publishCheckpoint() []Action {
 // absorbCheckpointPublished lets the sinks forget what is visible.
 func (e *Execution) absorbCheckpointPublished(p CheckpointPublished) []Action {
 	e.renaming, e.renamed = false, p.Checkpoint
-	if e.committed.Phase != Running {
+	if e.committed.Phase != Running || p.Unreadable {
 		return nil
 	}
 	return e.tellClosed(p.Checkpoint, true)

@@ -78,8 +78,12 @@ type Acknowledged struct {
 	Ack      job.Acknowledgement
 }
 
-// CheckpointPublished answers PublishCheckpoint.
-type CheckpointPublished struct{ Checkpoint job.CheckpointID }
+// CheckpointPublished answers PublishCheckpoint. Of an Unreadable manifest nothing could be made visible: the
+// sinks name it again, or a restart strikes the checkpoint.
+type CheckpointPublished struct {
+	Checkpoint job.CheckpointID
+	Unreadable bool
+}
 
 // NotStored says that a Commit that completes a checkpoint was not made, because its manifest cannot
 // be stored: nothing was committed.

@@ -276,8 +276,9 @@ func (e *Execution) enter(in Intent) []Action {
 // it wrote if that is not to be seen.
 func (e *Execution) close(before Phase) []Action {
 	var actions []Action
-	// What a checkpoint may name is kept (R13).
-	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing && e.committed.Reserved == 0 {
+	// What a checkpoint may name is kept, unless nobody will ever continue from it (R13).
+	kept := e.committed.Reserved > 0 && e.committed.Phase != Canceled
+	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing && !kept {
 		actions = append(actions, Discard{Outputs: outputs})
 	}
 	for _, name := range e.committed.instances() {
