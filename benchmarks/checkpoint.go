@@ -197,9 +197,9 @@ func pids(j client.Job) []int {
 }
 
 // newest is the newest completed checkpoint, or one of zeroes.
-func newest(j client.Job) api.Checkpoint {
+func newest(j client.Job) client.Checkpoint {
 	if len(j.Checkpoints.Completed) == 0 {
-		return api.Checkpoint{}
+		return client.Checkpoint{}
 	}
 	return j.Checkpoints.Completed[0]
 }
@@ -356,7 +356,8 @@ func (s site) killTaskManager(_ context.Context, j client.Job) error {
 	if err != nil {
 		return err
 	}
-	return p.Signal(syscall.SIGKILL) // its end is waited for by whole
+	p.Kill() // waits for its end, so that whole sees that it is gone
+	return nil
 }
 
 // whole starts the TaskManagers that were killed, and waits until the cluster is what it was.

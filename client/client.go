@@ -41,6 +41,8 @@ type (
 	Subtask = api.Subtask
 	// Checkpoints is what a job could continue from.
 	Checkpoints = api.Checkpoints
+	// Checkpoint is a completed checkpoint.
+	Checkpoint = api.Checkpoint
 	// Summary is a row of the list of jobs.
 	Summary = api.Summary
 	// JobManager is a row of the list of JobManagers.
