@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
-	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
