@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/rest"
+	"github.com/perennial-io/perennial/internal/restart"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -63,6 +64,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 			Interval: c.Duration(config.CheckpointInterval), MinPause: c.Duration(config.CheckpointMinPause),
 			Timeout: c.Duration(config.CheckpointTimeout), Retained: c.Int(config.CheckpointRetained),
 		},
+		Restart:    restartStrategy(c),
 		ClaimDelay: b.claimDelay, HandOver: b.handOver,
 		Version: build.Version, Logger: log,
 	})
@@ -70,6 +72,19 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		return cause
 	}
 	return err
+}
+
+func restartStrategy(c *config.Config) restart.Strategy {
+	s := restart.Strategy{
+		Kind:           restart.Kind(c.String(config.RestartStrategy)),
+		InitialBackoff: c.Duration(config.RestartInitialBackoff), MaxBackoff: c.Duration(config.RestartMaxBackoff),
+		Attempts: c.Int(config.RestartFixedAttempts), Delay: c.Duration(config.RestartFixedDelay),
+		MaxFailures: c.Int(config.RestartRateFailures), Interval: c.Duration(config.RestartRateInterval),
+	}
+	if s.Kind == restart.FailureRate {
+		s.Delay = c.Duration(config.RestartRateDelay)
+	}
+	return s
 }
 
 // endWith calls f once ended is closed, unless stop was called before. stop waits for the

@@ -37,6 +37,15 @@ const (
 	CheckpointMinPause = Name("checkpoint.min-pause")
 	CheckpointRetained = Name("checkpoint.retained")
 
+	RestartStrategy       = Name("restart.strategy")
+	RestartInitialBackoff = Name("restart.exponential-delay.initial-backoff")
+	RestartMaxBackoff     = Name("restart.exponential-delay.max-backoff")
+	RestartFixedAttempts  = Name("restart.fixed-delay.attempts")
+	RestartFixedDelay     = Name("restart.fixed-delay.delay")
+	RestartRateFailures   = Name("restart.failure-rate.max-failures-per-interval")
+	RestartRateInterval   = Name("restart.failure-rate.interval")
+	RestartRateDelay      = Name("restart.failure-rate.delay")
+
 	TaskManagerSlots = Name("taskmanager.slots")
 	TaskManagerDir   = Name("taskmanager.dir")
 	TaskManagerBind  = Name("taskmanager.bind-host")
@@ -90,6 +99,15 @@ var Keys = []Key{
 	{CheckpointTimeout, "duration", "10m", "after which a checkpoint that is not complete is given up; the job goes on", "0.1", positive},
 	{CheckpointMinPause, "duration", "0s", "at least, between the end of a checkpoint and the next", "0.1", notNegative},
 	{CheckpointRetained, "count", "3", "completed checkpoints of a job that are kept", "0.1", atLeastOne},
+
+	{RestartStrategy, "choice", "exponential-delay", "whether a job runs again that lost a TaskManager or a task process: exponential-delay (always), fixed-delay, failure-rate or none", "0.1", oneOf("exponential-delay", "fixed-delay", "failure-rate", "none")},
+	{RestartInitialBackoff, "duration", "100ms", "before the second restart without a completed checkpoint in between, then twice as long each time; the first does not wait", "0.1", positive},
+	{RestartMaxBackoff, "duration", "1m", "at most, before a restart by exponential-delay", "0.1", positive},
+	{RestartFixedAttempts, "count", "1", "restarts of a job, in all of its life; after them it fails", "0.1", atLeastOne},
+	{RestartFixedDelay, "duration", "1s", "before each restart by fixed-delay", "0.1", notNegative},
+	{RestartRateFailures, "count", "1", "restarts of a job within the interval, at most 100; at one more it fails", "0.1", oneToHundred},
+	{RestartRateInterval, "duration", "1m", "in which restarts are counted by failure-rate", "0.1", positive},
+	{RestartRateDelay, "duration", "1s", "before each restart by failure-rate", "0.1", notNegative},
 
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
 	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", directory},
@@ -191,6 +209,14 @@ func port(s string) error {
 func atLeastOne(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {
 		return fmt.Errorf("expected a whole number of at least 1")
+	}
+	return nil
+}
+
+// oneToHundred bounds what is kept in coordination, one time for each.
+func oneToHundred(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 1 || n > 100 {
+		return fmt.Errorf("expected a whole number, 1 to 100")
 	}
 	return nil
 }

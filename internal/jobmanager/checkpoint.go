@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
@@ -46,23 +47,9 @@ type clock struct {
 	told   job.CheckpointID        // that has been told to have expired
 }
 
-// Restarts wait longer the more of them there are without a checkpoint in between: the first not at
-// all, the second firstBackoff, each further one twice as long.
-const (
-	firstBackoff = 100 * time.Millisecond
-	longBackoff  = time.Minute
-)
-
-func backoff(restarts int) time.Duration {
-	if restarts <= 1 {
-		return 0
-	}
-	return min(firstBackoff<<min(restarts-2, 20), longBackoff)
-}
-
-// wantSlots notes that slots are to be asked for once the back-off is over.
-func (c *clock) wantSlots(r execution.RequestSlots) {
-	c.wanted, c.at = &r, time.Now().Add(backoff(r.Restarts))
+// wantSlots notes that slots are to be asked for once a restart has waited.
+func (c *clock) wantSlots(r execution.RequestSlots, wait time.Duration) {
+	c.wanted, c.at = &r, time.Now().Add(wait)
 }
 
 // next returns what fires when something is due, or nil.
@@ -122,7 +109,7 @@ func (c *clock) strike(ctx context.Context, o *owner) {
 	}
 }
 
-// stamp fills in when a checkpoint was reserved or closed.
+// stamp fills in when a checkpoint was reserved or closed, and the job restarted.
 func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 	now, before := time.Now().UTC(), o.exec.Intent()
 	switch {
@@ -133,6 +120,10 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 	}
 	if c.Completes != nil {
 		in.Completed[0].Completed = now
+	}
+	if in.TotalRestarts > before.TotalRestarts {
+		times := append(slices.Clone(before.RestartedAt), now)
+		in.RestartedAt = times[max(len(times)-o.cfg.Restart.Keep(), 0):]
 	}
 }
 
@@ -148,11 +139,26 @@ func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
 	return err
 }
 
-// publishCheckpoint makes visible what a completed checkpoint of an unbounded job names. A
-// predecessor, or this leader, may have done it before, and a reader may have taken a file away since:
-// so an output of which there is nothing is not missed.
+// publishLeft makes outputs of an unbounded job visible, one by one. A predecessor, or an earlier
+// checkpoint, may have done it before, and a reader may have taken a file away since: so an output of which
+// there is nothing is not missed.
+func (o *owner) publishLeft(outputs []job.Output) error {
+	for _, out := range outputs {
+		err := output.Publish([]job.Output{out})
+		if errors.Is(err, output.ErrLost) {
+			o.log.Warn("an output is not there any more: was it taken away?", "job", o.id, "output", out.Final)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishCheckpoint makes visible what a completed checkpoint of an unbounded job names.
 func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
-	unreadable := false
+	unreadable, taken := false, ""
 	err := o.persist(ctx, fmt.Sprintf("make visible what checkpoint %d names", p.Checkpoint), func() error {
 		m, err := o.cfg.Storage.Manifest(p.Manifest)
 		if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrNewer) {
@@ -163,20 +169,14 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 		if err != nil {
 			return err
 		}
-		for _, out := range m.Outputs() {
-			err := output.Publish([]job.Output{out})
-			if errors.Is(err, output.ErrLost) {
-				o.log.Warn("an output of a checkpoint is not there any more: was it taken away?", "job", o.id, "checkpoint", p.Checkpoint, "output", out.Final)
-				continue
-			}
-			if err != nil {
-				return err
-			}
+		err = o.publishLeft(m.Outputs())
+		if errors.Is(err, output.ErrTaken) {
+			taken, err = fmt.Sprintf("checkpoint %d cannot be made visible: %v", p.Checkpoint, err), nil
 		}
-		return nil
+		return err
 	})
 	if err == nil {
-		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable})
+		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable, Error: taken})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/restart"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	TaskManagerTimeout time.Duration // silence after which a TaskManager is declared dead; 5s
 
 	Checkpoints Checkpoints
+	Restart     restart.Strategy
 
 	// ClaimDelay is how long to hold back before a claim, for another that is better placed.
 	// nil: not at all.
@@ -75,6 +77,9 @@ func (c Config) withDefaults() (_ Config, err error) {
 		return c, fmt.Errorf("taskmanager.timeout (%v) must be longer than heartbeat.interval (%v)", c.TaskManagerTimeout, c.HeartbeatInterval)
 	}
 	if c.Checkpoints, err = c.Checkpoints.withDefaults(); err != nil {
+		return c, err
+	}
+	if err := c.Restart.Validate(); err != nil {
 		return c, err
 	}
 	if c.ClaimDelay == nil {

@@ -185,7 +185,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 
 // handle takes one step, performs what it asks for, and the steps that follow from that.
 func (o *owner) handle(ctx context.Context, e execution.Event) {
-	queue := o.exec.Step(e)
+	queue := o.step(e)
 	for len(queue) > 0 && ctx.Err() == nil {
 		action := queue[0]
 		queue = queue[1:]
@@ -195,10 +195,17 @@ func (o *owner) handle(ctx context.Context, e execution.Event) {
 			return
 		}
 		if result != nil {
-			queue = append(queue, o.exec.Step(result)...)
+			queue = append(queue, o.step(result)...)
 		}
 	}
 	o.show()
+}
+
+// step tells the execution, which knows no time, whether the job may be restarted at this one.
+func (o *owner) step(e execution.Event) []execution.Action {
+	in := o.exec.Intent()
+	o.exec.RefuseRestart(o.cfg.Restart.Refusal(in.TotalRestarts, in.RestartedAt, time.Now()))
+	return o.exec.Step(e)
 }
 
 // show publishes the job as it is now, for those who ask.

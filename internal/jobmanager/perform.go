@@ -24,7 +24,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Plan:
 		o.registry.post(planWanted{o.id, o.spec})
 	case execution.RequestSlots:
-		o.clock.wantSlots(a)
+		o.clock.wantSlots(a, o.cfg.Restart.Wait(a.Restarts))
 	case execution.ReleaseSlots:
 		o.clock.wanted = nil
 		o.registry.post(released{o.id})
@@ -41,7 +41,11 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:
-		o.jobs.spawn(func() { o.publish(ctx, a.Outputs) })
+		publish := output.Publish
+		if !o.exec.Bounded() {
+			publish = o.publishLeft
+		}
+		o.jobs.spawn(func() { o.publish(ctx, a.Outputs, publish) })
 	case execution.Discard:
 		if err := output.Discard(a.Outputs); err != nil {
 			o.log.Warn("files of an attempt that was given up stay behind", "job", o.id, "error", err)
@@ -140,7 +144,7 @@ func (o *owner) report(in execution.Intent) {
 
 // publish makes the committed outputs visible. It repeats what a moment's trouble prevented,
 // until the term ends; then the next leader repeats it.
-func (o *owner) publish(ctx context.Context, name string) {
+func (o *owner) publish(ctx context.Context, name string, publish func([]job.Output) error) {
 	var list []job.Output
 	err := o.persist(ctx, "read the list of outputs", func() (err error) {
 		list, err = o.cfg.Storage.Outputs(name)
@@ -151,7 +155,7 @@ func (o *owner) publish(ctx context.Context, name string) {
 	}
 	var lasting error
 	err = o.persist(ctx, "make outputs visible", func() error {
-		err := output.Publish(list)
+		err := publish(list)
 		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) {
 			lasting = err
 			return nil

@@ -30,7 +30,9 @@ func (h said) apply(r *registry) {
 	case rpc.Stopped:
 		r.stopped(t, m)
 	case rpc.Acknowledge:
-		r.tell(m.Job, execution.Acknowledged{Instance: t.instance, Attempt: m.Attempt, Ack: m.Ack})
+		for _, ack := range m.Acks {
+			r.tell(m.Job, execution.Acknowledged{Instance: t.instance, Attempt: m.Attempt, Ack: ack})
+		}
 	case rpc.Progress:
 		r.tell(m.Job, execution.Progressed{Progress: m})
 	case rpc.Planned:

@@ -191,6 +191,9 @@ func receive(channel any) reflect.SelectCase {
 func (r *reading[S, T]) WakeAt() time.Time { return r.pace.wakeAt() }
 
 func (r *reading[S, T]) Close() error {
+	if len(r.open) == 0 { // the final state may be looked at meanwhile
+		return nil
+	}
 	var errs []error
 	for _, o := range r.open {
 		errs = append(errs, o.Close())

@@ -24,6 +24,10 @@ var magic = [8]byte{'P', 'R', 'N', 'L', 'c', 't', 'l', 1}
 // ErrNotPerennial says that the peer does not speak this protocol.
 var ErrNotPerennial = errors.New("rpc: peer does not speak the control protocol")
 
+// ErrTooLarge says that a message was not sent, as it is longer than MaxFrame. The connection is as good as
+// before.
+var ErrTooLarge = errors.New("rpc: message too large")
+
 const writeTimeout = 5 * time.Second
 
 var kinds = func() map[string]reflect.Type {
@@ -98,7 +102,7 @@ func (c *Conn) Send(h Header, m Message) error {
 		return fmt.Errorf("encode %s: %w", m.Kind(), err)
 	}
 	if len(f) > MaxFrame {
-		return fmt.Errorf("%s message has %d bytes; at most %d can be sent", m.Kind(), len(f), MaxFrame)
+		return fmt.Errorf("%w: %s message has %d bytes; at most %d can be sent", ErrTooLarge, m.Kind(), len(f), MaxFrame)
 	}
 	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(f)), uint32(len(f)))
 	buf = append(buf, f...)

@@ -56,7 +56,8 @@ type Register struct {
 }
 
 // Report answers Lead: every attempt that the TaskManager runs or whose final state no leader
-// has confirmed (R12). What is not in it is not proof of anything (R5).
+// has confirmed (R12). What is not in it is not proof of anything (R5). After it comes, in Acknowledge,
+// what is held: the next leader completes a checkpoint if all of it is there.
 type Report struct {
 	Attempts []AttemptReport `json:"attempts"`
 }
@@ -72,9 +73,6 @@ type AttemptReport struct {
 	// processes, which would wait for them for ever. It is held like a final state.
 	Failure string `json:"failure,omitempty"`
 	Killed  bool   `json:"killed,omitempty"` // Failure was the work of a signal
-	// Acknowledged is what its subtasks contributed to a checkpoint that is not known to be closed
-	// (R12): the next leader completes it if all of it is there.
-	Acknowledged []job.Acknowledgement `json:"acknowledged,omitempty"`
 }
 
 // SubtaskReport is the state of a subtask on a TaskManager.
@@ -103,12 +101,12 @@ type Progress struct {
 	Counters []job.Counters `json:"counters"` // one for each of Subtasks
 }
 
-// Acknowledge carries what a subtask contributes to a checkpoint, from the task process to the
+// Acknowledge carries what subtasks contribute to a checkpoint, from the task process to the
 // leader. A TaskManager holds it until Closed names the id or a higher one (R12).
 type Acknowledge struct {
-	Job     job.ID              `json:"job"`
-	Attempt job.Attempt         `json:"attempt"`
-	Ack     job.Acknowledgement `json:"ack"`
+	Job     job.ID                `json:"job"`
+	Attempt job.Attempt           `json:"attempt"`
+	Acks    []job.Acknowledgement `json:"acks"`
 }
 
 // Planned answers Plan.

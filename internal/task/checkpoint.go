@@ -195,25 +195,32 @@ func (u *uploads) end(s *subtask) {
 	u.final(s)
 }
 
-// final contributes the final state to what is pending. finals serialises its callers.
+// final contributes the final state to what is pending.
 func (u *uploads) final(s *subtask) {
 	if s.x.cfg.Checkpoints == nil {
 		return
 	}
-	u.mu.Lock()
-	id := u.pending
-	var p operator.Prepared
-	ok, err := false, error(nil)
-	if id > 0 {
-		p, ok, err = s.wiring.Final(id)
-	}
-	u.mu.Unlock()
+	id, p, ok, err := u.prepare(s)
 	switch {
 	case err != nil:
-		s.x.cfg.Checkpoints.Acknowledge(job.Acknowledgement{Checkpoint: id, Subtask: s.id, Failure: err.Error()})
+		s.x.cfg.Checkpoints.Acknowledge(job.Acknowledgement{Checkpoint: id, Subtask: s.id, Failure: clip(err.Error())})
 	case ok:
 		u.begin(s, p, true)
 	}
+}
+
+// prepare takes the final state for what is pending. A panic of a type's own code is its error.
+func (u *uploads) prepare(s *subtask) (id job.CheckpointID, p operator.Prepared, ok bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if id = u.pending; id == 0 {
+		return id, p, false, nil
+	}
+	operator.Guarded(func() (err error) {
+		p, ok, err = s.wiring.Final(id)
+		return err
+	}, func(e error) { err = e })
+	return id, p, ok, err
 }
 
 // upload stores what p holds, and returns the acknowledgement of it.
@@ -222,6 +229,7 @@ func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowled
 	for i, snapshot := range p.Snapshots {
 		h, err := s.store(ctx, p.Checkpoint, i, snapshot)
 		if err != nil {
+			release(p.Snapshots[i+1:])
 			ack.States, ack.Failure = nil, clip(fmt.Sprintf("operator %q, subtask %d: %v", snapshot.Operator, s.id.Index, err))
 			return ack
 		}
@@ -242,8 +250,26 @@ func (s *subtask) store(ctx context.Context, id job.CheckpointID, i int, snapsho
 	if write == nil {
 		write = func(w io.Writer) error { _, err := w.Write(snapshot.Data); return err }
 	}
+	written := false
+	once := func(w io.Writer) error { written = true; return write(w) }
 	name := fmt.Sprintf("state-%d-%d-%d", s.id.Vertex, s.id.Index, i)
 	var err error
-	h.File, h.Size, h.CRC, err = s.x.cfg.Checkpoints.Storage.PutState(ctx, s.x.cfg.Job, id, s.x.cfg.Attempt, name, write)
+	h.File, h.Size, h.CRC, err = s.x.cfg.Checkpoints.Storage.PutState(ctx, s.x.cfg.Job, id, s.x.cfg.Attempt, name, once)
+	if !written {
+		release([]operator.Snapshot{snapshot})
+	}
 	return h, err
 }
+
+// release lets go of snapshots that are not stored: each is to be written once, were it to nowhere.
+func release(snapshots []operator.Snapshot) {
+	for _, s := range snapshots {
+		if s.Write != nil {
+			_ = s.Write(nowhere{}) // it fails, as it should
+		}
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Write([]byte) (int, error) { return 0, errors.New("the snapshot is given up") }

@@ -198,7 +198,13 @@ func (p *process) checkpoints() (*Checkpoints, error) {
 
 func (p *process) acknowledge(ack job.Acknowledgement) {
 	d := p.start.Deploy
-	if err := p.conn.Send(rpc.Header{}, rpc.Acknowledge{Job: d.Spec.ID, Attempt: d.Attempt, Ack: ack}); err != nil {
+	m := rpc.Acknowledge{Job: d.Spec.ID, Attempt: d.Attempt, Acks: []job.Acknowledgement{ack}}
+	err := p.conn.Send(rpc.Header{}, m)
+	if errors.Is(err, rpc.ErrTooLarge) {
+		m.Acks[0] = job.Acknowledgement{Checkpoint: ack.Checkpoint, Subtask: ack.Subtask, Failure: fmt.Sprintf("%d outputs and %d states: %v", len(ack.Outputs), len(ack.States), err)}
+		err = p.conn.Send(rpc.Header{}, m)
+	}
+	if err != nil {
 		p.log.Debug("an acknowledgement was not sent", "error", err) // listen sees it too
 	}
 }

@@ -1,14 +1,16 @@
 package taskmanager
 
 import (
+	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
-// Acknowledgements outlive the leader that they were meant for: each next one finds them in its Report, until
+// Acknowledgements outlive the leader that they were meant for: each next one is told them after the Report, until
 // one says that the checkpoint, or a later one, is closed (R12). What is said about another attempt, or to
 // another instance, changes nothing (R5, R2).
 func TestAcknowledgementsAreHeld(t *testing.T) {
@@ -18,12 +20,21 @@ func TestAcknowledgementsAreHeld(t *testing.T) {
 	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2})
 	tab.entry(id).current = &attempt{job: id, number: 2, process: p}
 	for index := range 2 { // headless: there is no leader that could be told
-		told{p, rpc.Acknowledge{Ack: job.Acknowledgement{Checkpoint: 7, Subtask: job.Subtask{Index: index}}}}.apply(tab)
+		told{p, rpc.Acknowledge{Acks: []job.Acknowledgement{{Checkpoint: 7, Subtask: job.Subtask{Index: index}}}}}.apply(tab)
 	}
 	leader := &link{out: make(chan letter, postBox)}
 	held := func() int {
 		tab.follow(leader, 3)
-		return len((<-leader.out).m.(rpc.Report).Attempts[0].Acknowledged)
+		_ = (<-leader.out).m.(rpc.Report)
+		acknowledgements := 0
+		for len(leader.out) > 0 {
+			m := (<-leader.out).m.(rpc.Acknowledge)
+			if m.Attempt != 2 || m.Acks[0].Checkpoint != 7 {
+				t.Errorf("told %+v, want what attempt 2 contributed to checkpoint 7", m)
+			}
+			acknowledgements += len(m.Acks)
+		}
+		return acknowledgements
 	}
 	closed := rpc.Closed{Instance: tab.instance, Job: id, Attempt: 2, Checkpoint: 7}
 	for _, c := range []struct {
@@ -50,5 +61,28 @@ func TestAcknowledgementsAreHeld(t *testing.T) {
 	}
 	if len(orders) != 3 || orders[1] != closed || orders[2].(rpc.Trigger).Attempt != 2 {
 		t.Errorf("the task process is told %+v, want both closings of attempt 2 and its trigger", orders)
+	}
+}
+
+// What is held is told in messages that can be sent, however much it is.
+func TestAcknowledgementsFitIntoMessages(t *testing.T) {
+	a := attemptOf()
+	outputs := make([]job.OperatorOutput, 1000)
+	for i := range outputs {
+		outputs[i].Temp, outputs[i].Final = strings.Repeat("t", 200), strings.Repeat("f", 200)
+	}
+	for index := range 40 {
+		a.acknowledge([]job.Acknowledgement{{Checkpoint: 7, Subtask: job.Subtask{Index: index}, Outputs: outputs}})
+	}
+	total := 0
+	for _, acks := range a.held() {
+		total += len(acks)
+		b, err := json.Marshal(rpc.Acknowledge{Acks: acks})
+		if err != nil || len(b) > rpc.MaxFrame/2 {
+			t.Errorf("a message of %d bytes, %v", len(b), err)
+		}
+	}
+	if total != 40 || len(a.held()) > 40 {
+		t.Errorf("%d acknowledgements in %d messages, want 40 in at most as many", total, len(a.held()))
 	}
 }

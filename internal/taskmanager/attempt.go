@@ -35,13 +35,37 @@ type attempt struct {
 	acks map[job.Subtask]job.Acknowledgement
 }
 
-// acknowledge holds what a subtask contributes to a checkpoint. Only one is open at a time, so the
+// acknowledge holds what subtasks contribute to a checkpoint. Only one is open at a time, so the
 // newest replaces the others.
-func (a *attempt) acknowledge(ack job.Acknowledgement) {
+func (a *attempt) acknowledge(acks []job.Acknowledgement) {
 	if a.acks == nil {
 		a.acks = map[job.Subtask]job.Acknowledgement{}
 	}
-	a.acks[ack.Subtask] = ack
+	for _, ack := range acks {
+		a.acks[ack.Subtask] = ack
+	}
+}
+
+// ackBatch is about how large the acknowledgements in one message are together, in bytes as JSON.
+const ackBatch = 1 << 20
+
+// held returns the acknowledgements, in parts that each fit into a message.
+func (a *attempt) held() (parts [][]job.Acknowledgement) {
+	size := ackBatch
+	for _, ack := range a.acks {
+		if size >= ackBatch {
+			parts, size = append(parts, nil), 0
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], ack)
+		size += 200
+		for _, s := range ack.States {
+			size += 200 + 2*len(s.Data) + len(s.File)
+		}
+		for _, o := range ack.Outputs {
+			size += 50 + len(o.Operator) + len(o.Temp) + len(o.Final)
+		}
+	}
+	return parts
 }
 
 // closed forgets acknowledgements, and passes the news on.
@@ -94,11 +118,7 @@ func (a *attempt) end() {
 
 // report tells all of the attempt; the caller may keep it.
 func (a *attempt) report() rpc.AttemptReport {
-	r := a.reportOf(slices.Clone(a.subtasks))
-	for _, ack := range a.acks {
-		r.Acknowledged = append(r.Acknowledged, ack)
-	}
-	return r
+	return a.reportOf(slices.Clone(a.subtasks))
 }
 
 func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {

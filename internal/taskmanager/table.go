@@ -270,6 +270,13 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 	}
 	shortenFailures(r.Attempts)
 	t.tell(r)
+	for _, e := range t.jobs {
+		if e.current != nil {
+			for _, acks := range e.current.held() {
+				t.tell(rpc.Acknowledge{Job: e.current.job, Attempt: e.current.number, Acks: acks})
+			}
+		}
+	}
 }
 
 // command obeys the newest leader.
@@ -441,8 +448,8 @@ func (v told) apply(t *table) {
 			t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
 		}
 	case rpc.Acknowledge:
-		a.acknowledge(m.Ack)
-		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Ack: m.Ack})
+		a.acknowledge(m.Acks)
+		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
 		if t.leader != nil && t.leader.roomy() {

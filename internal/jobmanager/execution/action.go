@@ -24,7 +24,7 @@ type Plan struct{}
 // of SlotsMissing, then SlotsGranted.
 type RequestSlots struct {
 	Slots    int
-	Restarts int // without a completed checkpoint: the more, the longer it waits first
+	Restarts int // without a completed checkpoint; by them the restart strategy has it wait first
 }
 
 // ReleaseSlots ends every request and reservation of the job.

@@ -22,7 +22,11 @@ type checkpointing struct {
 	triggered map[string]job.CheckpointID // by instance, over this connection
 	renaming  bool                        // PublishCheckpoint is out
 	renamed   job.CheckpointID            // the newest whose outputs are visible
+	unnamable string                      // why outputs cannot be made visible, ever; or ""
 }
+
+// maxAbort bounds the text of an abort, in bytes: it stays in the intent.
+const maxAbort = 500
 
 // Retain sets how many completed checkpoints are kept, at least one.
 func (e *Execution) Retain(n int) { e.retain = max(n, 1) }
@@ -53,7 +57,7 @@ func (e *Execution) checkpoint() []Action {
 // collect sees the open checkpoint to its end.
 func (e *Execution) collect() []Action {
 	if e.abort != "" {
-		why := e.abort
+		why := e.abort[:min(len(e.abort), maxAbort)]
 		return e.commit(func(in *Intent) {
 			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, fmt.Sprintf("checkpoint %d: %s", in.Open, why)
 		})
@@ -181,34 +185,44 @@ func (e *Execution) publishCheckpoint() []Action {
 
 // absorbCheckpointPublished lets the sinks forget what is visible.
 func (e *Execution) absorbCheckpointPublished(p CheckpointPublished) []Action {
-	e.renaming, e.renamed = false, p.Checkpoint
-	if e.committed.Phase != Running || p.Unreadable {
+	e.renaming, e.renamed, e.unnamable = false, p.Checkpoint, p.Error
+	if e.committed.Phase != Running || p.Unreadable || p.Error != "" {
 		return nil
 	}
 	return e.tellClosed(p.Checkpoint, true)
 }
 
-// restart gives the attempt up; the next continues from the newest checkpoint.
+// restart gives the attempt up; the next continues from the newest checkpoint. Where there may be no
+// next, the job fails.
 func (e *Execution) restart(reason string) []Action {
-	return e.commit(func(in *Intent) {
-		in.Phase, in.Failure = Restarting, reason
-		in.Restarts++
-	})
+	return e.commit(func(in *Intent) { e.giveUp(in, reason) })
+}
+
+// giveUp makes it an intent whose attempt is given up, and reports whether another will follow.
+func (e *Execution) giveUp(in *Intent, reason string) bool {
+	if e.noRestart != "" {
+		in.Phase, in.Failure = Failing, e.noRestart+". "+reason
+		return false
+	}
+	in.Phase, in.Failure = Restarting, reason
+	in.Restarts++
+	in.TotalRestarts++
+	return true
 }
 
 // strike takes a damaged checkpoint out of what can be restored, and goes back to the one before. With
-// none left the job fails: to begin at the beginning would be to lose what was acknowledged. Its
-// files stay for a person to see to.
+// none left the job fails: to begin at the beginning would be to lose what was acknowledged. A job that
+// fails keeps all of them: its files stay for a person to see to.
 func (e *Execution) strike(id job.CheckpointID, why string) []Action {
 	left := slices.DeleteFunc(slices.Clone(e.committed.Completed), func(p job.Pointer) bool { return p.Checkpoint >= id })
 	return e.commit(func(in *Intent) {
-		in.Phase, in.Failure = Restarting, why
-		in.Restarts++
 		if len(left) == 0 {
 			in.Phase, in.Failure = Failing, "no checkpoint can be restored; every file is kept. "+why
 			return
 		}
-		in.Completed, in.Unpublished = left, false
+		if e.giveUp(in, why) {
+			in.Completed, in.Unpublished = left, false
+		}
 	})
 }
 

@@ -83,6 +83,7 @@ type Acknowledged struct {
 type CheckpointPublished struct {
 	Checkpoint job.CheckpointID
 	Unreadable bool
+	Error      string // what no retry mends, or ""
 }
 
 // NotStored says that a Commit that completes a checkpoint was not made, because its manifest cannot

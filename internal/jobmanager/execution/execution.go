@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -18,6 +19,8 @@ type Execution struct {
 	missing    int  // slots that are missing meanwhile
 	publishing bool // Publish is out
 	cancel     bool // a client wants an end
+
+	noRestart string // why the job may not be restarted now, or ""
 
 	subtasks    [][]subtask // of the committed attempt: by vertex, by index
 	crash       string      // how a task process of it ended whose subtasks had finished, or ""
@@ -44,6 +47,9 @@ func New(committed Intent, graph *job.Graph) *Execution {
 	e.resetSubtasks()
 	return e
 }
+
+// RefuseRestart says, before a Step, why the job may not be restarted now: it fails instead. With "" it may.
+func (e *Execution) RefuseRestart(why string) { e.noRestart = why }
 
 // Intent is the job as committed. The caller does not change what it refers to.
 func (e *Execution) Intent() Intent { return e.committed }
@@ -148,7 +154,7 @@ func (e *Execution) running() []Action {
 	if id, why := e.damaged(); id != 0 {
 		return e.strike(id, why)
 	}
-	if failure := e.failure(); failure != "" {
+	if failure := cmp.Or(e.failure(), e.unnamable); failure != "" {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, failure })
 	}
 	if reason := e.killed(); reason != "" {
@@ -156,7 +162,7 @@ func (e *Execution) running() []Action {
 	}
 	if e.allFinished() {
 		next := *in
-		next.Phase = Publishing
+		next.Phase, next.Open = Publishing, 0
 		e.pending = true
 		return []Action{Commit{Intent: next, Outputs: e.outputs()}}
 	}
@@ -243,7 +249,7 @@ func (e *Execution) ending() []Action {
 		return publish // a restored attempt inherits no output that is to be renamed
 	}
 	after := map[Phase]Phase{Failing: Failed, Cancelling: Canceled, Restarting: Created}
-	return e.commit(func(in *Intent) { in.Phase = after[in.Phase] })
+	return e.commit(func(in *Intent) { in.Phase, in.Open = after[in.Phase], 0 })
 }
 
 // commit returns the one action that changes the intent.

@@ -117,6 +117,10 @@ func (p *player) step(line string) []string {
 	if line == "view" {
 		return p.view()
 	}
+	if why, ok := strings.CutPrefix(line, "no-restart"); ok {
+		p.e.RefuseRestart(strings.TrimSpace(why))
+		return nil
+	}
 	var lines []string
 	for _, a := range p.e.Step(p.event(line)) {
 		lines = append(lines, p.describe(a))
@@ -154,7 +158,7 @@ func (p *player) event(line string) Event {
 	case "expired":
 		return CheckpointExpired{Checkpoint: job.CheckpointID(p.number(f[0]))}
 	case "renamed":
-		return CheckpointPublished{Checkpoint: job.CheckpointID(p.number(f[0]))}
+		return CheckpointPublished{Checkpoint: job.CheckpointID(p.number(f[0])), Error: strings.Join(f[1:], " ")}
 	case "not-stored":
 		return NotStored{Error: rest}
 	case "cancel":
@@ -220,21 +224,15 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	if files {
 		rest = rest[1:]
 	}
-	held, isHeld := "", false
-	if len(rest) > 0 {
-		held, isHeld = strings.CutPrefix(rest[0], "holds=")
-	}
 	if len(rest) > 0 && rest[0] == "killed" {
 		template.Killed, rest = true, rest[1:]
 	}
 	if len(rest) > 1 && rest[0] == "damaged" {
 		template.Damaged, rest = job.CheckpointID(p.number(rest[1])), rest[2:]
 	}
-	switch {
-	case isHeld:
-	case len(rest) > 0 && rest[0] == "crashed":
+	if len(rest) > 0 && rest[0] == "crashed" {
 		r.Failure = strings.Join(rest[1:], " ")
-	default:
+	} else {
 		template.Failure = strings.Join(rest, " ")
 	}
 	in := p.e.Intent()
@@ -245,9 +243,6 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 			}
 			report := template
 			report.Subtask = s
-			if isHeld {
-				r.Acknowledged = append(r.Acknowledged, job.Acknowledgement{Checkpoint: job.CheckpointID(p.number(held)), Subtask: s})
-			}
 			if files && s.Vertex == len(p.e.graph.Vertices)-1 {
 				name := fmt.Sprintf("part-%d-%d", s.Index, r.Attempt)
 				report.Outputs = []job.Output{{Temp: "/out/." + name, Final: "/out/" + name}}

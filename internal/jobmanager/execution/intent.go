@@ -53,6 +53,10 @@ type Intent struct {
 	Failure string `json:"failure,omitempty"`
 	// Restarts counts the restarts since a checkpoint was last completed.
 	Restarts int `json:"restarts,omitempty"`
+	// TotalRestarts counts those of the job's life, and RestartedAt is when the newest of them were
+	// committed, the oldest first: as many as the restart strategy asks for.
+	TotalRestarts int         `json:"totalRestarts,omitempty"`
+	RestartedAt   []time.Time `json:"restartedAt,omitempty"`
 	// Restore is the checkpoint that Attempt continued from; nil: from the beginning.
 	Restore *job.Pointer `json:"restore,omitempty"`
 	Checkpoints

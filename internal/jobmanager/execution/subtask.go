@@ -57,9 +57,6 @@ func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
 		s.failure, s.outputs = reported.Failure, reported.Outputs
 		s.killed, s.damaged = reported.Killed, reported.Damaged
 	}
-	for _, ack := range r.Acknowledged {
-		e.noteAcknowledgement(instance, ack)
-	}
 }
 
 // reported tells whether every subtask of the slots has been reported.
