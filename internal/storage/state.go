@@ -95,6 +95,11 @@ func (m *summed) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// InlineState is the handle of a state that is small enough to travel in it.
+func InlineState(operator string, data []byte) job.StateHandle {
+	return job.StateHandle{Operator: operator, Data: data, Size: int64(len(data)), CRC: crc32.Checksum(data, castagnoli)}
+}
+
 // ReadState returns the piece of state that h names, or fails with ErrDamaged when it is not what
 // was written.
 func (s *Storage) ReadState(ctx context.Context, h job.StateHandle) ([]byte, error) {

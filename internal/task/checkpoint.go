@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"sync"
 	"time"
@@ -121,16 +120,13 @@ func (s *subtask) patiently(read func() error) error {
 // read adds what the operators continue from to states.
 func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) error {
 	clear(states)
-	for _, ack := range m.Subtasks {
-		for _, h := range ack.States {
-			if !operators[h.Operator] {
-				continue
-			}
-			data, err := c.Storage.ReadState(ctx, h)
+	for name := range operators {
+		for _, state := range m.States(name) {
+			data, err := c.Storage.ReadState(ctx, state.StateHandle)
 			if err != nil {
 				return err
 			}
-			states[h.Operator] = append(states[h.Operator], operator.Restored{Subtask: ack.Subtask.Index, Data: data})
+			states[name] = append(states[name], operator.Restored{Subtask: state.Subtask, Data: data})
 		}
 	}
 	return nil
@@ -238,14 +234,11 @@ func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowled
 	return ack
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 func (s *subtask) store(ctx context.Context, id job.CheckpointID, i int, snapshot operator.Snapshot) (job.StateHandle, error) {
-	h := job.StateHandle{Operator: snapshot.Operator}
 	if snapshot.Write == nil && len(snapshot.Data) <= inlineMost {
-		h.Data, h.Size, h.CRC = snapshot.Data, int64(len(snapshot.Data)), crc32.Checksum(snapshot.Data, castagnoli)
-		return h, nil
+		return storage.InlineState(snapshot.Operator, snapshot.Data), nil
 	}
+	h := job.StateHandle{Operator: snapshot.Operator}
 	write := snapshot.Write
 	if write == nil {
 		write = func(w io.Writer) error { _, err := w.Write(snapshot.Data); return err }

@@ -92,18 +92,12 @@ func (e *Execution) complete() ([]job.Acknowledgement, bool) {
 }
 
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
-	outputs, size := 0, int64(0)
-	for _, a := range acks {
-		outputs += len(a.Outputs)
-		for _, s := range a.States {
-			size += s.Size
-		}
-	}
+	m := checkpoint.Manifest{Subtasks: acks}
 	actions := e.commit(func(in *Intent) {
-		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: size, Triggered: in.ReservedAt}
+		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.Completed = append([]job.Pointer{pointer}, in.Completed...)
 		in.Completed = in.Completed[:min(len(in.Completed), e.retain)]
-		in.Open, in.Restarts, in.Unpublished = 0, 0, outputs > 0 && !e.graph.Bounded
+		in.Open, in.Restarts, in.Unpublished = 0, 0, len(m.Outputs()) > 0 && !e.graph.Bounded
 	})
 	c := actions[0].(Commit)
 	c.Completes = acks
