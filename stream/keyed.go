@@ -45,6 +45,7 @@ func keyed[K comparable, T, A, R any](s KeyedStream[K, T], kind, name string, k 
 		}
 		return operator.Aggregate(w, name, k, out)
 	})
+	n.States = []job.StateType{operator.AggregateState[K, A]()}
 	out := next[T, R](s.partitioned(), n, opts)
 	if err := compileKey(&k); err != nil {
 		out.env.errorf("operator %q: its key: %w", name, err)

@@ -68,7 +68,7 @@ type planner struct {
 
 // place puts n into its vertex, a new one unless it is fused. Inputs were placed before.
 func (p *planner) place(n *node) {
-	op := job.Operator{Name: n.Name, Kind: n.kind}
+	op := job.Operator{Name: n.Name, Kind: n.kind, States: n.States}
 	if n.Out != nil {
 		op.Out = n.Out.Schema()
 	}

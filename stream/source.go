@@ -21,6 +21,7 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 	n.in, n.inputs = splits.Out, []input{{from: splits, partitioning: job.Rebalance}}
 	n.Name, n.Out = name, operator.CarrierOf[T]()
 	n.checker, _ = src.(connector.Checker)
+	n.States = []job.StateType{operator.ReadingState[connector.Split](true)}
 	n.Read = func(w *operator.Wiring, gate, out any) (operator.Driver, error) {
 		ctx := w.Context(name)
 		return operator.NewReading(w, operator.Reading[connector.Split, T]{
@@ -35,6 +36,7 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 func splitsNode[T any](name string, src connector.Source[T], readers *node) *node {
 	n := &node{kind: kindSplits}
 	n.Name, n.Out = name, operator.CarrierOf[connector.Split]()
+	n.States = []job.StateType{operator.ListingState[connector.Split]()}
 	n.Read = func(w *operator.Wiring, _, out any) (operator.Driver, error) {
 		ctx := w.Context(name).ForReaders(readers.parallelism)
 		list := func(c context.Context, emit func(connector.Split) error) error { return src.Splits(ctx.With(c), emit) }
@@ -51,6 +53,7 @@ func FromFunc[T any](env *Env, name string, f func(ctx *Context, emit func(T)) e
 	o := newOptions(append([]Option{Parallelism(1)}, opts...))
 	n := &node{kind: kindSource, bounded: !o.unbounded}
 	n.Name, n.Out = name, operator.CarrierOf[T]()
+	n.States = []job.StateType{operator.ReadingState[struct{}](false)}
 	n.Read = func(w *operator.Wiring, _, out any) (operator.Driver, error) {
 		ctx := w.Context(name)
 		open := func(struct{}) (operator.Reader[T], error) {

@@ -6,9 +6,42 @@ import "time"
 // and never reserved twice (R3).
 type CheckpointID uint64
 
-// StateHandle is where a piece of one operator's state is, as one subtask wrote it.
+// StateKind says what the entries of a state are, and how another parallelism shares them out.
+type StateKind string
+
+// The kinds of state.
+const (
+	SplitsState    StateKind = "splits"    // of a source: any reader may take any of them
+	PositionState  StateKind = "position"  // of a source that cannot share it out: subtask i continues what subtask i wrote
+	ValueState     StateKind = "value"     // by key: one value
+	ListState      StateKind = "list"      // by key: values in order
+	MapState       StateKind = "map"       // by key: values by a second key
+	TimersState    StateKind = "timers"    // by key: times
+	BroadcastState StateKind = "broadcast" // the same in every subtask
+)
+
+// Keyed reports whether the entries belong to keys, and so to key groups.
+func (k StateKind) Keyed() bool {
+	return k == ValueState || k == ListState || k == MapState || k == TimersState
+}
+
+// StateType is what an operator says of a state that it keeps: how a savepoint is compared with a
+// job that is to continue from it.
+type StateType struct {
+	Name   string    `json:"name"`
+	Kind   StateKind `json:"kind"`
+	Schema string    `json:"schema"` // of its entries, as record.Codec.Schema tells it
+}
+
+// StateHandle is where a piece of one state of an operator is, as one subtask wrote it.
 type StateHandle struct {
-	Operator string `json:"operator"`
+	Operator string    `json:"operator"`
+	State    string    `json:"state"` // its name; with the operator's it is how the state is found
+	Kind     StateKind `json:"kind"`
+	Schema   string    `json:"schema,omitempty"` // as in StateType
+	// Part tells the pieces of a state apart that a store writes as several, by the store's own
+	// name for each; "": it is all in one.
+	Part string `json:"part,omitempty"`
 	// File names the piece in storage, as storage.PutState returned it; "": it is Data.
 	File string `json:"file,omitempty"`
 	Data []byte `json:"data,omitempty"`

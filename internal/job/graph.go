@@ -23,6 +23,8 @@ type Operator struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"`          // the verb: source, splits, map, filter, flatmap, reduce, aggregate, sink …
 	Out  string `json:"out,omitempty"` // schema of what it emits, "" for a sink
+	// States are those that it keeps in checkpoints.
+	States []StateType `json:"states,omitempty"`
 }
 
 // Vertex is a chain (or tree) of fused operators that runs as Parallelism subtasks.

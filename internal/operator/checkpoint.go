@@ -13,15 +13,15 @@ import (
 type Stateful interface {
 	// Snapshot returns the state as it is now. The subtask's goroutine calls it, between two batches, and
 	// goes on as soon as it returns: it is to be quick.
-	Snapshot() (Snapshot, error)
+	Snapshot() ([]Snapshot, error)
 }
 
 // Snapshot is a state at one moment: Data if it is small, else ready to be written. Whoever
 // receives it calls Write once, from any one goroutine, while the operator goes on.
 type Snapshot struct {
-	Operator string
-	Data     []byte
-	Write    func(io.Writer) error // nil: it is Data
+	Handle job.StateHandle // what the state is; where it is, is to be filled in
+	Data   []byte
+	Write  func(io.Writer) error // nil: it is Data
 }
 
 // Prepared is all that a subtask contributes to a checkpoint.
@@ -34,6 +34,7 @@ type Prepared struct {
 
 // Restored is a piece of state that one subtask of an earlier attempt wrote.
 type Restored struct {
+	Handle  job.StateHandle
 	Subtask int // its index, of what was then Parallelism
 	Data    []byte
 }
@@ -72,8 +73,17 @@ func (w *Wiring) Remember(operator string, s Stateful) {
 	w.stateful = append(w.stateful, named{operator, s})
 }
 
-// Restored returns what an operator continues from: nothing in a first attempt.
-func (w *Wiring) Restored(operator string) []Restored { return w.restored[operator] }
+// Restored returns what one state of an operator continues from: nothing in a first attempt, or
+// where the operator had no such state.
+func (w *Wiring) Restored(operator, state string) []Restored {
+	var pieces []Restored
+	for _, r := range w.restored[operator] {
+		if r.Handle.State == state {
+			pieces = append(pieces, r)
+		}
+	}
+	return pieces
+}
 
 // Announce says that a checkpoint was triggered. Any goroutine may call it.
 func (w *Wiring) Announce(id job.CheckpointID) {
@@ -148,12 +158,14 @@ func (w *Wiring) Final(id job.CheckpointID) (Prepared, bool, error) {
 func (w *Wiring) prepare(p *Prepared, enter func(operator string)) error {
 	for _, n := range w.stateful {
 		enter(n.operator)
-		s, err := n.stateful.Snapshot()
+		states, err := n.stateful.Snapshot()
 		if err != nil {
 			return err
 		}
-		s.Operator = n.operator
-		p.Snapshots = append(p.Snapshots, s)
+		for _, s := range states {
+			s.Handle.Operator = n.operator
+			p.Snapshots = append(p.Snapshots, s)
+		}
 	}
 	for _, s := range w.sinks {
 		outputs, err := s.Prepare(p.Checkpoint)

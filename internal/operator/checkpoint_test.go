@@ -30,9 +30,11 @@ func (j *journal[T]) Event(e record.Event) error {
 	j.lines = append(j.lines, fmt.Sprintf("b%d", e.Value))
 	return nil
 }
-func (j *journal[T]) End() error                  { j.lines = append(j.lines, "end"); return nil }
-func (j *journal[T]) Snapshot() (Snapshot, error) { return Snapshot{Data: []byte(j.String())}, nil }
-func (j *journal[T]) String() string              { return strings.Join(j.lines, " ") }
+func (j *journal[T]) End() error { j.lines = append(j.lines, "end"); return nil }
+func (j *journal[T]) Snapshot() ([]Snapshot, error) {
+	return []Snapshot{{Data: []byte(j.String())}}, nil
+}
+func (j *journal[T]) String() string { return strings.Join(j.lines, " ") }
 
 // channelWriter writes to one channel of a gate.
 func channelWriter[T any](t *testing.T, gate *shuffle.Gate[T], channel int) *shuffle.Writer[T] {
@@ -181,10 +183,11 @@ func batch(t *testing.T, step Receiver[int], records []int) {
 // bytesOf writes a snapshot.
 func bytesOf(t *testing.T, s Stateful) []byte {
 	t.Helper()
-	snapshot, err := s.Snapshot()
+	snapshots, err := s.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
+	snapshot := snapshots[0]
 	if snapshot.Write == nil {
 		return snapshot.Data
 	}
@@ -193,6 +196,11 @@ func bytesOf(t *testing.T, s Stateful) []byte {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
+}
+
+// stateOf is what a subtask wrote of the state of a Reduce, an Aggregate or a source.
+func stateOf(state string, subtask int, data []byte) Restored {
+	return Restored{Handle: job.StateHandle{State: state}, Subtask: subtask, Data: data}
 }
 
 // slowly writes to a buffer, and lets the test do something before each write.
@@ -226,7 +234,7 @@ func TestSnapshotWhileRecordsGoOn(t *testing.T) {
 		}
 		done[i] <- to.Bytes()
 	}
-	go write(0, first)
+	go write(0, first[0])
 	<-begun
 	batch(t, step, numbers(100, 2900))
 	want[1] = bytesOf(t, state)
@@ -234,7 +242,7 @@ func TestSnapshotWhileRecordsGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go write(1, second)
+	go write(1, second[0])
 	<-begun
 	close(more)
 	for round := range 10 {
@@ -262,7 +270,7 @@ func TestRescaledState(t *testing.T) {
 	}
 	only, all := wired(nil, 0, 1)
 	batch(t, only, numbers(0, 7000))
-	whole := []Restored{{Subtask: 0, Data: bytesOf(t, only.(Stateful))}}
+	whole := []Restored{stateOf(accumulators, 0, bytesOf(t, only.(Stateful)))}
 	want := results(t, only, all)
 	states := whole
 	for _, parallelism := range []int{2, 3, 1} {
@@ -270,7 +278,7 @@ func TestRescaledState(t *testing.T) {
 		var next []Restored
 		for i := range parallelism {
 			step, out := wired(states, i, parallelism)
-			next = append(next, Restored{Subtask: i, Data: bytesOf(t, step.(Stateful))})
+			next = append(next, stateOf(accumulators, i, bytesOf(t, step.(Stateful))))
 			mine := results(t, step, out)
 			if len(mine) == 0 {
 				t.Errorf("subtask %d of %d has nothing", i, parallelism)
@@ -294,7 +302,7 @@ func TestStateThatEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = NewWiring(t.Context(), ContextConfig{}, 1)
-	w.Restore(1, map[string][]Restored{"lists": {{Data: bytesOf(t, step.(Stateful))}}}, nil, nil)
+	w.Restore(1, map[string][]Restored{"lists": {stateOf(accumulators, 0, bytesOf(t, step.(Stateful)))}}, nil, nil)
 	var out collector[string]
 	if again := results(t, counting(t, w, &out), &out); len(again) > 0 {
 		t.Errorf("got %q again", again)
@@ -318,7 +326,7 @@ func TestMalformedState(t *testing.T) {
 		w := NewWiring(t.Context(), ContextConfig{}, 1)
 		var states []Restored
 		for i, d := range data {
-			states = append(states, Restored{Subtask: i, Data: d})
+			states = append(states, stateOf(accumulators, i, d))
 		}
 		w.Restore(1, map[string][]Restored{"lists": states}, nil, nil)
 		hash, _ := record.HasherOf[string]()
@@ -335,12 +343,12 @@ func FuzzState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := snapshotOf(codec, []entry[string, []int]{{"a", nil}, {"b", []int{1, 2}}})
+	good, err := snapshotOf(accumulators, job.ValueState, codec, []entry[string, []int]{{"a", nil}, {"b", []int{1, 2}}})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(good.Data)
-	f.Add(good.Data[:len(good.Data)-3])
+	f.Add(good[0].Data)
+	f.Add(good[0].Data[:len(good[0].Data)-3])
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var all []entry[string, []int]
@@ -354,11 +362,11 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		n := len(all)
-		again, err := snapshotOf(codec, all)
+		again, err := snapshotOf(accumulators, job.ValueState, codec, all)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := read(again.Data); err != nil || len(all) != 2*n {
+		if err := read(again[0].Data); err != nil || len(all) != 2*n {
 			t.Errorf("%d values were written, %d read, %v", n, len(all)-n, err)
 		}
 	})
@@ -416,7 +424,7 @@ func TestReadingGoesOn(t *testing.T) {
 				gate := shuffle.NewGate[piece](1, mustCodec[piece](t))
 				to := channelWriter(t, gate, 0)
 				w, d, out := s.wire(t, gate, bounded, 0, 1)
-				w.OnCheckpoint(func(p Prepared) { s.states = append(s.states, Restored{Data: p.Snapshots[0].Data}) })
+				w.OnCheckpoint(func(p Prepared) { s.states = append(s.states, stateOf(sourceState, 0, p.Snapshots[0].Data)) })
 				if err := to.Batch([]piece{{0, 10}, {10, 20}, {20, 30}}); err != nil {
 					t.Fatal(err)
 				}
@@ -488,7 +496,7 @@ func TestReadingWithoutEnumerator(t *testing.T) {
 	s := subtasks{open: func(piece) (Reader[int], error) { return &plainReader{piece{0, 7}}, nil }}
 	w, d, _ := s.wire(t, nil, true, 0, 2)
 	var states []Restored
-	w.OnCheckpoint(func(p Prepared) { states = append(states, Restored{Subtask: 0, Data: p.Snapshots[0].Data}) })
+	w.OnCheckpoint(func(p Prepared) { states = append(states, stateOf(sourceState, 0, p.Snapshots[0].Data)) })
 	for range 2 {
 		if _, err := d.Step(); err != nil {
 			t.Fatal(err)
@@ -503,7 +511,7 @@ func TestReadingWithoutEnumerator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.states = append(states, Restored{Subtask: 1, Data: p.Snapshots[0].Data})
+	s.states = append(states, stateOf(sourceState, 1, p.Snapshots[0].Data))
 	for i, want := range []string{"3 4 5 6 end", "end", "0 1 2 3 4 5 6 end"} {
 		_, d, out := s.wire(t, nil, true, i, 3)
 		if stepAll(t, d) != Done || out.String() != want {
@@ -517,7 +525,7 @@ func TestReadingWithoutEnumerator(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		again := subtasks{open: s.open, states: []Restored{{Data: bytesOf(t, d.(Stateful))}}}
+		again := subtasks{open: s.open, states: []Restored{stateOf(sourceState, 0, bytesOf(t, d.(Stateful)))}}
 		_, d, rest := again.wire(t, nil, true, 0, 2)
 		if stepAll(t, d) != Done || strings.Join(append(out.lines, rest.lines...), " ") != "3 4 5 6 end" {
 			t.Errorf("after %d steps and another restore: got %v and %v", steps, out, rest)
@@ -624,7 +632,7 @@ func TestSplitsGoOn(t *testing.T) {
 	}
 	for _, test := range tests {
 		w := NewWiring(t.Context(), ContextConfig{}, 0)
-		w.Restore(1, map[string][]Restored{"splits": {{Data: state}}}, nil, nil)
+		w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, state)}}, nil, nil)
 		var out journal[int]
 		err := runToEnd(t.Context(), NewSplits(w, "splits", emits(test.list...), &out))
 		text := ""
@@ -649,7 +657,7 @@ func TestSplitsThatHadEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = NewWiring(t.Context(), ContextConfig{}, 0)
-	w.Restore(1, map[string][]Restored{"splits": {{Data: p.Snapshots[0].Data}}}, nil, nil)
+	w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, p.Snapshots[0].Data)}}, nil, nil)
 	var out journal[int]
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &out)); err != nil || out.String() != "end" {
 		t.Errorf("got %v, %v", &out, err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
 
@@ -58,19 +59,24 @@ func (f *frames[T]) end() error {
 }
 
 // snapshotOf returns a small state.
-func snapshotOf[T any](codec *record.Codec[T], values []T) (Snapshot, error) {
+func snapshotOf[T any](state string, kind job.StateKind, codec *record.Codec[T], values []T) ([]Snapshot, error) {
 	var buf bytes.Buffer
 	f, err := newFrames(&buf, codec)
 	if err != nil {
-		return Snapshot{}, err
+		return nil, err
 	}
 	if err := f.write(values); err != nil {
-		return Snapshot{}, err
+		return nil, err
 	}
 	if err := f.end(); err != nil {
-		return Snapshot{}, err
+		return nil, err
 	}
-	return Snapshot{Data: buf.Bytes()}, nil
+	return []Snapshot{{Handle: handleOf(state, kind, codec), Data: buf.Bytes()}}, nil
+}
+
+// handleOf says what a state is whose entries are of type T.
+func handleOf[T any](state string, kind job.StateKind, codec *record.Codec[T]) job.StateHandle {
+	return job.StateHandle{State: state, Kind: kind, Schema: codec.Schema()}
 }
 
 // readFrames calls each with the values of a state, some at a time; the slice is its own until it

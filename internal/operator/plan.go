@@ -31,6 +31,8 @@ type Edge struct {
 type Node struct {
 	Name string
 	Out  Carrier // of what it emits; nil for a sink
+	// States are those that it keeps: what its steps and drivers name in their snapshots.
+	States []job.StateType
 
 	// Chain makes the operator's step, a Receiver of what it takes, in front of out, a Receiver
 	// of what it emits (nil for a sink). User code that opens something runs here.

@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/perennial-io/perennial/internal/job"
 )
 
 // resumable is connector.Resumable, of whatever type splits have.
 type resumable[S any] interface{ Remaining() S }
+
+// sourceState is the name of the state of whatever reads or lists splits.
+const sourceState = "splits"
 
 // left is a split that is to be read, but for so many records at its beginning. The state of a
 // reading is a list of them.
@@ -39,7 +44,7 @@ func (r *reading[S, T]) checkpoint() error {
 }
 
 // Snapshot returns what is left to be read.
-func (r *reading[S, T]) Snapshot() (Snapshot, error) {
+func (r *reading[S, T]) Snapshot() ([]Snapshot, error) {
 	state := make([]left[S], 0, len(r.open)+len(r.splits.kept)+len(r.splits.splits))
 	for _, o := range r.open {
 		if reader, ok := o.Reader.(resumable[S]); ok {
@@ -52,14 +57,18 @@ func (r *reading[S, T]) Snapshot() (Snapshot, error) {
 	for _, s := range r.splits.splits {
 		state = append(state, left[S]{Split: s})
 	}
-	return snapshotOf(r.codec, state)
+	kind := job.SplitsState
+	if r.splits.items == nil {
+		kind = job.PositionState
+	}
+	return snapshotOf(sourceState, kind, r.codec, state)
 }
 
 // restore returns what this subtask begins with. Splits that come from an enumerator are shared
 // out anew; one without an enumerator belongs to a subtask, and so does its state.
 func (r *reading[S, T]) restore(shared bool) ([]left[S], error) {
 	ctx := r.w.Context(r.Name)
-	states := slices.SortedFunc(slices.Values(r.w.Restored(r.Name)), func(a, b Restored) int {
+	states := slices.SortedFunc(slices.Values(r.w.Restored(r.Name, sourceState)), func(a, b Restored) int {
 		return cmp.Compare(a.Subtask, b.Subtask)
 	})
 	var mine []left[S]

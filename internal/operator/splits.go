@@ -18,7 +18,7 @@ import (
 func NewSplits[S any](w *Wiring, name string, list func(ctx context.Context, emit func(S) error) error, out Receiver[S]) Driver {
 	s := &splits[S]{w: w, name: name, list: list, out: out, restored: w.Taken()}
 	if s.codec, s.err = record.CodecOf[listed[S]](); s.err == nil {
-		s.err = s.restore(w.Restored(name))
+		s.err = s.restore(w.Restored(name, sourceState))
 	}
 	w.Remember(name, s)
 	return s
@@ -129,7 +129,9 @@ func (s *splits[S]) handOn(split S) error {
 }
 
 // Snapshot returns how far the enumeration has come.
-func (s *splits[S]) Snapshot() (Snapshot, error) { return snapshotOf(s.codec, []listed[S]{s.done}) }
+func (s *splits[S]) Snapshot() ([]Snapshot, error) {
+	return snapshotOf(sourceState, job.PositionState, s.codec, []listed[S]{s.done})
+}
 
 // restore takes the one state that there is: an enumerator has one subtask.
 func (s *splits[S]) restore(states []Restored) error {

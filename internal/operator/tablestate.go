@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
 
@@ -89,14 +90,20 @@ func (a *aggregate[K, T, A, R]) compile() (err error) {
 }
 
 // Snapshot returns the accumulators as they are now, without copying any.
-func (a *aggregate[K, T, A, R]) Snapshot() (Snapshot, error) {
+func (a *aggregate[K, T, A, R]) Snapshot() ([]Snapshot, error) {
 	f, codec := a.table.freeze(), a.codec
-	return Snapshot{Write: func(to io.Writer) error { return f.write(to, codec) }}, nil
+	return []Snapshot{{
+		Handle: handleOf(accumulators, job.ValueState, codec),
+		Write:  func(to io.Writer) error { return f.write(to, codec) },
+	}}, nil
 }
+
+// accumulators is the name of the state of a Reduce or an Aggregate.
+const accumulators = "accumulators"
 
 // restore takes those entries whose keys belong to this subtask, whichever had them before.
 func (a *aggregate[K, T, A, R]) restore() error {
-	states := a.w.Restored(a.name)
+	states := a.w.Restored(a.name, accumulators)
 	if len(states) == 0 {
 		return nil
 	}

@@ -95,9 +95,10 @@ func (m *summed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// InlineState is the handle of a state that is small enough to travel in it.
-func InlineState(operator string, data []byte) job.StateHandle {
-	return job.StateHandle{Operator: operator, Data: data, Size: int64(len(data)), CRC: crc32.Checksum(data, castagnoli)}
+// InlineState completes the handle of a state that is small enough to travel in it.
+func InlineState(h job.StateHandle, data []byte) job.StateHandle {
+	h.Data, h.Size, h.CRC = data, int64(len(data)), crc32.Checksum(data, castagnoli)
+	return h
 }
 
 // ReadState returns the piece of state that h names, or fails with ErrDamaged when it is not what

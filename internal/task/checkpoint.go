@@ -126,7 +126,7 @@ func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, operator
 			if err != nil {
 				return err
 			}
-			states[name] = append(states[name], operator.Restored{Subtask: state.Subtask, Data: data})
+			states[name] = append(states[name], operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask, Data: data})
 		}
 	}
 	return nil
@@ -226,7 +226,7 @@ func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowled
 		h, err := s.store(ctx, p.Checkpoint, i, snapshot)
 		if err != nil {
 			release(p.Snapshots[i+1:])
-			ack.States, ack.Failure = nil, clip(fmt.Sprintf("operator %q, subtask %d: %v", snapshot.Operator, s.id.Index, err))
+			ack.States, ack.Failure = nil, clip(fmt.Sprintf("operator %q, subtask %d: %v", snapshot.Handle.Operator, s.id.Index, err))
 			return ack
 		}
 		ack.States = append(ack.States, h)
@@ -236,9 +236,9 @@ func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowled
 
 func (s *subtask) store(ctx context.Context, id job.CheckpointID, i int, snapshot operator.Snapshot) (job.StateHandle, error) {
 	if snapshot.Write == nil && len(snapshot.Data) <= inlineMost {
-		return storage.InlineState(snapshot.Operator, snapshot.Data), nil
+		return storage.InlineState(snapshot.Handle, snapshot.Data), nil
 	}
-	h := job.StateHandle{Operator: snapshot.Operator}
+	h := snapshot.Handle
 	write := snapshot.Write
 	if write == nil {
 		write = func(w io.Writer) error { _, err := w.Write(snapshot.Data); return err }
