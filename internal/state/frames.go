@@ -1,4 +1,4 @@
-package operator
+package state
 
 import (
 	"bytes"
@@ -21,21 +21,24 @@ const (
 	frameSize = 256 << 10 // a frame ends behind the value that reaches it
 )
 
-var errMalformedState = errors.New("malformed state")
+// ErrMalformed says that bytes are no state, or not all of it.
+var ErrMalformed = errors.New("malformed state")
 
-// frames writes a state.
-type frames[T any] struct {
+// Frames writes a state.
+type Frames[T any] struct {
 	to    io.Writer
 	codec *record.Codec[T]
 	buf   []byte
 }
 
-func newFrames[T any](to io.Writer, codec *record.Codec[T]) (*frames[T], error) {
+// NewFrames begins a state.
+func NewFrames[T any](to io.Writer, codec *record.Codec[T]) (*Frames[T], error) {
 	_, err := io.WriteString(to, magic)
-	return &frames[T]{to: to, codec: codec}, err
+	return &Frames[T]{to: to, codec: codec}, err
 }
 
-func (f *frames[T]) write(values []T) error {
+// Write adds values.
+func (f *Frames[T]) Write(values []T) error {
 	for len(values) > 0 {
 		buf, n, err := f.codec.AppendUpTo(append(f.buf[:0], 0, 0, 0, 0), values, frameSize)
 		if err != nil {
@@ -53,42 +56,38 @@ func (f *frames[T]) write(values []T) error {
 	return nil
 }
 
-func (f *frames[T]) end() error {
+// End ends the state: without it what was written is no state.
+func (f *Frames[T]) End() error {
 	_, err := f.to.Write([]byte{0, 0, 0, 0})
 	return err
 }
 
-// snapshotOf returns a small state.
-func snapshotOf[T any](state string, kind job.StateKind, codec *record.Codec[T], values []T) ([]Snapshot, error) {
+// Small returns the snapshot of a state that is encoded at once.
+func Small[T any](name string, kind job.StateKind, codec *record.Codec[T], values []T) (Snapshot, error) {
 	var buf bytes.Buffer
-	f, err := newFrames(&buf, codec)
+	f, err := NewFrames(&buf, codec)
 	if err != nil {
-		return nil, err
+		return Snapshot{}, err
 	}
-	if err := f.write(values); err != nil {
-		return nil, err
+	if err := f.Write(values); err != nil {
+		return Snapshot{}, err
 	}
-	if err := f.end(); err != nil {
-		return nil, err
+	if err := f.End(); err != nil {
+		return Snapshot{}, err
 	}
-	return []Snapshot{{Handle: handleOf(state, kind, codec), Data: buf.Bytes()}}, nil
+	return Snapshot{Handle: HandleOf(name, kind, codec), Data: buf.Bytes()}, nil
 }
 
-// handleOf says what a state is whose entries are of type T.
-func handleOf[T any](state string, kind job.StateKind, codec *record.Codec[T]) job.StateHandle {
-	return job.StateHandle{State: state, Kind: kind, Schema: codec.Schema()}
-}
-
-// readFrames calls each with the values of a state, some at a time; the slice is its own until it
+// Read calls each with the values of a state, some at a time; the slice is its own until it
 // returns. It fails unless data is all of a state, and nothing else.
-func readFrames[T any](data []byte, codec *record.Codec[T], each func([]T) error) error {
+func Read[T any](data []byte, codec *record.Codec[T], each func([]T) error) error {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
-		return fmt.Errorf("%w: it does not begin as version %d does", errMalformedState, magic[len(magic)-1])
+		return fmt.Errorf("%w: it does not begin as version %d does", ErrMalformed, magic[len(magic)-1])
 	}
 	var values []T
 	for rest := data[len(magic):]; ; {
 		if len(rest) < 4 {
-			return fmt.Errorf("%w: it is cut off after %d bytes", errMalformedState, len(data))
+			return fmt.Errorf("%w: it is cut off after %d bytes", ErrMalformed, len(data))
 		}
 		length := uint64(binary.LittleEndian.Uint32(rest))
 		rest = rest[4:]
@@ -96,16 +95,16 @@ func readFrames[T any](data []byte, codec *record.Codec[T], each func([]T) error
 		case length == 0 && len(rest) == 0:
 			return nil
 		case length == 0:
-			return fmt.Errorf("%w: %d bytes follow its end", errMalformedState, len(rest))
+			return fmt.Errorf("%w: %d bytes follow its end", ErrMalformed, len(rest))
 		case length > uint64(len(rest)):
-			return fmt.Errorf("%w: a frame of %d bytes has only %d", errMalformedState, length, len(rest))
+			return fmt.Errorf("%w: a frame of %d bytes has only %d", ErrMalformed, length, len(rest))
 		}
 		var err error
 		if values, err = codec.Decode(rest[:length], values); err != nil {
-			return fmt.Errorf("%w: %w", errMalformedState, err)
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		if len(values) == 0 {
-			return fmt.Errorf("%w: an empty frame", errMalformedState)
+			return fmt.Errorf("%w: an empty frame", ErrMalformed)
 		}
 		if err := each(values); err != nil {
 			return err
