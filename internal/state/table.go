@@ -192,13 +192,18 @@ func (t *Table[K, V]) All() iter.Seq[*Entry[K, V]] {
 	}
 }
 
-// alone returns the entry in slot, which no snapshot shares, or nil if there is none.
-func (t *Table[K, V]) alone(slot int) *Entry[K, V] {
+// peek returns the entry in slot, which is not to be changed, or nil if there is none.
+func (t *Table[K, V]) peek(slot int) *Entry[K, V] {
 	if t.alive != nil && !t.alive[slot>>chunkBits].has(slot&(chunkSize-1)) {
 		return nil
 	}
-	if t.shared != nil {
-		return t.own(slot)
-	}
 	return t.at(slot)
+}
+
+// alone returns the entry in slot, which no snapshot shares, or nil if there is none.
+func (t *Table[K, V]) alone(slot int) *Entry[K, V] {
+	if e := t.peek(slot); e == nil || t.shared == nil {
+		return e
+	}
+	return t.own(slot)
 }
