@@ -95,12 +95,12 @@ func TestAlignment(t *testing.T) {
 			for i := range n {
 				channels["abc"[i:i+1]] = channelWriter(t, gate, i)
 			}
-			w := NewWiring(t.Context(), ContextConfig{}, n)
+			w := NewWiring(t.Context(), ContextConfig{})
 			var states []string
 			w.OnCheckpoint(func(p Prepared) { states = append(states, string(p.Snapshots[0].Data)) })
 			var out journal[int]
 			w.Remember("journal", &out)
-			d := CarrierOf[int]().Drive(w, gate, &out)
+			d := newGateDriver(w, []Port{CarrierOf[int]().Port(gate, &out, 0)}, n)
 			outcome := Worked
 			for _, step := range strings.Fields(test.sent) {
 				channel, what, _ := strings.Cut(step, ":")
@@ -211,7 +211,7 @@ func (s *slowly) Write(b []byte) (int, error) { s.before(); return s.Buffer.Writ
 // TestSnapshotWhileRecordsGoOn: two snapshots are written while records change and add entries, and
 // each is what the table was.
 func TestSnapshotWhileRecordsGoOn(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	var out collector[string]
 	step := counting(t, w, &out)
 	stateful := step.(Stateful)
@@ -256,7 +256,7 @@ func TestSnapshotWhileRecordsGoOn(t *testing.T) {
 // TestRescaledState: 2 subtasks write, 3 read; each key goes on in one.
 func TestRescaledState(t *testing.T) {
 	wired := func(states []Restored, subtask, parallelism int) (Receiver[int], *collector[string]) {
-		w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
+		w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism})
 		w.Restore(1, map[string][]Restored{"lists": states}, nil, nil)
 		var out collector[string]
 		return counting(t, w, &out), &out
@@ -288,13 +288,13 @@ func TestRescaledState(t *testing.T) {
 
 // TestStateThatEnded: what was emitted at the end is not emitted again after a restore.
 func TestStateThatEnded(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	step := counting(t, w, &collector[string]{})
 	batch(t, step, numbers(0, 10))
 	if err := step.End(); err != nil {
 		t.Fatal(err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 1)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"lists": {stateOf(accumulators, 0, bytesOf(t, step.(Stateful)))}}, nil, nil)
 	var out collector[string]
 	if again := results(t, counting(t, w, &out), &out); len(again) > 0 {
@@ -303,7 +303,7 @@ func TestStateThatEnded(t *testing.T) {
 }
 
 func TestMalformedState(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	step := counting(t, w, &collector[string]{})
 	batch(t, step, numbers(0, 100))
 	good := bytesOf(t, step.(Stateful))
@@ -316,7 +316,7 @@ func TestMalformedState(t *testing.T) {
 		"a key twice":   {good, good},
 	}
 	for name, data := range tests {
-		w := NewWiring(t.Context(), ContextConfig{}, 1)
+		w := NewWiring(t.Context(), ContextConfig{})
 		var states []Restored
 		for i, d := range data {
 			states = append(states, stateOf(accumulators, i, d))
@@ -360,7 +360,7 @@ type subtasks struct {
 }
 
 func (s *subtasks) wire(t *testing.T, gate *shuffle.Gate[piece], bounded bool, subtask, parallelism int) (*Wiring, Driver, *journal[int]) {
-	w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
+	w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism})
 	if s.states != nil {
 		w.Restore(1, map[string][]Restored{"in": s.states}, nil, nil)
 	}
@@ -557,7 +557,7 @@ func TestSplitsGoOn(t *testing.T) {
 		close(more)
 		return nil
 	}
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	w.OnCheckpoint(func(p Prepared) { states <- p.Snapshots[0].Data })
 	var out journal[int]
 	d := NewSplits(w, "splits", waits, &out)
@@ -588,7 +588,7 @@ func TestSplitsGoOn(t *testing.T) {
 		{"fewer", []int{1, 2}, "", "it had at least 3 splits and has 2"},
 	}
 	for _, test := range tests {
-		w := NewWiring(t.Context(), ContextConfig{}, 0)
+		w := NewWiring(t.Context(), ContextConfig{})
 		w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, state)}}, nil, nil)
 		var out journal[int]
 		err := runToEnd(t.Context(), NewSplits(w, "splits", emits(test.list...), &out))
@@ -605,7 +605,7 @@ func TestSplitsGoOn(t *testing.T) {
 // TestSplitsThatHadEnded: an enumeration that had come to its end is not begun again.
 func TestSplitsThatHadEnded(t *testing.T) {
 	one := func(_ context.Context, emit func(int) error) error { return emit(1) }
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &journal[int]{})); err != nil {
 		t.Fatal(err)
 	}
@@ -613,7 +613,7 @@ func TestSplitsThatHadEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 0)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, p.Snapshots[0].Data)}}, nil, nil)
 	var out journal[int]
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &out)); err != nil || out.String() != "end" {

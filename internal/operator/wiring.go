@@ -13,9 +13,8 @@ import (
 // loop needs to know of them afterwards. Only the subtask's goroutine uses it, but for the
 // counters, which anyone may read.
 type Wiring struct {
-	ctx      context.Context
-	cfg      ContextConfig
-	channels int // of the gate; 0 without one
+	ctx context.Context
+	cfg ContextConfig
 
 	current  string // the operator that works, or that worked when an error or panic came
 	flushers []Flusher
@@ -48,10 +47,10 @@ type Finisher interface {
 	Abort() error
 }
 
-// NewWiring returns an empty subtask that ends with ctx and whose gate has so many channels.
-// Of cfg, the operator's name is set for each operator.
-func NewWiring(ctx context.Context, cfg ContextConfig, channels int) *Wiring {
-	return &Wiring{ctx: ctx, cfg: cfg, channels: channels, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
+// NewWiring returns an empty subtask that ends with ctx. Of cfg, the operator's name is set for
+// each operator.
+func NewWiring(ctx context.Context, cfg ContextConfig) *Wiring {
+	return &Wiring{ctx: ctx, cfg: cfg, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
 }
 
 // Context returns the context of one operator.
