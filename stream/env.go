@@ -22,6 +22,7 @@ type Env struct {
 	flags       flags
 	parallelism int // of the job; 0: not said
 	nodes       []*node
+	keep        StateStore // nil: in memory
 	errs        []error
 }
 
@@ -52,7 +53,6 @@ type node struct {
 	kind        string
 	parallelism int               // 0: the job's
 	checker     connector.Checker // of a source or sink that is one; else nil
-	in          operator.Carrier  // of what it takes; nil for one that reads from outside
 	inputs      []input
 	consumed    bool
 	bounded     bool
@@ -61,6 +61,7 @@ type node struct {
 // input is where an operator's records come from, and how they get there.
 type input struct {
 	from         *node
+	port         int // which input of its consumer it goes to
 	partitioning job.Partitioning
 	partition    func() any // of Hash; else nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Plan is a job ready to run: the graph as it is compared and shown, and for each vertex and
@@ -13,6 +14,7 @@ type Plan struct {
 	Heads []*Node // one for each of Graph.Vertices
 	Edges []Edge  // one for each of Graph.Edges
 	Args  map[string]string
+	Keep  state.Opener // where keyed state is kept; nil: in memory
 }
 
 // Edge makes the two ends of an edge of the graph.
