@@ -19,7 +19,7 @@ func (e *Env) plan(parallelism int) (*operator.Plan, error) {
 		return nil, err
 	}
 	e.resolve(parallelism)
-	g := &job.Graph{Name: e.name, MaxParallelism: maxParallelism, Bounded: true}
+	g := &job.Graph{Name: e.name, MaxParallelism: e.groups(), Bounded: true}
 	p := &planner{plan: &operator.Plan{Graph: g, Args: e.args.values(), Keep: e.keep}, vertexOf: map[*node]int{}}
 	for _, n := range e.nodes {
 		g.Bounded = g.Bounded && n.bounded

@@ -62,11 +62,11 @@ func (s Stream[T]) feed() feed { return feed{s.env, s.inputs, s.bounded} }
 func keyedOperator[K comparable, R any](kind, name string, opts []Option, open func(*Operator[K, R]) []any, feeds ...feed) Stream[R] {
 	n := &node{kind: kind, bounded: true}
 	n.Name, n.Out = name, operator.CarrierOf[R]()
-	n.Join = func(w *operator.Wiring, out any) ([]any, error) {
-		return operator.NewKeyed(w, name, maxParallelism, out.(operator.Receiver[R]), open)
-	}
 	env := n.take(feeds)
-	states, err := operator.DescribeKeyed(maxParallelism, open)
+	n.Join = func(w *operator.Wiring, out any) ([]any, error) {
+		return operator.NewKeyed(w, name, env.groups(), out.(operator.Receiver[R]), open)
+	}
+	states, err := operator.DescribeKeyed(open)
 	if n.States = states; err != nil {
 		env.errorf("operator %q: %w", name, err)
 	}

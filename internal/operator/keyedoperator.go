@@ -54,8 +54,8 @@ const (
 )
 
 // DescribeKeyed returns the states that an operator opens in open, or what is wrong with them.
-func DescribeKeyed[K comparable, R any](groups int, open func(*KeyedOperator[K, R]) []any) ([]job.StateType, error) {
-	keys, err := state.KeysOf[K](groups, 0, 1)
+func DescribeKeyed[K comparable, R any](open func(*KeyedOperator[K, R]) []any) ([]job.StateType, error) {
+	keys, err := state.KeysOf[K](1, 0, 1)
 	if err != nil {
 		return nil, err
 	}

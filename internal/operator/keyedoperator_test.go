@@ -231,11 +231,11 @@ func TestBadOperators(t *testing.T) {
 		},
 	}
 	for want, open := range tests {
-		if _, err := DescribeKeyed(256, open); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := DescribeKeyed(open); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want one that says %q", err, want)
 		}
 	}
-	if types, err := DescribeKeyed(256, sums); err != nil || len(types) != 2 {
+	if types, err := DescribeKeyed(sums); err != nil || len(types) != 2 {
 		t.Errorf("got %v, %v", types, err)
 	}
 }
