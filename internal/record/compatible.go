@@ -13,7 +13,7 @@ func Compatible(written, read string) error {
 	if err != nil {
 		return err
 	}
-	return compatible(w, r, "")
+	return compatible(w, r)
 }
 
 // CompatibleEntry is Compatible for entries of keyed state, which have a field named key: that one must
@@ -26,15 +26,37 @@ func CompatibleEntry(written, read string) error {
 	if err != nil {
 		return err
 	}
-	wk, rk := w.field("key"), r.field("key")
-	if wk == nil || rk == nil {
-		return fmt.Errorf("an entry of keyed state has a key: it was written as %s and is to be read as %s", brief(w), brief(r))
+	return compatibleEntry(w, r)
+}
+
+func compatibleEntry(w, r *shape) error {
+	before, now := w.field("key"), r.field("key")
+	switch {
+	case before == nil || now == nil:
+		return fmt.Errorf("an entry of keyed state has a key, but was written as %s and is to be read as %s", brief(w), brief(r))
+	case !same(before, now):
+		return fmt.Errorf("the key was written as %s and is to be read as %s: a key's type cannot change, because the hash of "+
+			"its encoding decides which subtask has it: keep its type, or give the state another name", brief(before), brief(now))
 	}
-	if !same(wk, rk) {
-		return fmt.Errorf("the key was written as %s and is to be read as %s: a key's type cannot change, because "+
-			"the hash of its encoding decides in which subtask it lives: keep its type, or give the state another name", brief(wk), brief(rk))
+	c := newResolution()
+	if err := c.content(w, r, ""); err != nil {
+		return err
 	}
-	return compatible(w, r, "")
+	if old, value := valueOf(w), valueOf(r); old.name != "" && old.name == value.name {
+		return c.compare(old.shape, value.shape, "")
+	}
+	return c.compare(w, r, "")
+}
+
+// valueOf is the one field that an entry has beside its key, if so: its user knows its type, not its name.
+func valueOf(entry *shape) member {
+	switch {
+	case len(entry.fields) != 2:
+		return member{}
+	case entry.fields[0].name == "key":
+		return entry.fields[1]
+	}
+	return entry.fields[0]
 }
 
 func parseBoth(written, read string) (w, r *shape, err error) {
@@ -52,12 +74,14 @@ type resolution struct {
 	met map[pair]bool // assumed to be compatible, while what is inside them is looked at
 }
 
-func compatible(w, r *shape, path string) error {
-	c := &resolution{met: map[pair]bool{}}
-	if err := c.content(w, r, path); err != nil {
+func newResolution() *resolution { return &resolution{met: map[pair]bool{}} }
+
+func compatible(w, r *shape) error {
+	c := newResolution()
+	if err := c.content(w, r, ""); err != nil {
 		return err
 	}
-	return c.compare(w, r, path)
+	return c.compare(w, r, "")
 }
 
 // compare finds the first difference that cannot be bridged. Path is that of the fields to here.
