@@ -119,7 +119,7 @@ func most(least, n int) int {
 }
 
 // wasteful is how many bytes of memory a byte of a frame may stand for before anything behind it was
-// decoded. No type of its own takes more; one that has gained fields may.
+// decoded: one that has gained fields may stand for any number.
 const wasteful = 32
 
 // room is for how many of n announced things memory is taken at first.
