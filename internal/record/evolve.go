@@ -92,6 +92,10 @@ func inside(target *program) *program {
 
 func (e *evolver) fill(p *program, w, r *shape, t reflect.Type) error {
 	switch {
+	case p.size == 0 && p.least == 0: // nothing becomes nothing, however often
+		p.plain = true
+		fillPlain(p)
+		return nil
 	case r.kind == pointerKind && w.kind != pointerKind:
 		return e.fillNewPointer(p, w, r, t)
 	case isText(w) && isText(r):

@@ -1,9 +1,11 @@
 package record
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func evolves[Old, New any](t *testing.T, written []Old, want ...New) {
 			t.Errorf("%T: got %+v, %v\nexpected %+v", written, got, err, want)
 		}
 	}
-	for n := range frame {
+	for n := 0; n < len(frame); n += max(1, len(frame)/100) {
 		if got, err := from.Decode(frame[:n:n], nil); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%T: %d of %d bytes decode to %d records, %v", written, n, len(frame), len(got), err)
 		}
@@ -181,6 +183,40 @@ func TestFromEndlessRecord(t *testing.T) {
 		if !errors.Is(err, ErrMalformed) || !errors.Is(err, errDeep) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestFromTakesMemoryAsItGoes: records and elements that have become large are not made room for until
+// they are there.
+func TestFromTakesMemoryAsItGoes(t *testing.T) {
+	type flag struct{ A bool }
+	type large struct {
+		Big [1000]int64
+		A   bool
+	}
+	flags, want := make([]flag, 1000), make([]large, 1000)
+	for i := range flags {
+		flags[i].A, want[i].A = i%3 == 0, i%3 == 0
+	}
+	evolves(t, flags, want...)
+	evolves(t, [][]flag{flags}, want)
+	evolves(t, []map[int][]flag{{1: flags, 2: {}}}, map[int][]large{1: want, 2: {}})
+
+	written, many := codecOf[[]flag](t).Schema(), 1<<17
+	twos := strings.Repeat("", many)
+	slice := binary.AppendUvarint([]byte{1, 0, 0, 0}, uint64(many+1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, err := range []error{
+		decodeFrom[large](t, codecOf[flag](t).Schema(), append(binary.LittleEndian.AppendUint32(nil, uint32(many)), twos...)),
+		decodeFrom[[]large](t, written, append(slice, twos...)),
+	} {
+		if !errors.Is(err, errValue) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 16<<20 {
+		t.Errorf("%d bytes of memory were taken", after.TotalAlloc-before.TotalAlloc)
 	}
 }
 
