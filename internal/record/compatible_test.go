@@ -52,6 +52,8 @@ func TestIncompatible(t *testing.T) {
 		{"[2][]int8", "[2][]bool", "field [][] was written as int8"},
 		{"map[int8]int8", "map[int16]int8", "field [key] was written as int8 and is to be read as int16: the keys of a map cannot change"},
 		{"struct{M map[string]map[struct{A int8}]bool}", "struct{M map[string]map[struct{}]bool}", "field M[][key] was written as struct{A int8}"},
+		{"map[[2]int8]bool", "map[[3]int8]bool", "field [key] was written as [2]int8"},
+		{`map[binary("a.T")]bool`, `map[binary("b.T")]bool`, `field [key] was written as binary("a.T")`},
 		{`struct{A binary("a.T")}`, `struct{A binary("b.T")}`, `field A was written as binary("a.T") and is to be read as binary("b.T"): what a type has encoded itself`},
 		{"struct{A time}", "struct{A int64}", "field A was written as time"},
 		{"string", "[]int8", "the value was written as string"},

@@ -146,6 +146,9 @@ func TestFromItself(t *testing.T) {
 	if d, err := codecOf[int64](t).From("int"); err != nil || !d.program.plain {
 		t.Errorf("int as int64 is not copied: %v", err)
 	}
+	if d, err := codecOf[struct{ A [0]int64 }](t).From("struct{A [0]int8}"); err != nil || !d.program.plain {
+		t.Errorf("nothing takes time: %v", err)
+	}
 }
 
 func TestFromRefuses(t *testing.T) {
@@ -168,6 +171,38 @@ func TestFromRefuses(t *testing.T) {
 	}
 	if _, err := c.FromEntry("struct{acc struct{N int32};key int64}"); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestMalformedSkipped: a field that is gone must still be one.
+func TestMalformedSkipped(t *testing.T) {
+	for written, value := range map[string]string{
+		"*int8":           "\x02\x00",
+		"string":          "\x05abcd",
+		"[]time":          "\x03",
+		"map[int8]string": "\x02\x00",
+		`binary("a.T")`:   "\xff\xff\xff\xff",
+	} {
+		frame := []byte("\x01\x00\x00\x00" + value)
+		if err := decodeFrom[struct{ B int8 }](t, "struct{A "+written+"}", frame); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %v", written, err)
+		}
+	}
+}
+
+// TestFits: a number that was written on a machine with wider integers than this one.
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		v      uint64
+		signed bool
+		want   bool
+	}{
+		{math.MaxInt32, true, true}, {math.MaxInt32 + 1, true, false}, {^uint64(0), true, true}, {^uint64(math.MaxInt32), true, true},
+		{^uint64(math.MaxInt32 + 1), true, false}, {math.MaxUint32, false, true}, {math.MaxUint32 + 1, false, false},
+	} {
+		if got := fits(c.v, 4, c.signed); got != c.want {
+			t.Errorf("%#x, signed %v: got %v", c.v, c.signed, got)
+		}
 	}
 }
 
@@ -203,7 +238,7 @@ func TestFromTakesMemoryAsItGoes(t *testing.T) {
 	evolves(t, []map[int][]flag{{1: flags, 2: {}}}, map[int][]large{1: want, 2: {}})
 
 	written, many := codecOf[[]flag](t).Schema(), 1<<17
-	twos := strings.Repeat("", many)
+	twos := strings.Repeat("\x01", 100) + strings.Repeat("\x02", many-100)
 	slice := binary.AppendUvarint([]byte{1, 0, 0, 0}, uint64(many+1))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
