@@ -1,6 +1,7 @@
 package record
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,21 @@ func TestIncompatible(t *testing.T) {
 	} {
 		if err := Compatible(c.written, c.read); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s as %s: got %v\nexpected %s", c.written, c.read, err, c.want)
+		}
+	}
+}
+
+// TestDocumentedRefusals: the documentation shows the very messages.
+func TestDocumentedRefusals(t *testing.T) {
+	text, err := os.ReadFile("../../docs/state-evolution.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sessions = "acc struct{User string;Clicks []struct{Page string;Price float64}}}"
+	for _, read := range []string{"struct{key string;" + strings.Replace(sessions, "float64", "int64", 1), "struct{key int64;" + sessions} {
+		err := CompatibleEntry("struct{key string;"+sessions, read)
+		if err == nil || !strings.Contains(string(text), "\n> "+err.Error()+"\n") {
+			t.Errorf("state-evolution.md does not say: %v", err)
 		}
 	}
 }
