@@ -33,4 +33,7 @@ type Counters struct {
 	BusyNanos    uint64 `json:"busyNanos"`    // working
 	BlockedNanos uint64 `json:"blockedNanos"` // waiting for a consumer: back-pressured
 	IdleNanos    uint64 `json:"idleNanos"`    // waiting for input
+	// Skipped counts, by operator, the records that made a user function fail and were given up: dropped,
+	// or sent to the operator's dead letters.
+	Skipped map[string]uint64 `json:"skipped,omitempty"`
 }

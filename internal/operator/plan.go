@@ -41,6 +41,11 @@ type Node struct {
 	// the input of a source that is given splits, and nil for one that is not.
 	Read func(w *Wiring, gate, out any) (Driver, error)
 
+	// Survives says that a record which makes the operator's function fail does not fail the job: it
+	// goes to Dead, as a DeadLetter, or is skipped if that is nil. The step asks for it by SurvivorOf.
+	Survives bool
+	Dead     *Node // has no step of its own
+
 	Next  []*Node // the operators fused behind it
 	Edges []int   // the edges by which its records leave the vertex, in Plan.Edges
 }
@@ -66,6 +71,9 @@ func (n *Node) Wire(w *Wiring, in Carrier, gate any, outlet func(edge int) (any,
 
 // out returns the Receiver of what n emits; nil for a sink.
 func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
+	if err := w.survive(n, outlet); err != nil {
+		return nil, err
+	}
 	if n.Out == nil {
 		return nil, nil
 	}

@@ -27,6 +27,7 @@ type Wiring struct {
 	drains  []func() error // of the writers
 
 	checkpoints
+	survivors
 }
 
 // Flusher is a step that holds records back to hand on more of them at once.

@@ -1,0 +1,193 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/record"
+)
+
+// DeadLetter is a record that made a user function fail.
+type DeadLetter[T any] struct {
+	Record   T
+	Error    string // what the function returned, or "panic: " and what it panicked with; at most 4 KiB
+	Operator string
+	Subtask  int
+}
+
+// maxLetter bounds the text of a DeadLetter's error, in bytes.
+const maxLetter = 4 << 10
+
+// quiet is for how long an operator says nothing more of records that fail, once it has.
+const quiet = time.Minute
+
+// Survivor is what one operator does, in one subtask, about records that make its function fail: it
+// counts them, logs some, and hands them to the dead letters if there are any.
+//
+// A step that has one calls its function within try: under one recover for many records, not one for
+// each. It keeps note of the record in hand, hands that to lose if try failed, and tries again behind it.
+// What it emits goes on outside of try, so that a failure of those that follow is not taken for one of
+// the record. Snapshots need nothing of it: the letters of a batch have gone on when the batch has.
+type Survivor[T any] struct {
+	w       *Wiring
+	name    string
+	lost    *atomic.Uint64
+	dead    Receiver[DeadLetter[T]] // nil: the records are skipped
+	letters []DeadLetter[T]
+	told    uint64    // of lost, when it was last logged
+	silent  time.Time // until when nothing is
+}
+
+// SurvivorOf returns the Survivor of the named operator, which takes records of type T; nil if a
+// record that fails there fails the job.
+func SurvivorOf[T any](w *Wiring, name string) *Survivor[T] {
+	dead, survives := w.dead[name]
+	if !survives {
+		return nil
+	}
+	s := &Survivor[T]{w: w, name: name, lost: w.countLost(name)}
+	if dead != nil {
+		s.dead = dead.(Receiver[DeadLetter[T]])
+	}
+	return s
+}
+
+// try calls f and returns its error, or its panic as one. A goroutine that f ends stays ended.
+func (s *Survivor[T]) try(f func() error) (failure error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil { // else runtime.Goexit goes on
+			failure = s.panicked(v)
+		}
+	}()
+	failure = f()
+	returned = true
+	return failure
+}
+
+// panicked is a panic as an error. Its stack, which takes longer than many records do, is for the log.
+func (s *Survivor[T]) panicked(v any) error {
+	p := &PanicError{Value: v}
+	if s.tells(time.Now()) {
+		p.Stack = stackBelowPanic(string(debug.Stack()))
+	}
+	return p
+}
+
+// lose takes a record that failed. It returns the failure where that is not the record's: a
+// function that waited ends with an error when the subtask is to stop.
+func (s *Survivor[T]) lose(rec T, failure error) error {
+	if s.w.ctx.Err() != nil {
+		return failure
+	}
+	n := s.lost.Add(1)
+	if now := time.Now(); s.tells(now) {
+		s.w.Context(s.name).Logger().Warn("a record failed and was given up; the job goes on",
+			"records", n-s.told, "dead-letter", s.dead != nil, "error", failure)
+		s.told, s.silent = n, now.Add(quiet)
+	}
+	if s.dead != nil {
+		s.letters = append(s.letters, DeadLetter[T]{Record: rec, Error: textOf(failure), Operator: s.name, Subtask: s.w.cfg.Subtask})
+	}
+	return nil
+}
+
+func (s *Survivor[T]) tells(now time.Time) bool { return !now.Before(s.silent) }
+
+func textOf(failure error) string {
+	text := fmt.Sprint(failure) // not its own method: that may panic
+	if p, ok := errors.AsType[*PanicError](failure); ok {
+		text = fmt.Sprint("panic: ", p.Value)
+	}
+	if len(text) > maxLetter {
+		text = text[:maxLetter]
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// handOn sends what failed to the dead letters.
+func (s *Survivor[T]) handOn() error {
+	if len(s.letters) == 0 {
+		return nil
+	}
+	err := s.dead.Batch(s.letters)
+	clear(s.letters) // they would pin the batch
+	s.letters = s.letters[:0]
+	return err
+}
+
+func (s *Survivor[T]) event(e record.Event) error {
+	if s.dead == nil {
+		return nil
+	}
+	return s.dead.Event(e)
+}
+
+func (s *Survivor[T]) end() error {
+	if s.dead == nil {
+		return nil
+	}
+	return s.dead.End()
+}
+
+// survivors is the part of a Wiring that records which fail need.
+type survivors struct {
+	dead map[string]any // by operator that survives: the Receiver of its dead letters, or nil
+
+	mu   sync.Mutex
+	lost map[string]*atomic.Uint64 // by operator
+}
+
+// survive says, before n's step is made, where its records go that fail.
+func (w *Wiring) survive(n *Node, outlet func(edge int) (any, error)) (err error) {
+	if !n.Survives {
+		return nil
+	}
+	var dead any
+	if n.Dead != nil {
+		if dead, err = n.Dead.out(w, outlet); err != nil {
+			return err
+		}
+	}
+	if w.dead == nil {
+		w.dead = make(map[string]any)
+	}
+	w.dead[n.Name] = dead
+	return nil
+}
+
+func (w *Wiring) countLost(operator string) *atomic.Uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost == nil {
+		w.lost = make(map[string]*atomic.Uint64)
+	}
+	n := new(atomic.Uint64)
+	w.lost[operator] = n
+	return n
+}
+
+// Skipped returns how many records failed and were given up, for each operator that had any. Any
+// goroutine may call it.
+func (w *Wiring) Skipped() map[string]uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var skipped map[string]uint64
+	for name, lost := range w.lost {
+		if n := lost.Load(); n > 0 {
+			if skipped == nil {
+				skipped = make(map[string]uint64)
+			}
+			skipped[name] = n
+		}
+	}
+	return skipped
+}
