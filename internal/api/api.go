@@ -113,12 +113,14 @@ type Job struct {
 
 // Checkpoints is what a job could continue from.
 type Checkpoints struct {
-	Completed  []Checkpoint     `json:"completed"` // the retained ones, the newest first
-	InProgress job.CheckpointID `json:"inProgress,omitempty"`
-	Since      *time.Time       `json:"since,omitempty"`     // when that one began
-	Aborted    int              `json:"aborted"`             // how many were given up
-	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
-	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+	Completed []Checkpoint `json:"completed"` // the retained ones, the newest first
+	// Completions is how many were ever completed.
+	Completions int              `json:"completions"`
+	InProgress  job.CheckpointID `json:"inProgress,omitempty"`
+	Since       *time.Time       `json:"since,omitempty"`     // when that one began
+	Aborted     int              `json:"aborted"`             // how many were given up
+	LastAbort   string           `json:"lastAbort,omitempty"` // which was the last, and why
+	Restored    job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
 }
 
 // Checkpoint is a completed checkpoint.
@@ -126,9 +128,11 @@ type Checkpoint struct {
 	ID        job.CheckpointID `json:"id"`
 	Attempt   job.Attempt      `json:"attempt"`
 	Completed time.Time        `json:"completed"`
-	Millis    float64          `json:"millis"`   // from its reservation to its completion
-	Size      int64            `json:"size"`     // bytes of state
-	Location  string           `json:"location"` // of its manifest, below storage.dir
+	Millis    float64          `json:"millis"` // from its reservation to its completion
+	// PausedMillis is the longest that the record path of a subtask stood still for it.
+	PausedMillis float64 `json:"pausedMillis"`
+	Size         int64   `json:"size"`     // bytes of state
+	Location     string  `json:"location"` // of its manifest, below storage.dir
 }
 
 // Vertex is a chain of fused operators of a job.
@@ -140,6 +144,24 @@ type Vertex struct {
 	Busy        float64   `json:"busy"`    // share of the last second, mean over its subtasks
 	Blocked     float64   `json:"blocked"` // share of the last second: back-pressured
 	Subtasks    []Subtask `json:"subtasks"`
+	// BusySeconds, BlockedSeconds and IdleSeconds are the time of its subtasks together, since the attempt
+	// began: working, back-pressured, and without input.
+	BusySeconds    float64 `json:"busySeconds"`
+	BlockedSeconds float64 `json:"blockedSeconds"`
+	IdleSeconds    float64 `json:"idleSeconds"`
+	// Operators are those that are fused in it, in the order of the plan.
+	Operators []Operator `json:"operators"`
+}
+
+// Operator is what one operator has done in all of its subtasks since the attempt began.
+type Operator struct {
+	Name       string `json:"name"`
+	Kind       string `json:"kind"`       // source, map, sink …
+	RecordsIn  uint64 `json:"recordsIn"`  // 0 of a source
+	RecordsOut uint64 `json:"recordsOut"` // 0 of a sink
+	// Skipped are the records that made its function fail and were given up: dropped, or sent to its
+	// dead letters.
+	Skipped uint64 `json:"skipped"`
 }
 
 // Subtask is one parallel instance of a vertex.

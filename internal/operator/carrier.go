@@ -2,6 +2,7 @@ package operator
 
 import (
 	"reflect"
+	"sync/atomic"
 
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/shuffle"
@@ -17,8 +18,8 @@ type Carrier interface {
 	// methods below Drive need that they can.
 	Err() error
 
-	// Tee takes Receivers and returns one.
-	Tee(outs []any) any
+	// Tee takes Receivers and returns one, which adds to n what it hands to them.
+	Tee(outs []any, n *atomic.Uint64) any
 	// Drive takes a *shuffle.Gate and a Receiver and returns what moves items from one to
 	// the other.
 	Drive(w *Wiring, gate, chain any) Driver
@@ -63,7 +64,9 @@ func (c carrier[T]) Forward() any   { return shuffle.Forward[T]() }
 func (c carrier[T]) Rebalance() any { return shuffle.Rebalance[T]() }
 func (c carrier[T]) Broadcast() any { return shuffle.Broadcast[T]() }
 
-func (c carrier[T]) Tee(outs []any) any { return Tee(typed[Receiver[T]](outs)) }
+func (c carrier[T]) Tee(outs []any, n *atomic.Uint64) any {
+	return Receiver[T](&emitted[T]{n, Tee(typed[Receiver[T]](outs))})
+}
 
 func (c carrier[T]) Gate(channels int) any { return shuffle.NewGate(channels, c.codec) }
 
@@ -88,7 +91,7 @@ func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConf
 		w.Enter(e.Consumer)
 		return writer.Drain()
 	})
-	return Guard[T](w, e.Consumer, &outlet[T]{w, writer})
+	return &guard[T]{w: w, name: e.Consumer, out: &outlet[T]{w, writer}}
 }
 
 func typed[X any](erased []any) []X {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,7 @@ func SurvivorOf[T any](w *Wiring, name string) *Survivor[T] {
 	if !survives {
 		return nil
 	}
-	s := &Survivor[T]{w: w, name: name, lost: w.countLost(name)}
+	s := &Survivor[T]{w: w, name: name, lost: &w.count(name).skipped}
 	if dead != nil {
 		s.dead = dead.(Receiver[DeadLetter[T]])
 	}
@@ -141,9 +140,6 @@ func (s *Survivor[T]) end() error {
 // survivors is the part of a Wiring that records which fail need.
 type survivors struct {
 	dead map[string]any // by operator that survives: the Receiver of its dead letters, or nil
-
-	mu   sync.Mutex
-	lost map[string]*atomic.Uint64 // by operator
 }
 
 // survive says, before n's step is made, where its records go that fail.
@@ -162,32 +158,4 @@ func (w *Wiring) survive(n *Node, outlet func(edge int) (any, error)) (err error
 	}
 	w.dead[n.Name] = dead
 	return nil
-}
-
-func (w *Wiring) countLost(operator string) *atomic.Uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.lost == nil {
-		w.lost = make(map[string]*atomic.Uint64)
-	}
-	n := new(atomic.Uint64)
-	w.lost[operator] = n
-	return n
-}
-
-// Skipped returns how many records failed and were given up, for each operator that had any. Any
-// goroutine may call it.
-func (w *Wiring) Skipped() map[string]uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var skipped map[string]uint64
-	for name, lost := range w.lost {
-		if n := lost.Load(); n > 0 {
-			if skipped == nil {
-				skipped = make(map[string]uint64)
-			}
-			skipped[name] = n
-		}
-	}
-	return skipped
 }
