@@ -1,0 +1,68 @@
+package jobmanager
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// figuresWait bounds how long Figures waits for the registry of TaskManagers.
+const figuresWait = time.Second
+
+// figuresKept is for how long a job that has ended is among the Figures.
+const figuresKept = 5 * time.Minute
+
+// Figures is what a JobManager can say without asking coordination: metrics are made of it. A leader
+// that was replaced and does not know it yet says what it believes.
+type Figures struct {
+	Self            api.Self
+	Takeovers       uint64 // how often this process has become the leader
+	StorageFailures uint64 // operations of this process that storage refused
+	Led             *LedFigures
+}
+
+// LedFigures is what only the leader knows.
+type LedFigures struct {
+	Cluster api.Cluster
+	States  map[job.State]int // how many jobs are in each state, those that ended long ago included
+	// Jobs are those that have not ended, or not long ago. They are not to be changed.
+	Jobs []*api.Job
+}
+
+// counts are of this process.
+type counts struct{ takeovers, storageFailures atomic.Uint64 }
+
+// Figures tells what this JobManager knows now.
+func (jm *JobManager) Figures() Figures {
+	f := Figures{Self: jm.Self(), Takeovers: jm.counts.takeovers.Load(), StorageFailures: jm.counts.storageFailures.Load()}
+	if l := jm.serving.Load(); l != nil {
+		f.Led = l.figures()
+	}
+	return f
+}
+
+func (l *leader) figures() *LedFigures {
+	f := &LedFigures{States: make(map[job.State]int)}
+	answer := make(chan api.Cluster, 1)
+	l.registry.post(clusterAsked{answer})
+	for _, o := range l.jobs.all() {
+		if !o.committed() {
+			continue
+		}
+		v := o.view.Load()
+		f.States[v.State]++
+		if v.Finished == nil || time.Since(*v.Finished) < figuresKept {
+			f.Jobs = append(f.Jobs, v)
+		}
+	}
+	timer := time.NewTimer(figuresWait)
+	defer timer.Stop()
+	select {
+	case f.Cluster = <-answer:
+	case <-timer.C:
+	case <-l.ctx.Done():
+	}
+	return f
+}
