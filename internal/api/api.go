@@ -20,8 +20,9 @@ import (
 //	GET  /v1/jobs                                                                 -> []Summary
 //	GET  /v1/jobs/{id}                                                            -> Job
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
+//	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //
-// All but /v1/self are answered by the leader only. Another JobManager answers 421 with an
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
 // Every failure is an Error.
 

@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -11,8 +12,11 @@ import (
 // figuresWait bounds how long Figures waits for the registry of TaskManagers.
 const figuresWait = time.Second
 
-// figuresKept is for how long a job that has ended is among the Figures.
-const figuresKept = 5 * time.Minute
+// A job that has ended is among the Figures for so long, if it is one of so many that were submitted last.
+const (
+	endedKept = 5 * time.Minute
+	endedMost = 100
+)
 
 // Figures is what a JobManager can say without asking coordination: metrics are made of it. A leader
 // that was replaced and does not know it yet says what it believes.
@@ -27,7 +31,7 @@ type Figures struct {
 type LedFigures struct {
 	Cluster api.Cluster
 	States  map[job.State]int // how many jobs are in each state, those that ended long ago included
-	// Jobs are those that have not ended, or not long ago. They are not to be changed.
+	// Jobs are those that have not ended, or not long ago, the newest first. They are not to be changed.
 	Jobs []*api.Job
 }
 
@@ -53,10 +57,9 @@ func (l *leader) figures() *LedFigures {
 		}
 		v := o.view.Load()
 		f.States[v.State]++
-		if v.Finished == nil || time.Since(*v.Finished) < figuresKept {
-			f.Jobs = append(f.Jobs, v)
-		}
+		f.Jobs = append(f.Jobs, v)
 	}
+	f.Jobs = recent(f.Jobs, time.Now())
 	timer := time.NewTimer(figuresWait)
 	defer timer.Stop()
 	select {
@@ -65,4 +68,20 @@ func (l *leader) figures() *LedFigures {
 	case <-l.ctx.Done():
 	}
 	return f
+}
+
+// recent are those of the jobs, the oldest of which comes first, that are still told of; the newest first.
+func recent(jobs []*api.Job, now time.Time) []*api.Job {
+	var list []*api.Job
+	ended := 0
+	for _, j := range slices.Backward(jobs) {
+		if j.Finished != nil {
+			if ended == endedMost || now.Sub(*j.Finished) >= endedKept {
+				continue
+			}
+			ended++
+		}
+		list = append(list, j)
+	}
+	return list
 }

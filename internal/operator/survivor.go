@@ -106,10 +106,11 @@ func textOf(failure error) string {
 	if p, ok := errors.AsType[*PanicError](failure); ok {
 		text = fmt.Sprint("panic: ", p.Value)
 	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) > maxLetter {
-		text = text[:maxLetter]
+		text = strings.ToValidUTF8(text[:maxLetter], "") // the last letter may be cut
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return text
 }
 
 // handOn sends what failed to the dead letters.
