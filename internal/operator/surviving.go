@@ -73,46 +73,27 @@ func (last) End() error               { return nil }
 type surviving[T, U any] struct {
 	s *Survivor[T]
 	// trial appends what becomes of a record to made. What it appended before it failed is dropped.
-	trial   func(rec *T, made []U) ([]U, error)
-	through func() error // goThrough, bound once
-	out     Receiver[U]
-	buf     []U
+	trial func(rec *T, made []U) ([]U, error)
+	out   Receiver[U]
+	buf   []U
 
-	records []T // the batch in hand
-	at      int // the record of it in hand
+	through, pass func() error // tryOn and handOn, bound once
 }
 
 func newSurviving[T, U any](s *Survivor[T], trial func(*T, []U) ([]U, error), out Receiver[U]) Receiver[T] {
-	step := &surviving[T, U]{s: s, trial: trial, out: out, buf: make([]U, 0, record.BatchSize[U]())}
-	step.through = step.goThrough
-	return step
+	v := &surviving[T, U]{s: s, trial: trial, out: out, buf: make([]U, 0, record.BatchSize[U]())}
+	v.through, v.pass = v.tryOn, v.handOn
+	return v
 }
 
-func (v *surviving[T, U]) Batch(records []T) error {
-	v.records, v.at = records, 0
-	for v.at < len(records) {
-		failure := v.s.try(v.through)
-		if failure != nil {
-			if err := v.s.lose(records[v.at], failure); err != nil {
-				return err
-			}
-			v.at++
-		}
-		if failure == nil || v.at == len(records) {
-			if err := v.handOn(); err != nil {
-				return err
-			}
-		}
-	}
-	v.records = nil
-	return v.s.handOn()
-}
+func (v *surviving[T, U]) Batch(records []T) error { return v.s.batch(records, v.through, v.pass) }
 
-// goThrough tries the records from the one in hand on, until one fails, the buffer is full, or there
-// are no more.
-func (v *surviving[T, U]) goThrough() error {
-	for size := record.BatchSize[U](); v.at < len(v.records) && len(v.buf) < size; v.at++ {
-		made, err := v.trial(&v.records[v.at], v.buf)
+// tryOn tries the records from the one in hand on, until one fails, the buffer is full, or there are
+// no more.
+func (v *surviving[T, U]) tryOn() error {
+	s := v.s
+	for size := record.BatchSize[U](); s.at < len(s.records) && len(v.buf) < size; s.at++ {
+		made, err := v.trial(&s.records[s.at], v.buf)
 		if err != nil {
 			return err
 		}

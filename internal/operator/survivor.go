@@ -28,10 +28,8 @@ const quiet = time.Minute
 // Survivor is what one operator does, in one subtask, about records that make its function fail: it
 // counts them, logs some, and hands them to the dead letters if there are any.
 //
-// A step that has one calls its function within try: under one recover for many records, not one for
-// each. It keeps note of the record in hand, hands that to lose if try failed, and tries again behind it.
-// What it emits goes on outside of try, so that a failure of those that follow is not taken for one of
-// the record. Snapshots need nothing of it: the letters of a batch have gone on when the batch has.
+// A step that has one leaves its batches to batch. Snapshots need nothing of it: the letters of a batch
+// have gone on when the batch has. State that a function changed before it failed stays changed.
 type Survivor[T any] struct {
 	w       *Wiring
 	name    string
@@ -40,6 +38,9 @@ type Survivor[T any] struct {
 	letters []DeadLetter[T]
 	told    uint64    // of lost, when it was last logged
 	silent  time.Time // until when nothing is
+
+	records []T // the batch in hand
+	at      int // the record of it in hand
 }
 
 // SurvivorOf returns the Survivor of the named operator, which takes records of type T; nil if a
@@ -54,6 +55,31 @@ func SurvivorOf[T any](w *Wiring, name string) *Survivor[T] {
 		s.dead = dead.(Receiver[DeadLetter[T]])
 	}
 	return s
+}
+
+// batch runs a batch in spite of records that fail. through calls the user's function for s.records,
+// from s.at on, which it moves: it runs under one recover for many records, not one for each. It
+// returns when there are no more, when it wants to hand on, or with the failure of the record in hand;
+// then it is called again for those behind. What the function emitted, handOn hands on: outside of the
+// recover, so that a failure of those that follow is not taken for one of the record.
+func (s *Survivor[T]) batch(records []T, through, handOn func() error) error {
+	s.records, s.at = records, 0
+	for s.at < len(records) {
+		failure := s.try(through)
+		if failure != nil {
+			if err := s.lose(records[s.at], failure); err != nil {
+				return err
+			}
+			s.at++
+		}
+		if failure == nil || s.at == len(records) {
+			if err := handOn(); err != nil {
+				return err
+			}
+		}
+	}
+	s.records = nil
+	return s.sendLetters()
 }
 
 // try calls f and returns its error, or its panic as one. A goroutine that f ends stays ended.
@@ -113,8 +139,8 @@ func textOf(failure error) string {
 	return text
 }
 
-// handOn sends what failed to the dead letters.
-func (s *Survivor[T]) handOn() error {
+// sendLetters hands what failed to the dead letters.
+func (s *Survivor[T]) sendLetters() error {
 	if len(s.letters) == 0 {
 		return nil
 	}
