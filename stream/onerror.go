@@ -9,6 +9,9 @@ import (
 	"github.com/perennial-io/perennial/internal/operator"
 )
 
+// kindDeadLetters is of what stands beside an operator and emits its dead letters. It has no step.
+const kindDeadLetters = "deadletters"
+
 // ErrorPolicy says what becomes of a record that makes an operator's function fail: return an error
 // (the functions of [Apply] and [ToFunc]) or panic. The error of a function that opens something is
 // never a record's, and ends the job; so do runtime.Goexit (t.FailNow calls it) and what Go cannot

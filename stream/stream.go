@@ -10,17 +10,16 @@ import (
 
 // The kinds of operator, as they are part of the graph.
 const (
-	kindSplits      = "splits"
-	kindSource      = "source"
-	kindMap         = "map"
-	kindModify      = "modify"
-	kindFilter      = "filter"
-	kindFlatMap     = "flatmap"
-	kindApply       = "apply"
-	kindReduce      = "reduce"
-	kindAggregate   = "aggregate"
-	kindSink        = "sink"
-	kindDeadLetters = "deadletters"
+	kindSplits    = "splits"
+	kindSource    = "source"
+	kindMap       = "map"
+	kindModify    = "modify"
+	kindFilter    = "filter"
+	kindFlatMap   = "flatmap"
+	kindApply     = "apply"
+	kindReduce    = "reduce"
+	kindAggregate = "aggregate"
+	kindSink      = "sink"
 )
 
 // Stream is a flow of records of type T between operators. Any number of consumers may be

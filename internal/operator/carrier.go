@@ -18,8 +18,8 @@ type Carrier interface {
 	// methods below Drive need that they can.
 	Err() error
 
-	// Tee takes Receivers and returns one, which adds to n what it hands to them.
-	Tee(outs []any, n *atomic.Uint64) any
+	// Tee takes Receivers and returns one.
+	Tee(outs []any) any
 	// Drive takes a *shuffle.Gate and a Receiver and returns what moves items from one to
 	// the other.
 	Drive(w *Wiring, gate, chain any) Driver
@@ -34,6 +34,8 @@ type Carrier interface {
 	Remote(x *shuffle.Exchange, ch shuffle.Channel, peer string) (any, error)
 	// Writer takes Outputs and returns a Receiver that writes to them, which it makes known to w.
 	Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConfig) any
+	// Counted takes a Receiver and returns one that adds to n what it hands to it.
+	Counted(out any, n *atomic.Uint64) any
 	// The partitioners that know no key, as shuffle.Partitioner.
 	Forward() any
 	Rebalance() any
@@ -64,9 +66,7 @@ func (c carrier[T]) Forward() any   { return shuffle.Forward[T]() }
 func (c carrier[T]) Rebalance() any { return shuffle.Rebalance[T]() }
 func (c carrier[T]) Broadcast() any { return shuffle.Broadcast[T]() }
 
-func (c carrier[T]) Tee(outs []any, n *atomic.Uint64) any {
-	return Receiver[T](&emitted[T]{n, Tee(typed[Receiver[T]](outs))})
-}
+func (c carrier[T]) Tee(outs []any) any { return Tee(typed[Receiver[T]](outs)) }
 
 func (c carrier[T]) Gate(channels int) any { return shuffle.NewGate(channels, c.codec) }
 
@@ -92,6 +92,10 @@ func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConf
 		return writer.Drain()
 	})
 	return &guard[T]{w: w, name: e.Consumer, out: &outlet[T]{w, writer}}
+}
+
+func (c carrier[T]) Counted(out any, n *atomic.Uint64) any {
+	return Receiver[T](&emitted[T]{n, out.(Receiver[T])})
 }
 
 func typed[X any](erased []any) []X {

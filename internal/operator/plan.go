@@ -101,5 +101,5 @@ func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
 	if len(outs) == 0 {
 		return nil, fmt.Errorf("operator %q emits records that nothing takes", n.Name)
 	}
-	return n.Out.Tee(outs, &w.count(n.Name).out), nil
+	return n.Out.Counted(n.Out.Tee(outs), &w.count(n.Name).out), nil
 }
