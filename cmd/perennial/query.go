@@ -106,8 +106,8 @@ func printJob(w io.Writer, j client.Job) error {
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
-	printCheckpoints(w, j.Checkpoints)
 	printSkipped(w, j)
+	printCheckpoints(w, j.Checkpoints)
 	if len(j.Vertices) == 0 {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 // Paths of the API. {id} is a job id, {sha256} the hash of a job binary in hex.
 //
 //	GET  /v1/self                   who am I, who leads (any JobManager)          -> Self
+//	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
@@ -20,7 +21,6 @@ import (
 //	GET  /v1/jobs                                                                 -> []Summary
 //	GET  /v1/jobs/{id}                                                            -> Job
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
-//	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //
 // All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
@@ -114,14 +114,15 @@ type Job struct {
 
 // Checkpoints is what a job could continue from.
 type Checkpoints struct {
-	Completed []Checkpoint `json:"completed"` // the retained ones, the newest first
-	// Completions is how many were ever completed.
-	Completions int              `json:"completions"`
-	InProgress  job.CheckpointID `json:"inProgress,omitempty"`
-	Since       *time.Time       `json:"since,omitempty"`     // when that one began
-	Aborted     int              `json:"aborted"`             // how many were given up
-	LastAbort   string           `json:"lastAbort,omitempty"` // which was the last, and why
-	Restored    job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+	// Completions is how many were ever completed, those that are not retained any more included.
+	Completions int `json:"completions"`
+
+	Completed  []Checkpoint     `json:"completed"` // the retained ones, the newest first
+	InProgress job.CheckpointID `json:"inProgress,omitempty"`
+	Since      *time.Time       `json:"since,omitempty"`     // when that one began
+	Aborted    int              `json:"aborted"`             // how many were given up
+	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
+	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
 }
 
 // Checkpoint is a completed checkpoint.

@@ -75,8 +75,8 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	o.stamp(c, &in)
 	if c.Completes != nil {
 		if err := o.storeManifest(c, &in); err != nil {
-			o.counts.storageFailures.Add(1)
 			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
+			o.counts.storageFailures.Add(1)
 			return execution.NotStored{Error: err.Error()}, nil
 		}
 	}

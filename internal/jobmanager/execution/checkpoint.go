@@ -95,16 +95,17 @@ func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
-		for _, ack := range acks {
-			pointer.Paused = max(pointer.Paused, ack.Paused)
-		}
-		in.Completions++
 		in.Completed = append([]job.Pointer{pointer}, in.Completed...)
 		in.Completed = in.Completed[:min(len(in.Completed), e.retain)]
 		in.Open, in.Restarts, in.Unpublished = 0, 0, len(m.Outputs()) > 0 && !e.graph.Bounded
 	})
 	c := actions[0].(Commit)
 	c.Completes = acks
+	c.Intent.Completions++
+	for _, ack := range acks {
+		newest := &c.Intent.Completed[0]
+		newest.Paused = max(newest.Paused, ack.Paused)
+	}
 	return []Action{c}
 }
 

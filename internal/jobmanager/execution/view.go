@@ -57,13 +57,12 @@ func (e *Execution) View() api.Job {
 
 func (e *Execution) viewCheckpoints() api.Checkpoints {
 	in := &e.committed
-	v := api.Checkpoints{
-		Completed: []api.Checkpoint{}, Completions: in.Completions, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort,
-	}
+	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort}
 	if in.Open != 0 {
 		since := in.ReservedAt
 		v.Since = &since
 	}
+	v.Completions = in.Completions
 	if in.Restore != nil {
 		v.Restored = in.Restore.Checkpoint
 	}
