@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Option changes how one operator runs.
@@ -16,6 +17,10 @@ type options struct {
 	unbounded      bool
 	rate           float64
 	rateSet        bool
+	onError        ErrorPolicy
+	onErrorSet     bool
+	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
+	deadLettersOf  reflect.Type // T
 }
 
 func newOptions(opts []Option) options {
@@ -65,5 +70,5 @@ func (o *options) check(kind string) []error {
 	if o.updates && kind != kindReduce && kind != kindAggregate {
 		errs = append(errs, errors.New("stream.Updates is for Reduce and Aggregate"))
 	}
-	return errs
+	return append(errs, o.checkPolicy(kind)...)
 }

@@ -79,4 +79,6 @@ type Pointer struct {
 	Size       int64        `json:"size"`     // bytes of state
 	Triggered  time.Time    `json:"triggered"`
 	Completed  time.Time    `json:"completed"`
+	// Paused is the longest that the record path of a subtask stood still for it, in nanoseconds.
+	Paused int64 `json:"paused,omitempty"`
 }

@@ -31,6 +31,8 @@ type Wiring struct {
 	backends []state.Backend
 
 	checkpoints
+	survivors
+	tallies
 }
 
 // Flusher is a step that holds records back to hand on more of them at once.
@@ -145,9 +147,9 @@ func (w *Wiring) Blocked() time.Duration {
 }
 
 // Guard returns a Receiver in front of the steps of the named operator that tells w when it is
-// at work.
+// at work, and counts what it takes.
 func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
-	return &guard[T]{w: w, name: name, out: out}
+	return &guard[T]{w: w, name: name, in: &w.count(name).in, out: out}
 }
 
 // guard stands before the steps of one operator and tells the wiring that it is at work, so
@@ -155,10 +157,14 @@ func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
 type guard[T any] struct {
 	w    *Wiring
 	name string
+	in   *atomic.Uint64 // nil: what is taken is not counted here
 	out  Receiver[T]
 }
 
 func (g *guard[T]) Batch(records []T) error {
+	if g.in != nil {
+		g.in.Add(uint64(len(records)))
+	}
 	caller := g.w.current
 	g.w.current = g.name
 	if err := g.out.Batch(records); err != nil {

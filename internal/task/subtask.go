@@ -209,5 +209,6 @@ func (s *subtask) counters() job.Counters {
 	return job.Counters{
 		In: s.wiring.In.Load(), Out: s.wiring.Out.Load(),
 		BusyNanos: uint64(max(0, s.busy.Load())), BlockedNanos: uint64(s.blocked.Load()), IdleNanos: uint64(s.idle.Load()),
+		Operators: s.wiring.Operators(),
 	}
 }
