@@ -42,7 +42,7 @@ func named(writer string) minio.PutObjectOptions {
 
 // put creates an object in one request.
 func (s *Store) put(ctx context.Context, key, writer string, b []byte) (created bool, err error) {
-	bounded, cancel := s.within(ctx, len(b))
+	bounded, cancel := within(ctx, s.limit(len(b)))
 	defer cancel()
 	opts := named(writer)
 	opts.SetMatchETagExcept("*")

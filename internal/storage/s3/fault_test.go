@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,15 +44,22 @@ func TestAServerThatDoesNotAnswer(t *testing.T) {
 // TestTheCallersEndIsAtOnce: long before the patience with a server is over.
 func TestTheCallersEndIsAtOnce(t *testing.T) {
 	t.Parallel()
-	server := tests3.Start(t)
-	s := at(t, server, s3.Config{Patience: time.Hour})
-	server.Freeze()
-	defer server.Thaw()
+	arrived := make(chan struct{})
+	s := proxied(t, tests3.Start(t), s3.Config{Patience: time.Hour}, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		arrived <- struct{}{}
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		return true
+	})
 	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	results := make(chan error)
 	todo := operations(ctx, s)
 	for _, do := range todo {
 		go func() { results <- do() }()
+	}
+	for range todo {
+		<-arrived
 	}
 	gone := errors.New("gone")
 	cancel(gone)
@@ -58,6 +67,45 @@ func TestTheCallersEndIsAtOnce(t *testing.T) {
 		if err := <-results; !errors.Is(err, gone) {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAnAnswerThatNeverEnds: not even a server that is always about to answer is waited for.
+func TestAnAnswerThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { dribble(c) })
+		}
+	})
+	defer l.Close()
+	s := at(t, nil, s3.Config{Endpoint: "http://" + l.Addr().String(), Patience: 200 * time.Millisecond})
+	if _, _, err := s.Open(t.Context(), "a"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := s.Create(t.Context(), "a", objects.Write(nil)); err == nil {
+		t.Error("it was created")
+	}
+}
+
+// dribble answers with a header that does not end before the connection does.
+func dribble(c net.Conn) {
+	defer c.Close()
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "); err == nil; _, err = io.WriteString(c, "x") {
+		<-pace.C
 	}
 }
 
@@ -180,6 +228,26 @@ func TestADownloadThatBreaksOffGoesOn(t *testing.T) {
 	}
 	if b, err := objects.Read(t.Context(), s, "a", 1<<30); err != nil || !bytes.Equal(b, content) {
 		t.Errorf("%d bytes of %d, right: %v, %v", len(b), len(content), bytes.HasPrefix(content, b), err)
+	}
+}
+
+// TestADownloadThatStallsGoesOn: over another connection, when its time is over.
+func TestADownloadThatStallsGoesOn(t *testing.T) {
+	t.Parallel()
+	var stalls once
+	s := proxied(t, tests3.Start(t), s3.Config{Patience: 200 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request, pass http.Handler) bool {
+		if r.Method == http.MethodGet && stalls.first() {
+			defer func() { _ = recover(); <-r.Context().Done() }()
+			pass.ServeHTTP(&short{ResponseWriter: w, left: 300_000}, r)
+		}
+		return false
+	})
+	content := bytes.Repeat([]byte("0123456"), 100_000)
+	if _, err := s.Create(t.Context(), "a", objects.Write(content)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := objects.Read(t.Context(), s, "a", 1<<30); err != nil || !bytes.Equal(b, content) {
+		t.Errorf("%d bytes of %d, %v", len(b), len(content), err)
 	}
 }
 

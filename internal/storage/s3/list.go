@@ -5,14 +5,13 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
-// pages bounds a request for a list or a deletion, of which there are as many as it takes: by ten times as much.
+// pages is how many times as long a list or a deletion may take, for which there are as many requests as it takes.
 const pages = 10
 
 // List: see objects.Store.
@@ -23,7 +22,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
 		}
 		dir += "/"
 	}
-	bounded, cancel := s.withinPages(ctx)
+	bounded, cancel := within(ctx, pages*s.limit(0))
 	defer cancel()
 	var names []string
 	err := s.each(ctx, bounded, s.below()+dir, false, func(o minio.ObjectInfo) {
@@ -59,16 +58,12 @@ func (s *Store) each(ctx, bounded context.Context, prefix string, deep bool, f f
 	return nil
 }
 
-func (s *Store) withinPages(ctx context.Context) (context.Context, context.CancelFunc) {
-	return s.within(ctx, int(pages*s.limit()/time.Second)*slowest)
-}
-
 // Delete: see objects.Store.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := check(ctx, name); err != nil {
 		return err
 	}
-	bounded, cancel := s.within(ctx, 0)
+	bounded, cancel := within(ctx, s.limit(0))
 	defer cancel()
 	err := s.client.RemoveObject(bounded, s.cfg.Bucket, s.key(name), minio.RemoveObjectOptions{})
 	if err != nil && code(err) != minio.NoSuchKey {
@@ -82,7 +77,7 @@ func (s *Store) DeleteAll(ctx context.Context, dir string) error {
 	if err := check(ctx, dir); err != nil {
 		return err
 	}
-	bounded, cancel := s.withinPages(ctx)
+	bounded, cancel := within(ctx, pages*s.limit(0))
 	defer cancel()
 	prefix := s.key(dir) + "/"
 	var all []minio.ObjectInfo

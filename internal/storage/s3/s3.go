@@ -141,13 +141,15 @@ func (s *Store) below() string {
 // errSlow is the cause of a ctx that has ended because a request took too long.
 var errSlow = errors.New("it was not answered in time")
 
-// within bounds requests that transfer size bytes.
-func (s *Store) within(ctx context.Context, size int) (context.Context, context.CancelFunc) {
-	limit := s.limit() + time.Duration(size)*time.Second/slowest
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w, which was %v", errSlow, limit))
+// limit is how long requests may take that transfer so many bytes.
+func (s *Store) limit(size int) time.Duration {
+	return 3*s.cfg.Patience + time.Duration(size)*time.Second/slowest
 }
 
-func (s *Store) limit() time.Duration { return 3 * s.cfg.Patience }
+// within bounds ctx by limit.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w, which was %v", errSlow, limit))
+}
 
 // check is what every method begins with.
 func check(ctx context.Context, name string) error {

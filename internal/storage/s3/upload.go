@@ -71,7 +71,7 @@ func (u *upload) send() error {
 }
 
 func (u *upload) begin() error {
-	bounded, cancel := u.s.within(u.ctx, 0)
+	bounded, cancel := within(u.ctx, u.s.limit(0))
 	defer cancel()
 	id, err := u.s.client.NewMultipartUpload(bounded, u.s.cfg.Bucket, u.key, named(u.writer))
 	if err != nil {
@@ -85,7 +85,7 @@ func (u *upload) begin() error {
 }
 
 func (u *upload) put(part *minio.CompletePart, b []byte) error {
-	bounded, cancel := u.s.within(u.sends, len(b))
+	bounded, cancel := within(u.sends, u.s.limit(len(b)))
 	defer cancel()
 	sent, err := u.s.client.PutObjectPart(bounded, u.s.cfg.Bucket, u.key, u.id, part.PartNumber, bytes.NewReader(b), int64(len(b)), minio.PutObjectPartOptions{Sha256Hex: sum(b)})
 	if err != nil {
@@ -107,7 +107,7 @@ func (u *upload) complete() (created bool, err error) {
 	for i, p := range u.parts {
 		parts[i] = *p
 	}
-	bounded, cancel := u.s.within(u.ctx, 0)
+	bounded, cancel := within(u.ctx, u.s.limit(0))
 	defer cancel()
 	var opts minio.PutObjectOptions
 	opts.SetMatchETagExcept("*")
