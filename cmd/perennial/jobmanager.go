@@ -32,7 +32,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 
 func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
-	store, err := storage.Open(c.String(config.StorageDir))
+	store, err := openStorage(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,12 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		return cause
 	}
 	return err
+}
+
+// openStorage opens what storage.dir names.
+func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
+	server := storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
+	return storage.Open(ctx, server.Complete(c.String(config.StorageDir)))
 }
 
 func restartStrategy(c *config.Config) restart.Strategy {

@@ -128,7 +128,7 @@ func (o *owner) prepare(ctx context.Context) error {
 	var graph *job.Graph
 	if o.intent.GraphHash != "" && !o.intent.Phase.Terminal() {
 		err := o.persist(ctx, "read the plan", func() (err error) {
-			graph, err = o.cfg.Storage.Graph(o.intent.GraphHash)
+			graph, err = o.cfg.Storage.Graph(ctx, o.intent.GraphHash)
 			return err
 		})
 		if err != nil {
@@ -145,7 +145,7 @@ func (o *owner) prepare(ctx context.Context) error {
 func (o *owner) create(ctx context.Context) error {
 	var value []byte
 	err := o.persist(ctx, "store the job", func() (err error) {
-		value, err = encodeIntent(o.cfg.Storage, o.intent)
+		value, err = encodeIntent(ctx, o.cfg.Storage, o.intent)
 		return err
 	})
 	if err != nil {
@@ -163,7 +163,7 @@ func (o *owner) create(ctx context.Context) error {
 		return err
 	}
 	o.version = entry.Version
-	o.intent, err = decodeIntent(o.cfg.Storage, entry.Value)
+	o.intent, err = decodeIntent(ctx, o.cfg.Storage, entry.Value)
 	o.spec = o.intent.Spec
 	return err
 }

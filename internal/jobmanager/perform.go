@@ -74,7 +74,7 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	}
 	o.stamp(c, &in)
 	if c.Completes != nil {
-		if err := o.storeManifest(c, &in); err != nil {
+		if err := o.storeManifest(ctx, c, &in); err != nil {
 			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
 			o.counts.storageFailures.Add(1)
 			return execution.NotStored{Error: err.Error()}, nil
@@ -82,7 +82,7 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
-		value, err = o.store(c, &in)
+		value, err = o.store(ctx, c, &in)
 		return err
 	})
 	if err != nil {
@@ -101,20 +101,20 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 }
 
 // store writes what the intent names to storage, and returns the value to commit.
-func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) {
+func (o *owner) store(ctx context.Context, c execution.Commit, in *execution.Intent) ([]byte, error) {
 	if c.Graph != nil {
-		if _, err := o.cfg.Storage.PutGraph(c.Graph); err != nil {
+		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
 			return nil, err
 		}
 	}
 	if in.Phase == execution.Publishing {
-		name, err := o.cfg.Storage.PutOutputs(o.id, in.Attempt, c.Outputs)
+		name, err := o.cfg.Storage.PutOutputs(ctx, o.id, in.Attempt, c.Outputs)
 		if err != nil {
 			return nil, err
 		}
 		in.Outputs = name
 	}
-	return encodeIntent(o.cfg.Storage, *in)
+	return encodeIntent(ctx, o.cfg.Storage, *in)
 }
 
 // tell logs what was committed, unless it is a step of a checkpoint.
@@ -148,7 +148,7 @@ func (o *owner) report(in execution.Intent) {
 func (o *owner) publish(ctx context.Context, name string, publish func([]job.Output) error) {
 	var list []job.Output
 	err := o.persist(ctx, "read the list of outputs", func() (err error) {
-		list, err = o.cfg.Storage.Outputs(name)
+		list, err = o.cfg.Storage.Outputs(ctx, name)
 		return err
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ func (s *subtask) restore() error {
 	var m *checkpoint.Manifest
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
-		if m, err = c.Storage.Manifest(c.Restore.Manifest); err == nil {
+		if m, err = c.Storage.Manifest(s.ctx, c.Restore.Manifest); err == nil {
 			err = c.read(s.ctx, m, mine, states)
 		}
 		return err
