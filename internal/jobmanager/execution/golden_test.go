@@ -110,7 +110,7 @@ func (p *player) begin(fields []string) {
 	} else {
 		in.GraphHash = g.Hash()
 	}
-	p.e, p.last = New(in, g), nil
+	p.e, p.last = New(in, g, nil), nil
 }
 
 func (p *player) step(line string) []string {
