@@ -131,6 +131,16 @@ func (in *Intent) settle() {
 	}
 }
 
+// NextGraph names the plan of a change that is being made, "" if none is.
+func (in *Intent) NextGraph() string {
+	for _, r := range in.Requests.Requests {
+		if r.Stage == Reserved || r.Stage == Stopping {
+			return r.GraphHash
+		}
+	}
+	return ""
+}
+
 // completed returns a completed checkpoint that is retained, or nil.
 func (in *Intent) completed(id job.CheckpointID) *job.Pointer {
 	for i := range in.Completed {
