@@ -91,7 +91,7 @@ func submit(ctx context.Context, c *client.Client, o runOptions, path string, ar
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, fmt.Errorf("nothing happened for 5 minutes"))
 	defer cancel()
-	artifact, name, err := build(ctx, c, path)
+	artifact, name, err := upload(ctx, c, path)
 	if err != nil {
 		return "", err
 	}
@@ -106,8 +106,8 @@ func submit(ctx context.Context, c *client.Client, o runOptions, path string, ar
 	return j.ID, err
 }
 
-// build makes a binary of path, if it is none, and uploads it.
-func build(ctx context.Context, c *client.Client, path string) (artifact, name string, err error) {
+// upload makes a binary of path, if it is none, and uploads it.
+func upload(ctx context.Context, c *client.Client, path string) (artifact, name string, err error) {
 	cluster, err := askCluster(ctx, c)
 	if err != nil {
 		return "", "", err
@@ -136,7 +136,7 @@ func upgrade(ctx context.Context, c *client.Client, o runOptions, path string, a
 	if err != nil {
 		return err
 	}
-	artifact, _, err := build(ctx, c, path)
+	artifact, _, err := upload(ctx, c, path)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,9 @@ var binaries struct{ perennial, wordcount string }
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
-		stream.Main("lopsided", lopsided) // this process is a job's
+		stream.Main("test", func(env *stream.Env) { // this process is a job's
+			map[string]func(*stream.Env){"lopsided": lopsided, "tally": tallied}[env.ArgOr("job", "lopsided")](env)
+		})
 	}
 	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")

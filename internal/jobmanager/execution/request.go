@@ -127,7 +127,11 @@ func (in *Intent) settle() {
 	case Publishing:
 		in.each(func(r *Request) { r.fail("the job had come to its end") })
 	default:
-		in.each(func(r *Request) { r.fail(fmt.Sprintf("the job is %s", in.Phase)) })
+		why := fmt.Sprintf("the job is %s", in.Phase)
+		if in.Failure != "" {
+			why += ": " + in.Failure
+		}
+		in.each(func(r *Request) { r.fail(why) })
 	}
 }
 
