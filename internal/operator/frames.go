@@ -79,9 +79,14 @@ func handleOf[T any](state string, kind job.StateKind, codec *record.Codec[T]) j
 	return job.StateHandle{State: state, Kind: kind, Schema: codec.Schema()}
 }
 
+// decoder is a record.Codec, or the record.Decoder of what was written under another schema.
+type decoder[T any] interface {
+	Decode(frame []byte, dst []T) ([]T, error)
+}
+
 // readFrames calls each with the values of a state, some at a time; the slice is its own until it
 // returns. It fails unless data is all of a state, and nothing else.
-func readFrames[T any](data []byte, codec *record.Codec[T], each func([]T) error) error {
+func readFrames[T any](data []byte, from decoder[T], each func([]T) error) error {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
 		return fmt.Errorf("%w: it does not begin as version %d does", errMalformedState, magic[len(magic)-1])
 	}
@@ -101,7 +106,7 @@ func readFrames[T any](data []byte, codec *record.Codec[T], each func([]T) error
 			return fmt.Errorf("%w: a frame of %d bytes has only %d", errMalformedState, length, len(rest))
 		}
 		var err error
-		if values, err = codec.Decode(rest[:length], values); err != nil {
+		if values, err = from.Decode(rest[:length], values); err != nil {
 			return fmt.Errorf("%w: %w", errMalformedState, err)
 		}
 		if len(values) == 0 {

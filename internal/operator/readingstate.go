@@ -98,15 +98,18 @@ func (r *reading[S, T]) restore(shared bool) ([]left[S], error) {
 	known, i := false, 0
 	for _, state := range states {
 		known = known || state.Subtask == ctx.Subtask()
-		err := readFrames(state.Data, r.codec, func(values []left[S]) error {
-			for _, v := range values {
-				if shared && i%ctx.Parallelism() == ctx.Subtask() || !shared && state.Subtask == ctx.Subtask() {
-					mine = append(mine, v)
+		from, err := r.codec.From(state.Handle.Schema)
+		if err == nil {
+			err = readFrames(state.Data, from, func(values []left[S]) error {
+				for _, v := range values {
+					if shared && i%ctx.Parallelism() == ctx.Subtask() || !shared && state.Subtask == ctx.Subtask() {
+						mine = append(mine, v)
+					}
+					i++
 				}
-				i++
-			}
-			return nil
-		})
+				return nil
+			})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", r.Name, state.Subtask, err)
 		}

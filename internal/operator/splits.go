@@ -139,10 +139,13 @@ func (s *splits[S]) Snapshot() ([]Snapshot, error) {
 // restore takes the one state that there is: an enumerator has one subtask.
 func (s *splits[S]) restore(states []Restored) error {
 	for _, state := range states {
-		err := readFrames(state.Data, s.codec, func(values []listed[S]) error {
-			s.done = values[len(values)-1]
-			return nil
-		})
+		from, err := s.codec.From(state.Handle.Schema)
+		if err == nil {
+			err = readFrames(state.Data, from, func(values []listed[S]) error {
+				s.done = values[len(values)-1]
+				return nil
+			})
+		}
 		if err != nil {
 			return fmt.Errorf("the state of operator %q, written by its subtask %d: %w", s.name, state.Subtask, err)
 		}

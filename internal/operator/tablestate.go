@@ -109,9 +109,12 @@ func (a *aggregate[K, T, A, R]) restore() error {
 	}
 	ctx := a.w.Context(a.name)
 	for _, state := range states {
-		err := readFrames(state.Data, a.codec, func(entries []entry[K, A]) error {
-			return a.admit(entries, ctx.Subtask(), ctx.Parallelism())
-		})
+		from, err := a.codec.FromEntry(state.Handle.Schema)
+		if err == nil {
+			err = readFrames(state.Data, from, func(entries []entry[K, A]) error {
+				return a.admit(entries, ctx.Subtask(), ctx.Parallelism())
+			})
+		}
 		if err != nil {
 			return fmt.Errorf("the state of operator %q, written by its subtask %d: %w", a.name, state.Subtask, err)
 		}

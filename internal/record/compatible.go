@@ -1,6 +1,9 @@
 package record
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Compatible reports whether values that were written as one schema can be read as another: nil,
 // or an error that names the first field that cannot, and says what to do. docs/state-evolution.md
@@ -13,7 +16,7 @@ func Compatible(written, read string) error {
 	if err != nil {
 		return err
 	}
-	return compatible(w, r, "")
+	return compatible(w, r)
 }
 
 // CompatibleEntry is Compatible for entries of keyed state, which have a field named key: that one must
@@ -26,20 +29,42 @@ func CompatibleEntry(written, read string) error {
 	if err != nil {
 		return err
 	}
-	wk, rk := w.field("key"), r.field("key")
-	if wk == nil || rk == nil {
-		return fmt.Errorf("an entry of keyed state has a key: it was written as %s and is to be read as %s", brief(w), brief(r))
+	return compatibleEntry(w, r)
+}
+
+func compatibleEntry(w, r *shape) error {
+	before, now := w.field("key"), r.field("key")
+	switch {
+	case before == nil || now == nil:
+		return fmt.Errorf("an entry of keyed state has a key, but was written as %s and is to be read as %s", brief(w), brief(r))
+	case !same(before, now):
+		return fmt.Errorf("the key was written as %s and is to be read as %s: a key's type cannot change, because the hash of "+
+			"its encoding decides which subtask has it; keep its type, or give the state another name", brief(before), brief(now))
 	}
-	if !same(wk, rk) {
-		return fmt.Errorf("the key was written as %s and is to be read as %s: a key's type cannot change, because "+
-			"the hash of its encoding decides in which subtask it lives: keep its type, or give the state another name", brief(wk), brief(rk))
+	c := newResolution()
+	if err := c.content(w, r, ""); err != nil {
+		return err
 	}
-	return compatible(w, r, "")
+	if old, value := valueOf(w), valueOf(r); old.name != "" && old.name == value.name {
+		return c.compare(old.shape, value.shape, "")
+	}
+	return c.compare(w, r, "")
+}
+
+// valueOf is the one field that an entry has beside its key, if so: its user knows its type, not its name.
+func valueOf(entry *shape) member {
+	switch {
+	case len(entry.fields) != 2:
+		return member{}
+	case entry.fields[0].name == "key":
+		return entry.fields[1]
+	}
+	return entry.fields[0]
 }
 
 func parseBoth(written, read string) (w, r *shape, err error) {
 	if w, err = parse(written); err != nil {
-		return nil, nil, fmt.Errorf("what was written: %w", err)
+		return nil, nil, fmt.Errorf("what was written: %w; use the version of Perennial that wrote it", err)
 	}
 	if r, err = parse(read); err != nil {
 		return nil, nil, fmt.Errorf("what is to be read: %w", err)
@@ -52,12 +77,14 @@ type resolution struct {
 	met map[pair]bool // assumed to be compatible, while what is inside them is looked at
 }
 
-func compatible(w, r *shape, path string) error {
-	c := &resolution{met: map[pair]bool{}}
-	if err := c.content(w, r, path); err != nil {
+func newResolution() *resolution { return &resolution{met: map[pair]bool{}} }
+
+func compatible(w, r *shape) error {
+	c := newResolution()
+	if err := c.content(w, r, ""); err != nil {
 		return err
 	}
-	return c.compare(w, r, path)
+	return c.compare(w, r, "")
 }
 
 // compare finds the first difference that cannot be bridged. Path is that of the fields to here.
@@ -93,7 +120,7 @@ func (c *resolution) compare(w, r *shape, path string) error {
 		return c.fields(w, r, path)
 	case binaryKind:
 		if w.own != r.own {
-			return refusal(w, r, path, "only the same type reads what it has encoded itself")
+			return refusal(w, r, path, "what a type has encoded itself is read by that type only")
 		}
 	}
 	return nil
@@ -108,7 +135,7 @@ func (c *resolution) pointTo(w, r *shape, path string) error {
 		}
 		to = to.elem
 	}
-	return refusal(w, r, path, "that points to pointers alone")
+	return refusal(w, r, path, "it points to pointers alone")
 }
 
 func (c *resolution) elements(w, r *shape, path string) error {
@@ -152,27 +179,26 @@ func why(w, r *shape) string {
 	_, numberStill := numberKinds[r.kind]
 	switch {
 	case number && numberStill:
-		return fmt.Sprintf("%s does not have every value of %s", r.kind, w.kind)
+		return fmt.Sprintf("%s does not have every %s", r.kind, w.kind)
 	case w.kind == pointerKind && r.kind == w.elem.kind:
-		return "a pointer may have been nil"
+		return "the pointer may have been nil"
 	}
-	return "they are different kinds of things"
+	return "nothing leads from one to the other"
 }
 
 func refusal(w, r *shape, path, why string) error {
-	what := "the value"
+	what, instead := "the value", "keep its type, or give the state another name"
 	if path != "" {
-		what = "field " + path
+		what, instead = "field "+path, "keep its type and add a field of another name, or give the state another name"
 	}
-	return fmt.Errorf("%s was written as %s and is to be read as %s: %s: keep its type, and add a field of another name or give the state another name",
-		what, brief(w), brief(r), why)
+	return fmt.Errorf("%s was written as %s and is to be read as %s: %s; %s", what, brief(w), brief(r), why, instead)
 }
 
 // brief is a schema that fits in a message.
 func brief(s *shape) string {
 	text := s.String()
 	if len(text) > 120 {
-		return text[:120] + "…"
+		return strings.ToValidUTF8(text[:120], "") + "…"
 	}
 	return text
 }

@@ -30,9 +30,9 @@ type parser struct {
 func (p *parser) fail(why string) error {
 	text := p.text
 	if len(text) > 200 {
-		text = text[:200] + "…"
+		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}
-	return fmt.Errorf("the schema %q is not one that this version writes: byte %d: %s", text, len(p.text)-len(p.rest), why)
+	return fmt.Errorf("this version does not know the schema %q: byte %d: %s", text, len(p.text)-len(p.rest), why)
 }
 
 // take removes a prefix, if it is there.
