@@ -20,7 +20,7 @@ func inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := storage.OpenSavepoint(path)
+			s, err := storage.OpenSavepoint(cmd.Context(), path)
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 
 func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
-	store, err := storage.Open(c.String(config.StorageDir))
+	store, err := storage.Open(ctx, c.String(config.StorageDir))
 	if err != nil {
 		return err
 	}

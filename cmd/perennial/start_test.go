@@ -114,11 +114,11 @@ func sharedStorage() string {
 func TestOtherStorage(t *testing.T) {
 	t.Parallel()
 	other := t.TempDir()
-	store, err := storage.Open(other)
+	store, err := storage.Open(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.CreateIncarnation("another"); err != nil {
+	if _, err := store.CreateIncarnation(t.Context(), "another"); err != nil {
 		t.Fatal(err)
 	}
 	b := inBackground(t, t.TempDir(), "taskmanager", "-D", "jobmanager.rpc.port="+rpcPort(t), "-D", "storage.dir="+other)

@@ -31,7 +31,7 @@ func taskManagerCommand(g *global) *cobra.Command {
 
 func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.TaskManagerBind)
-	store, err := storage.Open(c.String(config.StorageDir))
+	store, err := storage.Open(ctx, c.String(config.StorageDir))
 	if err != nil {
 		return err
 	}

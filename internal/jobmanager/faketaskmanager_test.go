@@ -124,7 +124,7 @@ func (f *fakeTaskManager) session(raw net.Conn) {
 	}
 	cluster := f.storage
 	if cluster == "" {
-		if cluster, err = f.w.storage.Incarnation(); err != nil {
+		if cluster, err = f.w.storage.Incarnation(context.Background()); err != nil {
 			return
 		}
 	}
@@ -215,7 +215,7 @@ func (f *fakeTaskManager) deploy(d rpc.Deploy, reply func(rpc.Message)) {
 }
 
 func (f *fakeTaskManager) newAttempt(d rpc.Deploy) *fakeAttempt {
-	g, err := f.w.storage.Graph(d.GraphHash)
+	g, err := f.w.storage.Graph(context.Background(), d.GraphHash)
 	if err != nil {
 		panic(err)
 	}
@@ -262,7 +262,7 @@ func (f *fakeTaskManager) change(id job.ID, state job.State, failure string) {
 		a.states[s] = r
 	}
 	if f.leader != nil {
-		cluster, _ := f.w.storage.Incarnation()
+		cluster, _ := f.w.storage.Incarnation(context.Background())
 		_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Status{AttemptReport: a.report()})
 	}
 }

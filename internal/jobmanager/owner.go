@@ -145,7 +145,7 @@ func (o *owner) graph(ctx context.Context, hash string) (graph *job.Graph, err e
 		return nil, nil
 	}
 	err = o.persist(ctx, "read the plan", func() (err error) {
-		graph, err = o.cfg.Storage.Graph(hash)
+		graph, err = o.cfg.Storage.Graph(ctx, hash)
 		return err
 	})
 	return graph, err
@@ -156,7 +156,7 @@ func (o *owner) graph(ctx context.Context, hash string) (graph *job.Graph, err e
 func (o *owner) create(ctx context.Context) error {
 	var value []byte
 	err := o.persist(ctx, "store the job", func() (err error) {
-		value, err = encodeIntent(o.cfg.Storage, o.intent)
+		value, err = encodeIntent(ctx, o.cfg.Storage, o.intent)
 		return err
 	})
 	if err != nil {
@@ -174,7 +174,7 @@ func (o *owner) create(ctx context.Context) error {
 		return err
 	}
 	o.version = entry.Version
-	o.intent, err = decodeIntent(o.cfg.Storage, entry.Value)
+	o.intent, err = decodeIntent(ctx, o.cfg.Storage, entry.Value)
 	o.spec = o.intent.Spec
 	return err
 }

@@ -88,14 +88,14 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	}
 	o.stamp(c, &in)
 	if c.Completes != nil {
-		if err := o.storeManifest(c, &in); err != nil {
+		if err := o.storeManifest(ctx, c, &in); err != nil {
 			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
 			return execution.NotStored{Error: err.Error()}, nil
 		}
 	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
-		value, err = o.store(c, &in)
+		value, err = o.store(ctx, c, &in)
 		return err
 	})
 	if err != nil {
@@ -114,20 +114,20 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 }
 
 // store writes what the intent names to storage, and returns the value to commit.
-func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) {
+func (o *owner) store(ctx context.Context, c execution.Commit, in *execution.Intent) ([]byte, error) {
 	if c.Graph != nil {
-		if _, err := o.cfg.Storage.PutGraph(c.Graph); err != nil {
+		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
 			return nil, err
 		}
 	}
 	if in.Phase == execution.Publishing && in.Stopped == nil {
-		name, err := o.cfg.Storage.PutOutputs(o.id, in.Attempt, c.Outputs)
+		name, err := o.cfg.Storage.PutOutputs(ctx, o.id, in.Attempt, c.Outputs)
 		if err != nil {
 			return nil, err
 		}
 		in.Outputs = name
 	}
-	return encodeIntent(o.cfg.Storage, *in)
+	return encodeIntent(ctx, o.cfg.Storage, *in)
 }
 
 // tell logs what was committed, unless it is a step of a checkpoint.
@@ -165,7 +165,7 @@ func (o *owner) report(in execution.Intent) {
 func (o *owner) publish(ctx context.Context, p execution.Publish, publish func([]job.Output) error) {
 	var lasting error
 	err := o.persist(ctx, "make outputs visible", func() error {
-		list, err := o.listed(p)
+		list, err := o.listed(ctx, p)
 		if err == nil {
 			err = publish(list)
 		}
@@ -185,11 +185,11 @@ func (o *owner) publish(ctx context.Context, p execution.Publish, publish func([
 }
 
 // listed reads what is to become visible: the committed list, or what the checkpoint of a stop names.
-func (o *owner) listed(p execution.Publish) ([]job.Output, error) {
+func (o *owner) listed(ctx context.Context, p execution.Publish) ([]job.Output, error) {
 	if p.Stopped == nil {
-		return o.cfg.Storage.Outputs(p.Outputs)
+		return o.cfg.Storage.Outputs(ctx, p.Outputs)
 	}
-	m, err := o.cfg.Storage.Manifest(p.Stopped.Manifest)
+	m, err := o.cfg.Storage.Manifest(ctx, p.Stopped.Manifest)
 	if err != nil {
 		return nil, err
 	}

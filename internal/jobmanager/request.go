@@ -29,7 +29,7 @@ func (jm *JobManager) Request(ctx context.Context, id job.ID, r job.Request) (ap
 	if found, err := recorded(o.view.Load(), r); found || err != nil {
 		return *o.view.Load(), err
 	}
-	if err := jm.checkRequest(o.view.Load(), r); err != nil {
+	if err := jm.checkRequest(ctx, o.view.Load(), r); err != nil {
 		return api.Job{}, err
 	}
 	if err := l.await(ctx, o.ask(execution.RequestReceived{Request: r, At: time.Now().UTC()})); err != nil {
@@ -66,7 +66,7 @@ func ended(v *api.Job, r job.Request) error {
 }
 
 // checkRequest says what is wrong with a request, before anything of it is recorded.
-func (jm *JobManager) checkRequest(v *api.Job, r job.Request) error {
+func (jm *JobManager) checkRequest(ctx context.Context, v *api.Job, r job.Request) error {
 	bad := func(err error) error { return &api.Error{Code: api.BadRequest, Message: err.Error()} }
 	if err := r.Check(); err != nil {
 		return bad(err)
@@ -87,13 +87,13 @@ func (jm *JobManager) checkRequest(v *api.Job, r job.Request) error {
 		return bad(fmt.Errorf("the request has %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec))
 	}
 	if r.Change != nil && r.Change.Artifact != "" {
-		return jm.checkArtifact(r.Change.Artifact)
+		return jm.checkArtifact(ctx, r.Change.Artifact)
 	}
 	return nil
 }
 
-func (jm *JobManager) checkArtifact(sum string) error {
-	has, err := jm.cfg.Storage.HasArtifact(sum)
+func (jm *JobManager) checkArtifact(ctx context.Context, sum string) error {
+	has, err := jm.cfg.Storage.HasArtifact(ctx, sum)
 	if err != nil {
 		return storageError(err)
 	}

@@ -26,11 +26,11 @@ func (o *owner) copyOut(ctx context.Context, c execution.Copy, in execution.Inte
 }
 
 func (o *owner) putSavepoint(ctx context.Context, c execution.Copy, in execution.Intent) (location string, size int64, err error) {
-	m, err := o.cfg.Storage.Manifest(c.Pointer.Manifest)
+	m, err := o.cfg.Storage.Manifest(ctx, c.Pointer.Manifest)
 	if err != nil {
 		return "", 0, err
 	}
-	graph, err := o.cfg.Storage.Graph(m.GraphHash)
+	graph, err := o.cfg.Storage.Graph(ctx, m.GraphHash)
 	if err != nil {
 		return "", 0, err
 	}
@@ -53,14 +53,14 @@ func savepointName(name string, id job.ID, checkpoint job.CheckpointID) string {
 // openSavepoint reads what a new job is to continue from. What cannot be read at once fails the job, which
 // has not begun.
 func (o *owner) openSavepoint(ctx context.Context, location string) {
-	answer := readSavepoint(location)
+	answer := readSavepoint(ctx, location)
 	if ctx.Err() == nil {
 		o.post(answer)
 	}
 }
 
-func readSavepoint(location string) execution.SavepointOpened {
-	s, err := storage.OpenSavepoint(location)
+func readSavepoint(ctx context.Context, location string) execution.SavepointOpened {
+	s, err := storage.OpenSavepoint(ctx, location)
 	if err != nil {
 		return execution.SavepointOpened{Error: err.Error()}
 	}

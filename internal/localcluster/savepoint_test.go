@@ -210,7 +210,7 @@ func TestDrain(t *testing.T) {
 	if !strings.HasPrefix(drained.Savepoint, filepath.Join(f.dir, "storage", "savepoints")) {
 		t.Errorf("the savepoint is %s", drained.Savepoint)
 	}
-	if _, err := storage.OpenSavepoint(drained.Savepoint); err != nil {
+	if _, err := storage.OpenSavepoint(f.ctx, drained.Savepoint); err != nil {
 		t.Error(err)
 	}
 }

@@ -59,7 +59,7 @@ func (h handler) jobManagers(r *http.Request) (int, any, error) {
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {
-	has, err := h.jm.HasArtifact(r.PathValue("sha256"))
+	has, err := h.jm.HasArtifact(r.Context(), r.PathValue("sha256"))
 	if err == nil && !has {
 		err = &api.Error{Code: api.NotFound, Message: "no such job binary is stored"}
 	}

@@ -94,7 +94,7 @@ func await(t *testing.T, url, role string) api.Self {
 }
 
 func TestAPI(t *testing.T) {
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestSlowHeaders(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the server's patience")
 	}
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

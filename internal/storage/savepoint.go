@@ -8,49 +8,45 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
-
-// savepointDir is where savepoints are that are made without a directory.
-const savepointDir = "savepoints"
 
 // savepointManifest is the name of a savepoint's manifest: without it there is no savepoint.
 const savepointManifest = "savepoint"
 
 // SavepointDir is where savepoints go when nobody says where.
-func (s *Storage) SavepointDir() string { return filepath.Join(s.dir, savepointDir) }
+func (s *Storage) SavepointDir() string { return below(s.location, "savepoints") }
 
-// PutSavepoint copies all that m names into a new directory of dir, named by the caller, and returns that
-// one's location and its size in bytes. What is there already of it is left: the copy of one checkpoint may
-// be repeated.
+// below is a location within another.
+func below(location, name string) string { return strings.TrimRight(location, "/") + "/" + name }
+
+// PutSavepoint copies all that m names to name below dir, a location as Open takes it, and returns where
+// that is and its size in bytes. What is there already of it stays: the copy of one checkpoint may be repeated.
 func (s *Storage) PutSavepoint(ctx context.Context, dir, name string, m *checkpoint.Manifest, g *job.Graph) (location string, size int64, err error) {
-	if location, err = LocalPath(dir); err != nil {
+	to, err := OpenObjects(ctx, dir)
+	if err != nil {
 		return "", 0, err
 	}
-	location = filepath.Join(location, name)
-	if err := os.MkdirAll(location, 0o755); err != nil {
-		return "", 0, fmt.Errorf("make savepoint %s: %w", location, err)
-	}
+	location = below(absolute(to, dir), name)
 	for _, ack := range m.Subtasks {
 		for _, h := range ack.States {
 			size += h.Size
 			if h.File == "" {
 				continue
 			}
-			if err := s.copyState(ctx, location, h); err != nil {
-				return "", 0, fmt.Errorf("make savepoint %s: %w", location, err)
+			if err := s.copyState(ctx, to, name, h); err != nil {
+				return "", 0, fmt.Errorf("savepoint %s: %w", location, err)
 			}
 		}
 	}
 	b := checkpoint.NewSavepoint(m, g, relative).Encode()
-	if err := s.putSavepointManifest(location, b); err != nil {
-		return "", 0, fmt.Errorf("make savepoint %s: %w", location, err)
+	if err := putSavepointManifest(ctx, to, path.Join(name, savepointManifest), b); err != nil {
+		return "", 0, fmt.Errorf("savepoint %s: %w", location, err)
 	}
 	return location, size, nil
 }
@@ -61,114 +57,105 @@ func relative(file string) string {
 	return strings.Join(parts[max(len(parts)-2, 0):], "-")
 }
 
-// copyState copies one file, and believes neither what is there nor what comes.
-func (s *Storage) copyState(ctx context.Context, location string, h job.StateHandle) error {
+// linker is a place to which a file of another can come without its bytes being read and written.
+type linker interface {
+	Link(ctx context.Context, from objects.Store, file, name string) (linked bool)
+}
+
+// copyState copies one file. Damage is not handed on.
+func (s *Storage) copyState(ctx context.Context, to objects.Store, name string, h job.StateHandle) error {
 	p, err := parsePlace(h.File)
 	if err != nil {
 		return err
 	}
-	from, to := filepath.Join(s.dir, p.String()), filepath.Join(location, relative(h.File))
-	if info, err := os.Stat(to); err == nil && info.Size() == h.Size {
-		return nil
+	name = path.Join(name, relative(h.File))
+	read := func(w io.Writer) error { return copyWhole(ctx, w, s.objects, p.String(), h) }
+	if l, ok := to.(linker); ok {
+		if err := read(io.Discard); err != nil {
+			return err
+		}
+		if l.Link(ctx, s.objects, p.String(), name) {
+			return nil
+		}
 	}
-	copyTo := func(w io.Writer) error { return copyWhole(ctx, w, from, h) }
-	if err := copyTo(io.Discard); err != nil { // damage is not to be handed on
-		return err
-	}
-	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	_, err = createFile(location, to, copyTo) // another file system
+	_, err = to.Create(ctx, name, read)
 	return err
 }
 
-// copyWhole writes the file to w, or fails with ErrDamaged if it is not what h says.
-func copyWhole(ctx context.Context, w io.Writer, path string, h job.StateHandle) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s is missing", ErrDamaged, path)
+// copyWhole writes an object to w, or fails with ErrDamaged if it is not what h says.
+func copyWhole(ctx context.Context, w io.Writer, at objects.Store, name string, h job.StateHandle) error {
+	r, size, err := at.Open(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
+		return fmt.Errorf("%w: %s is missing", ErrDamaged, below(at.String(), name))
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer r.Close()
+	if size != h.Size { // it must not cost its size in memory
+		return fmt.Errorf("%w: %s has %d bytes, %d were written", ErrDamaged, below(at.String(), name), size, h.Size)
+	}
 	crc := crc32.New(castagnoli)
-	n, err := io.Copy(io.MultiWriter(w, crc), io.LimitReader(contextReader{ctx, f}, h.Size+1))
-	if err == nil && (n != h.Size || crc.Sum32() != h.CRC) {
-		err = fmt.Errorf("%w: %s has %d bytes with CRC-32C %08x; %d with %08x were written", ErrDamaged, path, n, crc.Sum32(), h.Size, h.CRC)
+	if _, err = io.Copy(io.MultiWriter(w, crc), r); err == nil && crc.Sum32() != h.CRC {
+		err = fmt.Errorf("%w: %s has CRC-32C %08x, %08x was written", ErrDamaged, below(at.String(), name), crc.Sum32(), h.CRC)
 	}
 	return err
 }
 
-func (s *Storage) putSavepointManifest(location string, b []byte) error {
-	to := filepath.Join(location, savepointManifest)
-	if err := syncDir(location); err != nil { // the files come first
+func putSavepointManifest(ctx context.Context, to objects.Store, name string, b []byte) error {
+	created, err := to.Create(ctx, name, objects.Write(b))
+	if err != nil || created {
 		return err
 	}
-	created, err := createFile(location, to, func(w io.Writer) error { _, err := w.Write(b); return err })
-	if err != nil || created {
-		return errors.Join(err, syncDir(filepath.Dir(location)))
-	}
-	stored, err := os.ReadFile(to)
+	stored, err := objects.Read(ctx, to, name, maxDocument)
 	if err == nil && !bytes.Equal(stored, b) {
 		err = errors.New("another savepoint is there already: name another directory")
 	}
 	return err
 }
 
-// createFile writes a file in dir, whole or not at all, unless its name is taken.
-func createFile(dir, to string, fill func(io.Writer) error) (created bool, err error) {
-	temp, err := os.CreateTemp(dir, ".savepoint-")
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
-	if err := writeSynced(temp, 0o644, fill); err != nil {
-		return false, err
-	}
-	if err := os.Link(temp.Name(), to); errors.Is(err, fs.ErrExist) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	return true, syncDir(dir)
-}
-
 // Savepoint is a savepoint that can be read.
 type Savepoint struct {
 	*checkpoint.Savepoint
+	at       objects.Store
 	location string
 }
 
 // OpenSavepoint reads what the savepoint at location consists of. It fails with ErrDamaged when that is no
 // savepoint, or not as it was written, and with ErrNewer when this program is too old for it.
-func OpenSavepoint(location string) (*Savepoint, error) {
-	dir, err := LocalPath(location)
+func OpenSavepoint(ctx context.Context, location string) (*Savepoint, error) {
+	at, err := ObjectsAt(location)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: savepoint: %w", ErrDamaged, err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, savepointManifest))
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !isDir(dir):
-		return nil, fmt.Errorf("%w: there is no directory %s", ErrDamaged, dir)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: %s is no savepoint: it has no file %q; name the directory that perennial savepoint or stop has printed", ErrDamaged, dir, savepointManifest)
-	case err != nil:
-		return nil, fmt.Errorf("read savepoint %s: %w", dir, err)
+	s := &Savepoint{at: at, location: absolute(at, location)}
+	b, err := objects.Read(ctx, at, savepointManifest, maxDocument)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, s.isNone(ctx)
 	}
-	content, err := checkpoint.DecodeSavepoint(b)
+	if err != nil {
+		return nil, fmt.Errorf("read savepoint %s: %w", s.location, err)
+	}
+	s.Savepoint, err = checkpoint.DecodeSavepoint(b)
 	if errors.Is(err, ErrNewer) {
-		return nil, fmt.Errorf("savepoint %s: %w", dir, err)
+		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: savepoint %s: %w", ErrDamaged, dir, err)
+		return nil, fmt.Errorf("%w: savepoint %s: %w", ErrDamaged, s.location, err)
 	}
-	return &Savepoint{content, dir}, nil
+	return s, nil
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+// isNone says why there is no savepoint.
+func (s *Savepoint) isNone(ctx context.Context) error {
+	names, err := s.at.List(ctx, "")
+	switch {
+	case err != nil:
+		return fmt.Errorf("read savepoint %s: %w", s.location, err)
+	case len(names) == 0:
+		return fmt.Errorf("%w: %s is no savepoint: there is nothing; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location)
+	}
+	return fmt.Errorf("%w: %s is no savepoint: it has no %q; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location, savepointManifest)
 }
 
 // ReadState returns the piece of state that h names, or fails with ErrDamaged.
@@ -177,34 +164,11 @@ func (s *Savepoint) ReadState(ctx context.Context, h job.StateHandle) ([]byte, e
 		return (&Storage{}).ReadState(ctx, h)
 	}
 	var b bytes.Buffer
-	path := filepath.Join(s.location, h.File)
-	if info, err := os.Stat(path); err == nil && info.Size() == h.Size {
-		b.Grow(int(h.Size)) // a wrong length must not cost its size in memory
-	}
-	if err := copyWhole(ctx, &b, path, h); err != nil {
+	if err := copyWhole(ctx, &b, s.at, h.File, h); err != nil {
 		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
 	}
 	return b.Bytes(), nil
 }
 
-// Location is its directory.
+// Location is where it is.
 func (s *Savepoint) Location() string { return s.location }
-
-// LocalPath is the directory that a path or a file:// URL names.
-func LocalPath(location string) (string, error) {
-	if scheme, _, isURL := strings.Cut(location, "://"); isURL && scheme != "file" {
-		return "", fmt.Errorf("savepoint %q: only a path or a file:/// URL can be used, not %s://", location, scheme)
-	}
-	path := location
-	if strings.HasPrefix(location, "file://") {
-		u, err := url.Parse(location)
-		if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
-			return "", fmt.Errorf("savepoint %q is no file URL; expected file:///path", location)
-		}
-		path = u.Path
-	}
-	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("savepoint %q is no absolute path", location)
-	}
-	return filepath.Clean(path), nil
-}

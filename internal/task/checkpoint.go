@@ -83,7 +83,7 @@ func (s *subtask) restore() error {
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
 		var read stateReader
-		if m, read, err = c.open(); err == nil {
+		if m, read, err = c.open(s.ctx); err == nil {
 			err = c.read(s.ctx, m, read, mine, states)
 		}
 		return err
@@ -133,12 +133,12 @@ func (s *subtask) patiently(read func() error) error {
 type stateReader func(context.Context, job.StateHandle) ([]byte, error)
 
 // open reads what the attempt continues from: a checkpoint, or a savepoint, which names no outputs.
-func (c *Checkpoints) open() (*checkpoint.Manifest, stateReader, error) {
+func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateReader, error) {
 	if c.Restore.Savepoint == "" {
-		m, err := c.Storage.Manifest(c.Restore.Manifest)
+		m, err := c.Storage.Manifest(ctx, c.Restore.Manifest)
 		return m, c.Storage.ReadState, err
 	}
-	s, err := storage.OpenSavepoint(c.Restore.Savepoint)
+	s, err := storage.OpenSavepoint(ctx, c.Restore.Savepoint)
 	if err != nil {
 		return nil, nil, err
 	}
