@@ -115,11 +115,13 @@ func (e *Execution) aborts(why string) []Action {
 
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
+	// What was put out by a job whose sources were drained becomes visible with its end, and not if that fails.
+	visible := !e.graph.Bounded && !e.lastWordIsDrain()
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.advance(in.Open, "")
 		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), e.retain)
-		in.Open, in.Restarts, in.Failures, in.Unpublished = 0, 0, 0, len(m.Outputs()) > 0 && !e.graph.Bounded
+		in.Open, in.Restarts, in.Failures, in.Unpublished = 0, 0, 0, len(m.Outputs()) > 0 && visible
 	})
 	c := actions[0].(Commit)
 	c.Completes = acks

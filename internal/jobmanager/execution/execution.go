@@ -3,7 +3,6 @@ package execution
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -199,7 +198,7 @@ func (e *Execution) running() []Action {
 	if e.crash != "" && e.Adopted() {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, e.crash })
 	}
-	return slices.Concat(e.deploy(), e.drain(), e.checkpoint())
+	return append(e.deploy(), e.checkpoint()...)
 }
 
 // finish commits the list of what becomes visible.
@@ -315,6 +314,8 @@ func (e *Execution) follows(before Intent) []Action {
 		return append(e.closed(before), e.resumed(before)...)
 	case in.Phase == Running:
 		e.resetSubtasks()
+		return nil
+	case in.Phase == Created && before.Phase == Created: // of a request: the slots are still wanted
 		return nil
 	case in.Phase == Created || in.Phase.Terminal():
 		e.requested, e.missing = false, 0

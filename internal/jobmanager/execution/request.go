@@ -3,6 +3,7 @@ package execution
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -49,7 +50,7 @@ type Request struct {
 func (r *Request) holdsSources() bool { return r.Kind == job.StopJob && !r.Drain }
 
 // rememberedRequests is how many requests that have ended are remembered, and at most wait.
-const rememberedRequests = 16
+const rememberedRequests = 8
 
 // Requests is what is committed about the requests of a job, the oldest first.
 type Requests struct {
@@ -108,22 +109,22 @@ func (rs *Requests) update(id job.ID, change func(r *Request)) {
 }
 
 func (r *Request) fail(why string) {
-	r.Stage, r.Failure = Refused, why[:min(len(why), maxFailure)]
+	r.Stage, r.Failure = Refused, strings.ToValidUTF8(why[:min(len(why), maxFailure)], "")
 }
 
 // maxFailure bounds what is told of a failure, in bytes: it stays in the intent.
-const maxFailure = 2000
+const maxFailure = 1000
 
 // settle fails the requests that cannot be served any more in the phase that is to be committed.
 func (in *Intent) settle() {
 	switch in.Phase {
 	case Created, Running:
 	case Restarting:
-		in.each(func(r *Request) {
+		for _, r := range in.Requests.Requests {
 			if r.Stage == Reserved || r.Stage == Copying && r.Kind == job.StopJob {
-				r.fail(fmt.Sprintf("the job restarts: %s. Ask again", in.Failure))
+				in.undo(r.ID, fmt.Sprintf("the job restarts: %s. Ask again", in.Failure))
 			}
-		})
+		}
 	case Publishing:
 		in.each(func(r *Request) { r.fail("the job had come to its end") })
 	default:
@@ -133,6 +134,16 @@ func (in *Intent) settle() {
 		}
 		in.each(func(r *Request) { r.fail(why) })
 	}
+}
+
+// undo fails a request. The checkpoint of a drain is not one to continue from: its input had ended.
+func (in *Intent) undo(id job.ID, why string) {
+	in.update(id, func(r *Request) {
+		r.fail(why)
+		if r.Drain {
+			in.Completed = slices.DeleteFunc(slices.Clone(in.Completed), func(p job.Pointer) bool { return p.Checkpoint == r.Checkpoint })
+		}
+	})
 }
 
 // NextGraph names the plan of a change that is being made, "" if none is.

@@ -55,8 +55,10 @@ func (e *Execution) serve() (actions []Action, first bool) {
 		return e.commit(func(in *Intent) { in.update(r.ID, func(r *Request) { r.Stage = Done }) }), true
 	case r.Stage == Copying:
 		return nil, r.Kind == job.StopJob // whose sources would go on
-	case r.Stage != Asked, r.Drain && !e.allFinished():
+	case r.Stage != Asked:
 		return nil, false
+	case r.Drain && !e.allFinished():
+		return e.drain(), true // a checkpoint in the midst would have some results out, and not others
 	case r.Kind == job.ChangeJob && !e.fits:
 		actions = e.prepareChange(r)
 		return actions, e.pending
@@ -114,11 +116,10 @@ func (e *Execution) lastWord() bool {
 	return r != nil && r.Kind == job.StopJob && (r.Drain || r.Stage != Asked)
 }
 
-// drain has the sources of each instance end, if that was asked.
+func (e *Execution) lastWordIsDrain() bool { return e.lastWord() && e.current().Drain }
+
+// drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.
 func (e *Execution) drain() []Action {
-	if r := e.current(); r == nil || !r.Drain || r.Stage != Asked {
-		return nil
-	}
 	var actions []Action
 	for _, name := range e.committed.instances() {
 		if !e.instance(name).connected || e.drained[name] {
@@ -159,7 +160,7 @@ func (e *Execution) copyEnded(r *Request, c Copied) []Action {
 	e.copying, e.copied = "", nil
 	if c.Error != "" {
 		return e.commit(func(in *Intent) {
-			in.update(r.ID, func(r *Request) { r.fail(c.Error) })
+			in.undo(r.ID, c.Error)
 			e.undrain(in, r, c.Error)
 		})
 	}
@@ -181,7 +182,7 @@ func (e *Execution) copyEnded(r *Request, c Copied) []Action {
 	return actions
 }
 
-// undrain restarts a job whose input was ended for a savepoint that there will not be.
+// undrain restarts a job whose input was ended for a savepoint that there will not be: from before that.
 func (e *Execution) undrain(in *Intent, r *Request, why string) {
 	if r != nil && r.Drain && in.Phase == Running {
 		e.giveUp(in, "its sources were drained for a savepoint that failed: "+why)

@@ -112,7 +112,9 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
 		if s := e.find(job.Subtask{Vertex: vertex, Index: index}); s != nil && e.committed.Attempt > 0 {
 			row.State, row.PID = e.shown(s.state), s.pid
-			row.TaskManager = e.committed.Assignment[index]
+			if index < len(e.committed.Assignment) { // else it is of a plan that no attempt has run yet
+				row.TaskManager = e.committed.Assignment[index]
+			}
 			v.RecordsIn += s.counters.In
 			v.RecordsOut += s.counters.Out
 			busy, blocked := s.shares()
