@@ -1,10 +1,10 @@
 package jobmanager
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
@@ -49,7 +49,7 @@ func recorded(v *api.Job, r job.Request) (bool, error) {
 		if known.ID != r.ID {
 			continue
 		}
-		if !reflect.DeepEqual(known.Request, r) {
+		if !same(known.Request, r) {
 			return true, &api.Error{Code: api.Conflict, Message: fmt.Sprintf("request id %s was used for another request; make a new id", r.ID)}
 		}
 		return true, nil
@@ -59,6 +59,13 @@ func recorded(v *api.Job, r job.Request) (bool, error) {
 			"request %s is older than what is remembered of job %s: it was answered long ago, or this machine's clock is behind", r.ID, v.ID)}
 	}
 	return false, nil
+}
+
+// same compares as it was sent: an empty list is no list.
+func same(a, b job.Request) bool {
+	x, err := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 func ended(v *api.Job, r job.Request) error {
