@@ -267,3 +267,59 @@ func TestUpgrade(t *testing.T) {
 	f.whole(t, j)
 	f.end(t, j.spec.ID)
 }
+
+// TestRequestsOutliveTheLeader: the leader dies as soon as it was asked. Each request has its effect, once.
+func TestRequestsOutliveTheLeader(t *testing.T) {
+	f := savepointFixture(t)
+	j := f.tally(t, 24_000)
+	id := j.spec.ID
+	f.running(t, id)
+	for i, ask := range []func() (client.Request, error){
+		func() (client.Request, error) { return f.client.Checkpoint(f.ctx, id) },
+		func() (client.Request, error) { return f.client.Savepoint(f.ctx, id, "") },
+		func() (client.Request, error) { return f.client.Change(f.ctx, id, client.Change{Parallelism: 3}) },
+		func() (client.Request, error) { return f.client.Stop(f.ctx, id, "", false) },
+	} {
+		f.visible(t, j, 0.15*float64(i+1))
+		answer := make(chan error, 1)
+		go func() {
+			_, err := ask()
+			answer <- err
+		}()
+		f.asked(t, id, i+1)
+		leader := f.cluster.JobManagers[0]
+		leader.Kill()
+		if err := leader.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := f.wait(t, id)
+	if end.State != job.Finished || end.Restarts != 0 || end.Attempts != 2 || len(end.Requests) != 4 {
+		t.Errorf("the job is %s after %d attempts, %d restarts and %d requests: %s", end.State, end.Attempts, end.Restarts, len(end.Requests), end.Failure)
+	}
+	next := j
+	next.spec.ID, next.spec.Savepoint, next.spec.Continues = client.NewID(), end.Requests[3].Savepoint, true
+	if _, err := f.client.Submit(f.ctx, next.spec); err != nil {
+		t.Fatal(err)
+	}
+	f.whole(t, j)
+	f.end(t, next.spec.ID)
+}
+
+// asked waits until so many requests of a job are committed.
+func (f *fixture) asked(t *testing.T, id client.ID, n int) {
+	t.Helper()
+	err := f.cluster.Until(f.ctx, func() error {
+		j, err := f.client.Job(f.ctx, id)
+		if err == nil && len(j.Requests) < n {
+			err = fmt.Errorf("%d requests are committed", len(j.Requests))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
