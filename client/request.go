@@ -27,8 +27,11 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Request.Failure }
 
-// outcomeInterval is how often a request is asked after.
-const outcomeInterval = 20 * time.Millisecond
+// outcomeInterval is how often a request is asked after, and unserved how long it takes to tell that it waits.
+const (
+	outcomeInterval = 20 * time.Millisecond
+	unserved        = 3 * time.Second
+)
 
 // Checkpoint has a checkpoint taken of a job now, and returns once it is completed.
 func (c *Client) Checkpoint(ctx context.Context, id ID) (Request, error) {
@@ -60,10 +63,15 @@ func (c *Client) ask(ctx context.Context, id ID, r job.Request) (Request, error)
 	j, err := ask[Job](ctx, c, http.MethodPost, "/v1/jobs/"+url.PathEscape(string(id))+"/requests", r)
 	tick := time.NewTicker(outcomeInterval)
 	defer tick.Stop()
+	began, told := time.Now(), c.Pending == nil
 	for err == nil {
 		outcome, ended, failure := outcomeOf(j, r)
 		if ended || failure != nil {
 			return outcome, failure
+		}
+		if !told && time.Since(began) > unserved {
+			told = true
+			c.Pending(j, outcome)
 		}
 		select {
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ func requestCommand(g *global, cmd *cobra.Command, ask func(ctx context.Context,
 			id, err := resolve(ctx, c, args[0])
 			if err != nil {
 				return err
+			}
+			c.Pending = func(j client.Job, r client.Request) {
+				fmt.Fprintf(os.Stderr, "perennial: %s; the %s waits or is under way (%s)\n", describe(j), cmd.Name(), strings.ToLower(r.State))
 			}
 			r, err := ask(ctx, c, id, args)
 			if err != nil {

@@ -35,7 +35,7 @@ func TestLifeOfAJobWithState(t *testing.T) {
 	asked(t, "rescale", id, "-p", "257").expect(t, exitFailed, "nothing was changed", "257", "256")
 	asked(t, "rescale", id, "-p", "2").prints(t, "stood still for ")
 	asked(t, "run", "--upgrade", id, binaries.mistakes, "--", "--what", "none").expect(t, exitFailed, "nothing was changed", "no operator of the running job matches")
-	asked(t, "run", "-d", "--upgrade", id, binaries.wordcount).prints(t, id)
+	asked(t, "run", "-d", "--upgrade", id, another(t, binaries.wordcount)).prints(t, id)
 	for _, says := range []string{"rescale to 2, asked ", ": done, stood still for ", "upgrade, asked ", ": failed: ", "savepoint, asked ", "parallelism"} {
 		if info := asked(t, "info", id); !strings.Contains(strings.ToLower(info.stdout), says) {
 			t.Errorf("info does not mention %q:\n%s", says, info.stdout)
@@ -54,6 +54,32 @@ func TestLifeOfAJobWithState(t *testing.T) {
 			t.Errorf("%q was counted %d times, want %d", word, n, lines)
 		}
 	}
+}
+
+// another makes a binary that does the same as this one.
+func another(t *testing.T, binary string) string {
+	t.Helper()
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "another")
+	if err := os.WriteFile(path, append(b, '\n'), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestRequestThatWaits: a job that waits for slots cannot be saved yet, which is said.
+func TestRequestThatWaits(t *testing.T) {
+	r := asked(t, "run", "-d", "-p", "3", binaries.mistakes, "--", "--what", "never ends")
+	r.expect(t, 0)
+	id := strings.TrimSpace(r.stdout)
+	b := inBackground(t, t.TempDir(), "savepoint", "-D", "rest.port="+restPort(t), id)
+	b.says(t, "waits for 1 of 3 slots")
+	b.says(t, "the savepoint waits or is under way (asked)")
+	asked(t, "cancel", id).expect(t, 0)
+	b.says(t, "the job is CANCELED")
 }
 
 // prints requires success and a beginning of standard output's last line, which it returns.
