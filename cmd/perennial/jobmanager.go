@@ -63,6 +63,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		Checkpoints: jobmanager.Checkpoints{
 			Interval: c.Duration(config.CheckpointInterval), MinPause: c.Duration(config.CheckpointMinPause),
 			Timeout: c.Duration(config.CheckpointTimeout), Retained: c.Int(config.CheckpointRetained),
+			RestartAfter: restartAfter(c),
 		},
 		Restart:    restartStrategy(c),
 		ClaimDelay: b.claimDelay, HandOver: b.handOver,
@@ -78,6 +79,14 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
 	server := storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
 	return storage.Open(ctx, server.Complete(c.String(config.StorageDir)))
+}
+
+// restartAfter is how many checkpoints in a row fail before a job is restarted; 0: any number may.
+func restartAfter(c *config.Config) int {
+	if c.String(config.CheckpointFailures) == "" {
+		return 0
+	}
+	return c.Int(config.CheckpointFailures) + 1
 }
 
 func restartStrategy(c *config.Config) restart.Strategy {

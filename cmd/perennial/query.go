@@ -108,6 +108,7 @@ func printJob(w io.Writer, j client.Job) error {
 	}
 	printSkipped(w, j)
 	printCheckpoints(w, j.Checkpoints)
+	printRequests(w, j.Requests)
 	if len(j.Vertices) == 0 {
 		return nil
 	}
@@ -150,7 +151,13 @@ func printCheckpoints(w io.Writer, c client.Checkpoints) {
 	if c.Aborted > 0 {
 		fmt.Fprintf(w, "checkpoints given up: %d; the last: %s\n", c.Aborted, c.LastAbort)
 	}
-	if c.Restored != 0 {
+	if c.Failures > 0 {
+		fmt.Fprintf(w, "no checkpoint has succeeded since: %d in a row failed\n", c.Failures)
+	}
+	switch {
+	case c.Savepoint != "":
+		fmt.Fprintf(w, "continued from savepoint %s\n", c.Savepoint)
+	case c.Restored != 0:
 		fmt.Fprintf(w, "continued from checkpoint %d\n", c.Restored)
 	}
 }

@@ -21,6 +21,7 @@ import (
 //	GET  /v1/jobs                                                                 -> []Summary
 //	GET  /v1/jobs/{id}                                                            -> Job
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
+//	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
 // All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
@@ -110,7 +111,29 @@ type Job struct {
 	Vertices     []Vertex `json:"vertices"`
 	// Checkpoints tells of the job's checkpoints.
 	Checkpoints Checkpoints `json:"checkpoints"`
+	// Requests are what was asked of the job, the oldest first: those under way, and the newest outcomes.
+	Requests []Request `json:"requests,omitempty"`
+	// Forgotten is the highest id of a request whose outcome is not remembered any more.
+	Forgotten job.ID `json:"forgotten,omitempty"`
 }
+
+// Request is what was asked of a job, and what became of it.
+type Request struct {
+	job.Request
+	State      string           `json:"state"` // ASKED, RESERVED, COPYING, STOPPING, STARTING; DONE or FAILED at the end
+	Asked      time.Time        `json:"asked"`
+	Ended      *time.Time       `json:"ended,omitempty"`
+	Failure    string           `json:"failure,omitempty"`
+	Checkpoint job.CheckpointID `json:"checkpoint,omitempty"` // that was taken for it
+	Savepoint  string           `json:"savepoint,omitempty"`  // where it is
+	Size       int64            `json:"size,omitempty"`       // bytes of state in it
+	Notes      []string         `json:"notes,omitempty"`      // what became of state
+	// DowntimeMillis is for how long a change kept the job from running, by the clocks of the leaders.
+	DowntimeMillis float64 `json:"downtimeMillis,omitempty"`
+}
+
+// Open reports whether something is still to come of the request.
+func (r Request) Open() bool { return r.Ended == nil }
 
 // Checkpoints is what a job could continue from.
 type Checkpoints struct {
@@ -123,6 +146,10 @@ type Checkpoints struct {
 	Aborted    int              `json:"aborted"`             // how many were given up
 	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
 	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+	// Savepoint is where that is, if it is a savepoint.
+	Savepoint string `json:"savepoint,omitempty"`
+	// Failures is how many were given up since one was completed.
+	Failures int `json:"failures,omitempty"`
 }
 
 // Checkpoint is a completed checkpoint.

@@ -40,6 +40,7 @@ const (
 	CheckpointTimeout  = Name("checkpoint.timeout")
 	CheckpointMinPause = Name("checkpoint.min-pause")
 	CheckpointRetained = Name("checkpoint.retained")
+	CheckpointFailures = Name("checkpoint.tolerable-failures")
 
 	RestartStrategy       = Name("restart.strategy")
 	RestartInitialBackoff = Name("restart.exponential-delay.initial-backoff")
@@ -106,6 +107,7 @@ var Keys = []Key{
 	{CheckpointTimeout, "duration", "10m", "after which a checkpoint that is not complete is given up; the job goes on", "0.1", positive},
 	{CheckpointMinPause, "duration", "0s", "at least, between the end of a checkpoint and the next", "0.1", notNegative},
 	{CheckpointRetained, "count", "3", "completed checkpoints of a job that are kept", "0.1", atLeastOne},
+	{CheckpointFailures, "count", "", "checkpoints of a job that may fail in a row; at one more it restarts from the newest one that did not; unset, any number", "0.1", zeroOrMore},
 
 	{RestartStrategy, "choice", "exponential-delay", "whether a job runs again that lost a TaskManager or a task process: exponential-delay (always), fixed-delay, failure-rate or none", "0.1", oneOf("exponential-delay", "fixed-delay", "failure-rate", "none")},
 	{RestartInitialBackoff, "duration", "100ms", "before the second restart without a completed checkpoint in between, then twice as long each time; the first does not wait", "0.1", positive},
@@ -228,6 +230,13 @@ func port(s string) error {
 func atLeastOne(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {
 		return fmt.Errorf("expected a whole number of at least 1")
+	}
+	return nil
+}
+
+func zeroOrMore(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 {
+		return fmt.Errorf("expected a whole number, 0 or more; leave it unset for any number")
 	}
 	return nil
 }

@@ -2,7 +2,8 @@ package job
 
 import "time"
 
-// Spec is what a client submits: which binary to run and how. It is immutable.
+// Spec is what a client submits: which binary to run and how. It is immutable; a change of a running
+// job makes another one under the same id.
 type Spec struct {
 	ID          ID       `json:"id"`
 	Name        string   `json:"name"`           // what the client calls it; the graph's name once planned
@@ -10,6 +11,12 @@ type Spec struct {
 	Args        []string `json:"args,omitempty"` // the job's own arguments
 	Dir         string   `json:"dir,omitempty"`  // the client's working directory: relative paths in Args start here
 	Parallelism int      `json:"parallelism"`    // 0: what the job says, or 1
+	// Savepoint is what the job continues from, an absolute path or a URL; "": it begins at the beginning.
+	Savepoint string `json:"savepoint,omitempty"`
+	// AllowDropped says that state of the savepoint which no operator takes may be dropped.
+	AllowDropped bool `json:"allowDropped,omitempty"`
+	// Continues says that outputs may be there already which the job goes on from.
+	Continues bool `json:"continues,omitempty"`
 }
 
 // Times are when a job came and went, by the clock of the JobManager that led then.

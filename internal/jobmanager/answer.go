@@ -237,14 +237,14 @@ func (l *leader) recall(ctx context.Context, o *owner) (api.Job, error) {
 	if err != nil {
 		return api.Job{}, storageError(err)
 	}
-	v := execution.New(o.intent, graph).View()
+	v := execution.New(o.intent, graph, nil).View()
 	o.view.Store(&v)
 	return v, nil
 }
 
 func sameSpec(a, b job.Spec) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Artifact == b.Artifact && a.Dir == b.Dir &&
-		a.Parallelism == b.Parallelism && slices.Equal(a.Args, b.Args)
+		a.Savepoint == b.Savepoint && a.AllowDropped == b.AllowDropped && a.Parallelism == b.Parallelism && slices.Equal(a.Args, b.Args)
 }
 
 // checkSpec says what is wrong with a submission.
@@ -264,14 +264,7 @@ func (jm *JobManager) checkSpec(ctx context.Context, spec job.Spec) error {
 	if b, err := json.Marshal(spec); err != nil || len(b) > maxSpec {
 		return bad("the job's arguments have %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec)
 	}
-	has, err := jm.cfg.Storage.HasArtifact(ctx, spec.Artifact)
-	if err != nil {
-		return storageError(err)
-	}
-	if !has {
-		return bad("artifact: no job binary %s is stored; upload it first", spec.Artifact)
-	}
-	return nil
+	return jm.checkArtifact(ctx, spec.Artifact)
 }
 
 // Jobs lists the jobs, the oldest first.

@@ -21,14 +21,17 @@ type Checkpoints struct {
 	MinPause time.Duration // between the end of one and the reservation of the next; none
 	Timeout  time.Duration // after which an incomplete one is aborted; 10m
 	Retained int           // completed ones that are kept; 3
+	// RestartAfter is how many may be aborted in a row before the job is restarted; 0: any number.
+	RestartAfter int
 }
 
 func (c Checkpoints) withDefaults() (Checkpoints, error) {
 	c.Interval = cmp.Or(c.Interval, 10*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Minute)
 	c.Retained = cmp.Or(c.Retained, 3)
-	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 {
-		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d: none may be negative", c.Interval, c.Timeout, c.MinPause, c.Retained)
+	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 || c.RestartAfter < 0 {
+		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d, restart after %d: none may be negative",
+			c.Interval, c.Timeout, c.MinPause, c.Retained, c.RestartAfter)
 	}
 	return c, nil
 }
@@ -121,6 +124,7 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 	if c.Completes != nil {
 		in.Completed[0].Completed = now
 	}
+	stampRequests(in, now)
 	if in.TotalRestarts > before.TotalRestarts {
 		times := append(slices.Clone(before.RestartedAt), now)
 		in.RestartedAt = times[max(len(times)-o.cfg.Restart.Keep(), 0):]

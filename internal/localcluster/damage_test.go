@@ -122,6 +122,9 @@ func TestStorageFailsForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.checkpointed(t, j.id, newest.Completed[0].ID+1)
+	if log := f.cluster.Logs(); strings.Count(log, "a checkpoint was given up") != 1 || strings.Count(log, "checkpoints succeed again") != 1 {
+		t.Error("that storage failed was not said once, and once that it does not any more")
+	}
 	if touched := localcluster.Touched(before, f.running(t, j.id)); len(touched) > 0 {
 		t.Errorf("subtasks are not what they were: %+v", touched)
 	}

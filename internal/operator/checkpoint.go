@@ -39,6 +39,7 @@ type checkpoints struct {
 
 	announced atomic.Uint64 // the newest checkpoint that was triggered
 	wake      chan struct{} // a token: announced has risen
+	silence   silence
 	published atomic.Uint64 // outputs of checkpoints up to this one are visible
 	taken     job.CheckpointID
 	prepared  func(Prepared) // takes over what a barrier brought

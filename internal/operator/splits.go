@@ -60,7 +60,10 @@ func (s *splits[S]) Step() (Outcome, error) {
 		}
 		s.w.Enter(s.name)
 	}
-	if s.done.Ended {
+	switch {
+	case s.w.silent():
+		return Waiting, nil
+	case s.done.Ended, s.w.inputEnds():
 		return Done, s.out.End()
 	}
 	if s.reader == nil {
@@ -152,7 +155,7 @@ func (s *splits[S]) restore(states []Restored) error {
 
 func (s *splits[S]) Wait(ctx context.Context, wake <-chan time.Time) {
 	var ready <-chan struct{}
-	if s.reader != nil {
+	if s.reader != nil && !s.w.silent() {
 		ready = s.reader.Ready()
 	}
 	select {

@@ -120,6 +120,7 @@ func TestAPI(t *testing.T) {
 	}
 	other := spec
 	other.Name = "another"
+	requests, checkpoint := leader+"/v1/jobs/"+string(spec.ID)+"/requests", job.Request{ID: job.NewID(), Kind: job.TakeCheckpoint}
 	for _, step := range []struct {
 		method, url string
 		body        io.Reader
@@ -143,7 +144,15 @@ func TestAPI(t *testing.T) {
 		{"GET", leader + "/v1/jobs/" + string(spec.ID), nil, 200, "", ""},
 		{"GET", leader + "/v1/jobs/123", nil, 400, api.BadRequest, "no job id"},
 		{"GET", leader + "/v1/jobs/" + string(job.NewID()), nil, 404, api.NotFound, "there is no job"},
+		{"POST", requests, body(checkpoint), 202, "", ""},
+		{"POST", requests, body(checkpoint), 202, "", ""},
+		{"POST", requests, body(job.Request{ID: checkpoint.ID, Kind: job.StopJob}), 409, api.Conflict, "was used for another request"},
+		{"POST", requests, body(job.Request{ID: job.NewID(), Kind: "dance"}), 400, api.BadRequest, `no request "dance"`},
+		{"POST", requests, strings.NewReader(`{"kid":"x"}`), 400, api.BadRequest, `"kid"`},
+		{"POST", leader + "/v1/jobs/123/requests", body(checkpoint), 400, api.BadRequest, "no job id"},
+		{"POST", leader + "/v1/jobs/" + string(job.NewID()) + "/requests", body(checkpoint), 404, api.NotFound, "there is no job"},
 		{"POST", leader + "/v1/jobs/" + string(spec.ID) + "/cancel", nil, 202, "", ""},
+		{"POST", requests, body(job.Request{ID: job.NewID(), Kind: job.TakeCheckpoint}), 409, api.Conflict, "CANCELED"},
 		{"GET", leader + "/v1/cluster", nil, 200, "", ""},
 		{"GET", leader + "/v1/jobmanagers", nil, 200, "", ""},
 		{"GET", leader + "/v1/nothing", nil, 404, api.NotFound, "GET /v1/nothing"},

@@ -22,6 +22,7 @@ type subtask struct {
 func (e *Execution) resetSubtasks() {
 	e.crash, e.crashKilled = "", false
 	e.forgetCheckpoint()
+	e.drained = nil
 	if e.graph == nil {
 		return
 	}

@@ -16,7 +16,7 @@ func TestViewOfCounters(t *testing.T) {
 	g := &job.Graph{Name: "test", MaxParallelism: 4, Vertices: []job.Vertex{{Name: "in -> parse", Parallelism: 2, Operators: []job.Operator{
 		{Name: "in", Kind: "source"}, {Name: "parse", Kind: "map"},
 	}}}}
-	e := New(Intent{Phase: Running, Attempt: 2, Assignment: []string{"tm", "tm"}}, g)
+	e := New(Intent{Phase: Running, Attempt: 2, Assignment: []string{"tm", "tm"}}, g, nil)
 	counters := func(n uint64) job.Counters {
 		return job.Counters{In: n, Out: n - 1, BusyNanos: n * 5e8, BlockedNanos: n * 25e7, IdleNanos: n * 125e6, Operators: map[string]job.OperatorCounters{
 			"in": {Out: n}, "parse": {In: n, Out: n - 1, Skipped: 1},
@@ -37,7 +37,7 @@ func TestViewOfCounters(t *testing.T) {
 // TestPauseOfACheckpoint: a completed checkpoint tells the longest pause of its subtasks.
 func TestPauseOfACheckpoint(t *testing.T) {
 	g := &job.Graph{Name: "test", MaxParallelism: 4, Vertices: []job.Vertex{{Name: "v", Parallelism: 2}}}
-	e := New(Intent{Phase: Running, Attempt: 1, Assignment: []string{"tm", "tm"}, Checkpoints: Checkpoints{Reserved: 7, Open: 7, Completions: 4}}, g)
+	e := New(Intent{Phase: Running, Attempt: 1, Assignment: []string{"tm", "tm"}, Checkpoints: Checkpoints{Reserved: 7, Open: 7, Completions: 4}}, g, nil)
 	var actions []Action
 	for i, paused := range []time.Duration{30 * time.Microsecond, 20 * time.Microsecond} {
 		ack := job.Acknowledgement{Checkpoint: 7, Subtask: job.Subtask{Index: i}, Paused: int64(paused)}
