@@ -64,12 +64,13 @@ func (o *options) checkPolicy(kind string) []error {
 	if o.onErrorSet && o.deadLetters != nil {
 		errs = append(errs, errors.New("stream.OnError and stream.DeadLetters exclude each other: dead letters are a policy of their own"))
 	}
-	switch kind {
-	case kindMap, kindModify, kindFilter, kindFlatMap, kindApply, kindSink:
+	switch {
+	case !o.survives():
+	case kind == kindMap, kind == kindModify, kind == kindFilter, kind == kindFlatMap, kind == kindApply, o.byRecord:
+	case kind == kindSink:
+		errs = append(errs, errors.New("a sink fails as a whole, not for a record: stream.OnError and stream.DeadLetters are for ToFunc, ForEach and what stands before a sink"))
 	default:
-		if o.survives() {
-			errs = append(errs, errors.New("stream.OnError and stream.DeadLetters are for Map, Modify, Filter, Retain, FlatMap, Apply, ToFunc and ForEach"))
-		}
+		errs = append(errs, errors.New("stream.OnError and stream.DeadLetters are for Map, Modify, Filter, Retain, FlatMap, Apply, ToFunc and ForEach"))
 	}
 	return errs
 }
