@@ -34,7 +34,7 @@ type DeadLetter[T any] = operator.DeadLetter[T]
 //
 // What the function emitted for the record before it failed is dropped too: a record's output is all or
 // nothing, and waits in memory until it is complete. What else the function did stays done: variables that
-// it changed, what it sent elsewhere.
+// it changed, what it sent elsewhere. Of a function given to KeyBy a panic still fails the job.
 //
 // Records that were given up are counted for each operator, in all of its subtasks together, from the
 // beginning of the attempt: the count does not survive a restart of the job. The first is logged with
