@@ -35,7 +35,8 @@ type DeadLetter[T any] = operator.DeadLetter[T]
 //
 // What the function emitted for the record before it failed is dropped too: a record's output is all or
 // nothing, and waits in memory until it is complete. What else the function did stays done: variables that
-// it changed, state that it set, what it sent elsewhere.
+// it changed, state that it set, what it sent elsewhere. Of a function given to KeyBy a panic still fails
+// the job.
 //
 // Records that were given up are counted for each operator, in all of its subtasks together, from the
 // beginning of the attempt: the count does not survive a restart of the job. The first is logged with
@@ -65,12 +66,13 @@ func (o *options) checkPolicy(kind string) []error {
 	if o.onErrorSet && o.deadLetters != nil {
 		errs = append(errs, errors.New("stream.OnError and stream.DeadLetters exclude each other: dead letters are a policy of their own"))
 	}
-	switch kind {
-	case kindMap, kindModify, kindFilter, kindFlatMap, kindApply, kindProcess, kindSink:
+	switch {
+	case !o.survives():
+	case kind == kindMap, kind == kindModify, kind == kindFilter, kind == kindFlatMap, kind == kindApply, kind == kindProcess, o.byRecord:
+	case kind == kindSink:
+		errs = append(errs, errors.New("a sink fails as a whole, not for a record: stream.OnError and stream.DeadLetters are for ToFunc, ForEach and what stands before a sink"))
 	default:
-		if o.survives() {
-			errs = append(errs, errors.New("stream.OnError and stream.DeadLetters are for Map, Modify, Filter, Retain, FlatMap, Apply, Process, ToFunc and ForEach"))
-		}
+		errs = append(errs, errors.New("stream.OnError and stream.DeadLetters are for Map, Modify, Filter, Retain, FlatMap, Apply, Process, ToFunc and ForEach"))
 	}
 	return errs
 }

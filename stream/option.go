@@ -21,6 +21,7 @@ type options struct {
 	onErrorSet     bool
 	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
 	deadLettersOf  reflect.Type // T
+	byRecord       bool         // of a sink: it is a function, which fails for a record and not for all
 }
 
 func newOptions(opts []Option) options {

@@ -10,37 +10,36 @@ import (
 
 // To sends the records to a sink.
 func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option) {
-	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.Receiver[T], error) {
-		sw, err := sink.Open(w.Context(name))
-		if err != nil {
-			return nil, err
-		}
-		return operator.Sink(w, name, sw, sinkMaxAge), nil
+	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+		return sink.Open(w.Context(name))
 	})
 	n.checker, _ = sink.(connector.Checker)
-	if n.Survives {
-		s.env.errorf("operator %q: a sink fails as a whole, not for a record: stream.OnError and stream.DeadLetters are for ToFunc, ForEach and what stands before a sink", name)
-	}
 }
 
 // ToFunc sends the records to a function. open is called once in each subtask and returns the
 // function, which only that subtask calls. An error of either fails the job, but for one of a record
-// where [OnError] or [DeadLetters] says otherwise. The function keeps neither slices nor, without cloning them, strings of a record for long: they share the memory
-// of a whole batch.
+// where [OnError] or [DeadLetters] says otherwise. The function keeps neither slices nor, without cloning
+// them, strings of a record for long: they share the memory of a whole batch.
 //
 // Semantics: at-least-once. After a failure the function is called again with the records that
 // followed the last complete checkpoint.
 func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(record T) error, error), opts ...Option) {
-	addSink(s, name, opts, func(w *operator.Wiring) (operator.Receiver[T], error) {
+	n := &node{kind: kindSink}
+	n.Name = name
+	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
 		f, err := open(w.Context(name))
 		if err != nil {
 			return nil, err
 		}
 		if s := operator.SurvivorOf[T](w, name); s != nil {
-			return operator.TryEach(s, f), nil
+			return operator.Guard(w, name, operator.TryEach(s, f)), nil
 		}
-		return operator.Sink(w, name, funcWriter[T](f), sinkMaxAge), nil
-	})
+		return operator.Guard(w, name, operator.Sink(w, name, funcWriter[T](f), sinkMaxAge)), nil
+	}
+	env, o := s.take(n), newOptions(opts)
+	o.byRecord = true
+	env.add(n, o)
+	survive[T](env, n, o)
 }
 
 // ForEach calls f for each record: from several goroutines at once if the operator is parallel.
@@ -52,19 +51,17 @@ func ForEach[T any](s Stream[T], name string, f func(T), opts ...Option) {
 	}, opts...)
 }
 
-func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.Receiver[T], error)) *node {
+func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.SinkWriter[T], error)) *node {
 	n := &node{kind: kindSink}
 	n.Name = name
 	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
-		step, err := open(w)
+		sw, err := open(w)
 		if err != nil {
 			return nil, err
 		}
-		return operator.Guard(w, name, step), nil
+		return operator.Guard(w, name, operator.Sink(w, name, sw, sinkMaxAge)), nil
 	}
-	env, o := s.take(n), newOptions(opts)
-	env.add(n, o)
-	survive[T](env, n, o)
+	s.take(n).add(n, newOptions(opts))
 	return n
 }
 

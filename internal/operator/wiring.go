@@ -149,7 +149,11 @@ func (w *Wiring) Blocked() time.Duration {
 // Guard returns a Receiver in front of the steps of the named operator that tells w when it is
 // at work, and counts what it takes.
 func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
-	return &guard[T]{w: w, name: name, in: &w.count(name).in, out: out}
+	g := &guard[T]{w: w, name: name, out: out}
+	if w != nil { // nil: the operator is made to be looked at, not to run
+		g.in = &w.count(name).in
+	}
+	return g
 }
 
 // guard stands before the steps of one operator and tells the wiring that it is at work, so
