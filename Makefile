@@ -80,7 +80,7 @@ versitygw: $(TOOLS)/versitygw-$(VERSITYGW_VERSION) # an S3 server, for the tests
 $(TOOLS)/versitygw-$(VERSITYGW_VERSION):
 	@echo "installing the S3 server versitygw $(VERSITYGW_VERSION) into .tools, for the tests"
 	@mkdir -p $(TOOLS)
-	GOBIN=$(TOOLS) GOFLAGS= go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+	GOBIN=$(TOOLS) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 	@mv $(TOOLS)/versitygw $@
 
 .PHONY: clean

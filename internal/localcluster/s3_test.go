@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -38,6 +40,11 @@ func TestStorageInS3(t *testing.T) {
 	}
 	if got := countLines(t, j.output); got != j.words {
 		t.Errorf("%d words came out, want %d", got, j.words)
+	}
+	for _, p := range slices.Concat(f.cluster.JobManagers, f.cluster.TaskManagers) {
+		if log, err := os.ReadFile(p.Log); err != nil || strings.Contains(string(log), tests3.SecretKey) || !strings.Contains(string(log), "s3://"+tests3.Bucket) {
+			t.Errorf("the log of %s (%v) must name the storage, and no secret", p.Name, err)
+		}
 	}
 	for _, local := range []string{"storage", "data"} {
 		if _, err := os.Stat(filepath.Join(f.dir, local)); err == nil {

@@ -68,41 +68,31 @@ func (r *reader) open() (int64, error) {
 }
 
 func (r *reader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		return 0, io.EOF
+	if err := ended(r.ctx); err != nil {
+		return 0, err
 	}
-	for {
-		n, err := r.read(p)
-		if n > 0 {
-			r.offset, r.left, r.failures = r.offset+int64(n), r.left-int64(n), 0
+	for r.left > 0 {
+		if r.body == nil {
+			if _, err := r.open(); err != nil {
+				return 0, err
+			}
 		}
-		if err == nil || n > 0 {
-			return n, nil // an error comes again
+		n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
+		if err != nil {
+			r.Close() // what is left is asked for anew
+		}
+		if n > 0 || err == nil {
+			r.offset, r.left, r.failures = r.offset+int64(n), r.left-int64(n), 0
+			return n, nil
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
 		}
 		if r.failures++; r.failures == tries || r.ctx.Err() != nil {
 			return 0, r.s.failure(r.ctx, r.ctx, "read", r.key, err)
 		}
 	}
-}
-
-// read reads once. After an error there is no body.
-func (r *reader) read(p []byte) (int, error) {
-	if err := ended(r.ctx); err != nil {
-		return 0, err
-	}
-	if r.body == nil {
-		if _, err := r.open(); err != nil {
-			return 0, err
-		}
-	}
-	n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
-	if err != nil {
-		r.Close()
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF // unless it was all: then nobody asks
-		}
-	}
-	return n, err
+	return 0, io.EOF
 }
 
 // Close ends the request, if there is one.
