@@ -39,6 +39,8 @@ type (
 	Vertex = api.Vertex
 	// Subtask is one parallel instance of a vertex.
 	Subtask = api.Subtask
+	// Operator is what one operator of a job has done.
+	Operator = api.Operator
 	// Checkpoints is what a job could continue from.
 	Checkpoints = api.Checkpoints
 	// Checkpoint is a completed checkpoint.

@@ -10,23 +10,36 @@ import (
 
 // To sends the records to a sink.
 func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option) {
-	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
-		return sink.Open(w.Context(name))
+	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.Receiver[T], error) {
+		sw, err := sink.Open(w.Context(name))
+		if err != nil {
+			return nil, err
+		}
+		return operator.Sink(w, name, sw, sinkMaxAge), nil
 	})
 	n.checker, _ = sink.(connector.Checker)
+	if n.Survives {
+		s.env.errorf("operator %q: a sink fails as a whole, not for a record: stream.OnError and stream.DeadLetters are for ToFunc, ForEach and what stands before a sink", name)
+	}
 }
 
 // ToFunc sends the records to a function. open is called once in each subtask and returns the
-// function, which only that subtask calls. An error of either fails the job. The function keeps
-// neither slices nor, without cloning them, strings of a record for long: they share the memory
+// function, which only that subtask calls. An error of either fails the job, but for one of a record
+// where [OnError] or [DeadLetters] says otherwise. The function keeps neither slices nor, without cloning them, strings of a record for long: they share the memory
 // of a whole batch.
 //
 // Semantics: at-least-once. After a failure the function is called again with the records that
 // followed the last complete checkpoint.
 func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(record T) error, error), opts ...Option) {
-	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+	addSink(s, name, opts, func(w *operator.Wiring) (operator.Receiver[T], error) {
 		f, err := open(w.Context(name))
-		return funcWriter[T](f), err
+		if err != nil {
+			return nil, err
+		}
+		if s := operator.SurvivorOf[T](w, name); s != nil {
+			return operator.TryEach(s, f), nil
+		}
+		return operator.Sink(w, name, funcWriter[T](f), sinkMaxAge), nil
 	})
 }
 
@@ -39,17 +52,19 @@ func ForEach[T any](s Stream[T], name string, f func(T), opts ...Option) {
 	}, opts...)
 }
 
-func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.SinkWriter[T], error)) *node {
+func addSink[T any](s Stream[T], name string, opts []Option, open func(*operator.Wiring) (operator.Receiver[T], error)) *node {
 	n := &node{kind: kindSink}
 	n.Name = name
 	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
-		sw, err := open(w)
+		step, err := open(w)
 		if err != nil {
 			return nil, err
 		}
-		return operator.Guard(w, name, operator.Sink(w, name, sw, sinkMaxAge)), nil
+		return operator.Guard(w, name, step), nil
 	}
-	s.take(n).add(n, newOptions(opts))
+	env, o := s.take(n), newOptions(opts)
+	env.add(n, o)
+	survive[T](env, n, o)
 	return n
 }
 

@@ -106,6 +106,7 @@ func printJob(w io.Writer, j client.Job) error {
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
+	printSkipped(w, j)
 	printCheckpoints(w, j.Checkpoints)
 	printRequests(w, j.Requests)
 	if len(j.Vertices) == 0 {
@@ -125,6 +126,17 @@ func printJob(w io.Writer, j client.Job) error {
 	}
 	fmt.Fprintln(w)
 	return table(w, rows)
+}
+
+// printSkipped tells of the operators that gave records up.
+func printSkipped(w io.Writer, j client.Job) {
+	for _, v := range j.Vertices {
+		for _, op := range v.Operators {
+			if op.Skipped > 0 {
+				fmt.Fprintf(w, "operator %q: %d of %d records failed and were given up in this attempt\n", op.Name, op.Skipped, op.RecordsIn)
+			}
+		}
+	}
 }
 
 // printCheckpoints tells of the newest checkpoint, of the one under way, and of what went wrong.
@@ -158,9 +170,9 @@ func checkpointsCommand(g *global) *cobra.Command {
 		}
 		j, err := c.Job(ctx, id)
 		return answer{j.Checkpoints, func(w io.Writer) error {
-			rows := [][]any{{"ID", "ATTEMPT", "COMPLETED", "MS", "BYTES", "LOCATION"}}
+			rows := [][]any{{"ID", "ATTEMPT", "COMPLETED", "MS", "PAUSED-MS", "BYTES", "LOCATION"}}
 			for _, k := range j.Checkpoints.Completed {
-				rows = append(rows, []any{k.ID, k.Attempt, k.Completed.Local().Format(time.DateTime), fmt.Sprintf("%.0f", k.Millis), k.Size, k.Location})
+				rows = append(rows, []any{k.ID, k.Attempt, k.Completed.Local().Format(time.DateTime), fmt.Sprintf("%.0f", k.Millis), fmt.Sprintf("%.2f", k.PausedMillis), k.Size, k.Location})
 			}
 			return table(w, rows)
 		}}, err

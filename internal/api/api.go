@@ -12,6 +12,7 @@ import (
 // Paths of the API. {id} is a job id, {sha256} the hash of a job binary in hex.
 //
 //	GET  /v1/self                   who am I, who leads (any JobManager)          -> Self
+//	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
@@ -22,7 +23,7 @@ import (
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
 //	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
-// All but /v1/self are answered by the leader only. Another JobManager answers 421 with an
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
 // Every failure is an Error.
 
@@ -136,6 +137,9 @@ func (r Request) Open() bool { return r.Ended == nil }
 
 // Checkpoints is what a job could continue from.
 type Checkpoints struct {
+	// Completions is how many were ever completed, those that are not retained any more included.
+	Completions int `json:"completions"`
+
 	Completed  []Checkpoint     `json:"completed"` // the retained ones, the newest first
 	InProgress job.CheckpointID `json:"inProgress,omitempty"`
 	Since      *time.Time       `json:"since,omitempty"`     // when that one began
@@ -153,9 +157,11 @@ type Checkpoint struct {
 	ID        job.CheckpointID `json:"id"`
 	Attempt   job.Attempt      `json:"attempt"`
 	Completed time.Time        `json:"completed"`
-	Millis    float64          `json:"millis"`   // from its reservation to its completion
-	Size      int64            `json:"size"`     // bytes of state
-	Location  string           `json:"location"` // of its manifest, below storage.dir
+	Millis    float64          `json:"millis"` // from its reservation to its completion
+	// PausedMillis is the longest that the record path of a subtask stood still for it.
+	PausedMillis float64 `json:"pausedMillis"`
+	Size         int64   `json:"size"`     // bytes of state
+	Location     string  `json:"location"` // of its manifest, below storage.dir
 }
 
 // Vertex is a chain of fused operators of a job.
@@ -167,6 +173,24 @@ type Vertex struct {
 	Busy        float64   `json:"busy"`    // share of the last second, mean over its subtasks
 	Blocked     float64   `json:"blocked"` // share of the last second: back-pressured
 	Subtasks    []Subtask `json:"subtasks"`
+	// BusySeconds, BlockedSeconds and IdleSeconds are the time of its subtasks together, since the attempt
+	// began: working, back-pressured, and without input.
+	BusySeconds    float64 `json:"busySeconds"`
+	BlockedSeconds float64 `json:"blockedSeconds"`
+	IdleSeconds    float64 `json:"idleSeconds"`
+	// Operators are those that are fused in it, in the order of the plan.
+	Operators []Operator `json:"operators"`
+}
+
+// Operator is what one operator has done in all of its subtasks since the attempt began.
+type Operator struct {
+	Name       string `json:"name"`
+	Kind       string `json:"kind"`       // source, map, sink …
+	RecordsIn  uint64 `json:"recordsIn"`  // 0 of a source
+	RecordsOut uint64 `json:"recordsOut"` // 0 of a sink
+	// Skipped are the records that made its function fail and were given up: dropped, or sent to its
+	// dead letters.
+	Skipped uint64 `json:"skipped"`
 }
 
 // Subtask is one parallel instance of a vertex.

@@ -40,4 +40,15 @@ type Counters struct {
 	BusyNanos    uint64 `json:"busyNanos"`    // working
 	BlockedNanos uint64 `json:"blockedNanos"` // waiting for a consumer: back-pressured
 	IdleNanos    uint64 `json:"idleNanos"`    // waiting for input
+	// Operators tells more of each operator in the subtask, by name.
+	Operators map[string]OperatorCounters `json:"operators,omitempty"`
+}
+
+// OperatorCounters are the running totals of one operator in one subtask.
+type OperatorCounters struct {
+	In  uint64 `json:"in,omitempty"`  // records taken; 0 of a source
+	Out uint64 `json:"out,omitempty"` // records emitted, however many operators take them; 0 of a sink
+	// Skipped are the records that made the user function fail and were given up: dropped, or sent to the
+	// operator's dead letters.
+	Skipped uint64 `json:"skipped,omitempty"`
 }

@@ -207,6 +207,7 @@ func (o *owner) collectGarbage(in execution.Intent) {
 			}
 		}
 		if err != nil {
+			o.counts.storageFailures.Add(1)
 			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
 		}
 	})

@@ -187,6 +187,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 		if err == nil {
 			return nil
 		}
+		o.counts.storageFailures.Add(1)
 		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
 		if pause(ctx, wait); ctx.Err() != nil {
 			return context.Cause(ctx)

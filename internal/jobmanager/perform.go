@@ -90,6 +90,7 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	if c.Completes != nil {
 		if err := o.storeManifest(ctx, c, &in); err != nil {
 			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
+			o.counts.storageFailures.Add(1)
 			return execution.NotStored{Error: err.Error()}, nil
 		}
 	}

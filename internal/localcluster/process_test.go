@@ -27,9 +27,7 @@ var binaries struct{ perennial, wordcount string }
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
-		stream.Main("test", func(env *stream.Env) { // this process is a job's
-			map[string]func(*stream.Env){"lopsided": lopsided, "tally": tallied}[env.ArgOr("job", "lopsided")](env)
-		})
+		stream.Main("test", func(env *stream.Env) { jobs[env.ArgOr("job", "lopsided")](env) }) // this process is a job's
 	}
 	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")
@@ -48,6 +46,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// jobs are those of this binary.
+var jobs = map[string]func(*stream.Env){"lopsided": lopsided, "doubtful": doubtful, "tally": tallied}
 
 func build(dir string) error {
 	binaries.perennial = filepath.Join(dir, "perennial")

@@ -56,7 +56,7 @@ func TestSilenceOfSplits(t *testing.T) {
 	for name, goOn := range goOns {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := NewWiring(t.Context(), ContextConfig{}, 0)
+				w := NewWiring(t.Context(), ContextConfig{})
 				var out journal[int]
 				d := NewSplits(w, "splits", listing(1, 2, 3), &out)
 				_, err := d.Step() // the listing begins
@@ -78,7 +78,7 @@ func TestSilenceOfSplits(t *testing.T) {
 
 // TestStaleSilence: what comes late about an older checkpoint changes nothing.
 func TestStaleSilence(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	w.taken = 5
 	w.Silence(5, true)
 	w.Silence(4, false)
@@ -127,7 +127,7 @@ func TestEndInput(t *testing.T) {
 
 // TestEndInputOfSplits: an enumerator that is drained hands on the rest when it goes on.
 func TestEndInputOfSplits(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	var out journal[int]
 	d := NewSplits(w, "splits", func(ctx context.Context, emit func(int) error) error {
 		_ = listing(1, 2)(ctx, emit)
@@ -146,7 +146,7 @@ func TestEndInputOfSplits(t *testing.T) {
 	if err != nil || out.String() != "1 2 end" {
 		t.Fatalf("got %v, %v", &out, err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 0)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, p.Snapshots[0].Data)}}, nil, nil)
 	var rest journal[int]
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", listing(1, 2, 3), &rest)); err != nil || rest.String() != "3 end" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // NewSplits returns the driver that runs list once and hands on what it emits, one split at a
@@ -133,21 +134,19 @@ func (s *splits[S]) handOn(split S) error {
 
 // Snapshot returns how far the enumeration has come.
 func (s *splits[S]) Snapshot() ([]Snapshot, error) {
-	return snapshotOf(sourceState, job.PositionState, s.codec, []listed[S]{s.done})
+	one, err := state.Small(sourceState, job.PositionState, s.codec, []listed[S]{s.done})
+	return []state.Snapshot{one}, err
 }
 
 // restore takes the one state that there is: an enumerator has one subtask.
 func (s *splits[S]) restore(states []Restored) error {
-	for _, state := range states {
-		from, err := s.codec.From(state.Handle.Schema)
-		if err == nil {
-			err = readFrames(state.Data, from, func(values []listed[S]) error {
-				s.done = values[len(values)-1]
-				return nil
-			})
-		}
+	for _, piece := range states {
+		err := state.ReadPiece(piece, s.codec, func(values []listed[S]) error {
+			s.done = values[len(values)-1]
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("the state of operator %q, written by its subtask %d: %w", s.name, state.Subtask, err)
+			return fmt.Errorf("the state of operator %q, written by its subtask %d: %w", s.name, piece.Subtask, err)
 		}
 	}
 	s.skip = s.done.Splits

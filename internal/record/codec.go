@@ -167,7 +167,8 @@ func (d *Decoder[T]) decodeRecords(body []byte, dst []T, n int) ([]T, error) {
 }
 
 // Schema is a canonical text of T's shape: the names and kinds of its fields, in order,
-// whatever the types are called. Batches of two types with one schema have the same encoding.
+// whatever the types are called; see shape for its grammar. Batches of two types with one schema have the
+// same encoding.
 func (c *Codec[T]) Schema() string { return c.program.schema }
 
 // HasPointers reports whether records of T refer to other memory.

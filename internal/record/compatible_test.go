@@ -1,6 +1,7 @@
 package record
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,8 @@ func TestIncompatible(t *testing.T) {
 		{"[2][]int8", "[2][]bool", "field [][] was written as int8"},
 		{"map[int8]int8", "map[int16]int8", "field [key] was written as int8 and is to be read as int16: the keys of a map cannot change"},
 		{"struct{M map[string]map[struct{A int8}]bool}", "struct{M map[string]map[struct{}]bool}", "field M[][key] was written as struct{A int8}"},
+		{"map[[2]int8]bool", "map[[3]int8]bool", "field [key] was written as [2]int8"},
+		{`map[binary("a.T")]bool`, `map[binary("b.T")]bool`, `field [key] was written as binary("a.T")`},
 		{`struct{A binary("a.T")}`, `struct{A binary("b.T")}`, `field A was written as binary("a.T") and is to be read as binary("b.T"): what a type has encoded itself`},
 		{"struct{A time}", "struct{A int64}", "field A was written as time"},
 		{"string", "[]int8", "the value was written as string"},
@@ -65,10 +68,25 @@ func TestIncompatible(t *testing.T) {
 		{"struct{V int8;Next *struct{V bool;Next *^4}}", "struct{V int8;Next *^2}", "field Next.V was written as bool"},
 		{"chan", "int8", `what was written: this version does not know the schema "chan": byte 0: a type is missing; use the version`},
 		{"int8", "", `what is to be read: this version does not know the schema ""`},
-		{"[]struct{A " + strings.Repeat("[]", 200) + "int}", "[]bool", "field [] was written as struct{A " + strings.Repeat("[]", 55) + "[… and is"},
+		{"[]struct{A " + strings.Repeat("[]", 150) + "int}", "[]bool", "field [] was written as struct{A " + strings.Repeat("[]", 55) + "[… and is"},
 	} {
 		if err := Compatible(c.written, c.read); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s as %s: got %v\nexpected %s", c.written, c.read, err, c.want)
+		}
+	}
+}
+
+// TestDocumentedRefusals: the documentation shows the very messages.
+func TestDocumentedRefusals(t *testing.T) {
+	text, err := os.ReadFile("../../docs/state-evolution.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sessions = "acc struct{User string;Clicks []struct{Page string;Price float64}}}"
+	for _, read := range []string{"struct{Key string;" + strings.Replace(sessions, "float64", "int64", 1), "struct{Key int64;" + sessions} {
+		err := CompatibleEntry("struct{Key string;"+sessions, read)
+		if err == nil || !strings.Contains(string(text), "\n> "+err.Error()+"\n") {
+			t.Errorf("state-evolution.md does not say: %v", err)
 		}
 	}
 }
@@ -95,19 +113,19 @@ func TestNumbers(t *testing.T) {
 }
 
 func TestCompatibleEntry(t *testing.T) {
-	const old = "struct{key struct{User string;Day int32};acc struct{Clicks []struct{Price int32}}}"
+	const old = "struct{Key struct{User string;Day int32};acc struct{Clicks []struct{Price int32}}}"
 	for _, c := range []struct{ read, want string }{
 		{old, ""},
-		{"struct{acc struct{Clicks []struct{Price int64};Since time};key struct{User string;Day int32}}", ""},
-		{"struct{key struct{User string;Day int32};acc struct{};touched time}", ""},
-		{"struct{key struct{User string;Day int32};acc struct{Clicks []struct{Price string}}}",
+		{"struct{acc struct{Clicks []struct{Price int64};Since time};Key struct{User string;Day int32}}", ""},
+		{"struct{Key struct{User string;Day int32};acc struct{};touched time}", ""},
+		{"struct{Key struct{User string;Day int32};acc struct{Clicks []struct{Price string}}}",
 			"field Clicks[].Price was written as int32 and is to be read as string"},
-		{"struct{key struct{User string;Day int32};acc time}", "the value was written as struct{Clicks []struct{Price int32}} and"},
-		{"struct{key struct{User string;Day int32};acc time;touched time}", "field acc was written as struct{Clicks"},
-		{"struct{key struct{User string;Day int64};acc struct{}}",
+		{"struct{Key struct{User string;Day int32};acc time}", "the value was written as struct{Clicks []struct{Price int32}} and"},
+		{"struct{Key struct{User string;Day int32};acc time;touched time}", "field acc was written as struct{Clicks"},
+		{"struct{Key struct{User string;Day int64};acc struct{}}",
 			"the key was written as struct{User string;Day int32} and is to be read as struct{User string;Day int64}: a key's type cannot change, because " +
 				"the hash of its encoding decides which subtask has it; keep its type, or give the state another name"},
-		{"struct{key struct{Day int32;User string};acc struct{}}", "the key was written as"},
+		{"struct{Key struct{Day int32;User string};acc struct{}}", "the key was written as"},
 		{"struct{acc struct{}}", "an entry of keyed state has a key, but was"},
 		{"[]", "what is to be read: "},
 	} {
@@ -119,10 +137,10 @@ func TestCompatibleEntry(t *testing.T) {
 	if err := CompatibleEntry("", old); err != nil {
 		t.Error(err)
 	}
-	if err := CompatibleEntry("struct{key string;acc struct{}}", "struct{key string;acc struct{N int}}"); err != nil {
+	if err := CompatibleEntry("struct{Key string;acc struct{}}", "struct{Key string;acc struct{N int}}"); err != nil {
 		t.Error(err)
 	}
-	if err := CompatibleEntry("struct{key struct{};acc struct{}}", "struct{key struct{};acc struct{N int}}"); err == nil {
+	if err := CompatibleEntry("struct{Key struct{};acc struct{}}", "struct{Key struct{};acc struct{N int}}"); err == nil {
 		t.Error("entries that took no bytes take some")
 	}
 }

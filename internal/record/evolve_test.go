@@ -146,28 +146,68 @@ func TestFromItself(t *testing.T) {
 	if d, err := codecOf[int64](t).From("int"); err != nil || !d.program.plain {
 		t.Errorf("int as int64 is not copied: %v", err)
 	}
+	if d, err := codecOf[struct{ A [0]int64 }](t).From("struct{A [0]int8}"); err != nil || !d.program.plain {
+		t.Errorf("nothing takes time: %v", err)
+	}
 }
 
 func TestFromRefuses(t *testing.T) {
 	type entry struct {
-		key int64
+		Key int64
 		acc struct{ N int64 }
 	}
 	c := codecOf[entry](t)
-	if _, err := c.From("struct{key int64;acc struct{N float32}}"); err == nil || !strings.Contains(err.Error(), "field acc.N was written as float32") {
+	if _, err := c.From("struct{Key int64;acc struct{N float32}}"); err == nil || !strings.Contains(err.Error(), "field acc.N was written as float32") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.From("struct{key int64;acc"); err == nil || !strings.Contains(err.Error(), "does not know the schema") {
+	if _, err := c.From("struct{Key int64;acc"); err == nil || !strings.Contains(err.Error(), "does not know the schema") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.From("struct{key int32;acc struct{N int32}}"); err != nil {
+	if _, err := c.From("struct{Key int32;acc struct{N int32}}"); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.FromEntry("struct{key int32;acc struct{N int32}}"); err == nil || !strings.Contains(err.Error(), "a key's type cannot change") {
+	if _, err := c.FromEntry("struct{Key int32;acc struct{N int32}}"); err == nil || !strings.Contains(err.Error(), "a key's type cannot change") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.FromEntry("struct{acc struct{N int32};key int64}"); err != nil {
-		t.Errorf("got %v", err)
+	from, err := c.FromEntry("struct{acc struct{N int8};Key int64}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := entry{Key: 7, acc: struct{ N int64 }{-1}}
+	if got, err := from.Decode([]byte("\x01\x00\x00\x00\xff\x07\x00\x00\x00\x00\x00\x00\x00"), nil); err != nil || got[0] != want {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestMalformedSkipped: a field that is gone must still be one.
+func TestMalformedSkipped(t *testing.T) {
+	for written, value := range map[string]string{
+		"*int8":           "\x02\x00",
+		"string":          "\x05abcd",
+		"[]time":          "\x03",
+		"map[int8]string": "\x02\x00",
+		`binary("a.T")`:   "\xff\xff\xff\xff",
+	} {
+		frame := []byte("\x01\x00\x00\x00" + value)
+		if err := decodeFrom[struct{ B int8 }](t, "struct{A "+written+"}", frame); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %v", written, err)
+		}
+	}
+}
+
+// TestFits: a number that was written on a machine with wider integers than this one.
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		v      uint64
+		signed bool
+		want   bool
+	}{
+		{math.MaxInt32, true, true}, {math.MaxInt32 + 1, true, false}, {^uint64(0), true, true}, {^uint64(math.MaxInt32), true, true},
+		{^uint64(math.MaxInt32 + 1), true, false}, {math.MaxUint32, false, true}, {math.MaxUint32 + 1, false, false},
+	} {
+		if got := fits(c.v, 4, c.signed); got != c.want {
+			t.Errorf("%#x, signed %v: got %v", c.v, c.signed, got)
+		}
 	}
 }
 
@@ -203,7 +243,7 @@ func TestFromTakesMemoryAsItGoes(t *testing.T) {
 	evolves(t, []map[int][]flag{{1: flags, 2: {}}}, map[int][]large{1: want, 2: {}})
 
 	written, many := codecOf[[]flag](t).Schema(), 1<<17
-	twos := strings.Repeat("", many)
+	twos := strings.Repeat("\x01", 100) + strings.Repeat("\x02", many-100)
 	slice := binary.AppendUvarint([]byte{1, 0, 0, 0}, uint64(many+1))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -67,8 +67,8 @@ func (s *shape) width() (int, bool) {
 }
 
 func skipped(d *decoder, n int) bool {
-	if n > len(d.rest) {
-		return false
+	if uint(n) > uint(len(d.rest)) {
+		return d.fail(errLength)
 	}
 	d.rest = d.rest[n:]
 	return true
@@ -83,11 +83,7 @@ func skipOwn(d *decoder, _ unsafe.Pointer) bool {
 	if size == nil {
 		return false
 	}
-	n := binary.LittleEndian.Uint32(size)
-	if uint64(n) > uint64(len(d.rest)) {
-		return d.fail(errLength)
-	}
-	return skipped(d, int(n))
+	return skipped(d, int(binary.LittleEndian.Uint32(size)))
 }
 
 func skipPointer(elem *program) func(d *decoder, at unsafe.Pointer) bool {

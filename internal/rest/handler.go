@@ -41,6 +41,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		mux.Handle(pattern, bounded(answer))
 	}
 	mux.HandleFunc("PUT /v1/artifacts/{sha256}", h.putArtifact)
+	mux.Handle("GET /metrics", metrics(jm))
 	return mux
 }
 

@@ -196,3 +196,35 @@ func TestSlowHeaders(t *testing.T) {
 		t.Errorf("the connection was not ended: %v", err)
 	}
 }
+
+// TestMetrics: leader and standby answer a scrape, each as what it is.
+func TestMetrics(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := memory.New()
+	leader := "http://" + start(t, c, s, "jm-a")
+	await(t, leader, "leader")
+	standby := "http://" + start(t, c, s, "jm-b")
+	await(t, standby, "standby")
+	for url, want := range map[string][]string{
+		leader:  {"perennial_jobmanager_is_leader 1", "perennial_jobmanager_epoch 1", "perennial_jobmanager_takeovers_total 1", "perennial_slots 0", "go_goroutines"},
+		standby: {"perennial_jobmanager_is_leader 0", "perennial_jobmanager_epoch 1", "perennial_jobmanager_takeovers_total 0", "go_goroutines"},
+	} {
+		resp, err := http.Get(url + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %s: %v", url, resp.Status, err)
+		}
+		for _, line := range want {
+			if !strings.Contains(string(text), "\n"+line) {
+				t.Errorf("%s does not tell %q:\n%s", url, line, text)
+			}
+		}
+	}
+}

@@ -125,6 +125,11 @@ func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	})
 	c := actions[0].(Commit)
 	c.Completes = acks
+	c.Intent.Completions++
+	for _, ack := range acks {
+		newest := &c.Intent.Completed[0]
+		newest.Paused = max(newest.Paused, ack.Paused)
+	}
 	return []Action{c}
 }
 

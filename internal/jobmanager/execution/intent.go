@@ -88,6 +88,8 @@ type Checkpoints struct {
 	ClosedAt   time.Time        `json:"closedAt,omitzero"`
 	// Completed are the retained ones, the newest first.
 	Completed []job.Pointer `json:"completed,omitempty"`
+	// Completions is how many were ever completed.
+	Completions int `json:"completions,omitempty"`
 	// Unpublished says that outputs which the newest one names may still have to be renamed.
 	Unpublished bool   `json:"unpublished,omitempty"`
 	Aborted     int    `json:"aborted,omitempty"`   // how many were

@@ -64,13 +64,14 @@ func (e *Execution) viewCheckpoints() api.Checkpoints {
 		since := in.ReservedAt
 		v.Since = &since
 	}
+	v.Completions = in.Completions
 	if in.Restore != nil {
 		v.Restored, v.Savepoint = in.Restore.Checkpoint, in.Restore.Savepoint
 	}
 	for _, p := range in.Completed {
 		v.Completed = append(v.Completed, api.Checkpoint{
 			ID: p.Checkpoint, Attempt: p.Attempt, Completed: p.Completed, Size: p.Size, Location: p.Manifest,
-			Millis: float64(p.Completed.Sub(p.Triggered).Microseconds()) / 1000,
+			Millis: float64(p.Completed.Sub(p.Triggered).Microseconds()) / 1000, PausedMillis: float64(p.Paused) / 1e6,
 		})
 	}
 	return v
@@ -108,6 +109,9 @@ func viewRequests(list []Request) []api.Request {
 func (e *Execution) viewVertex(vertex int) api.Vertex {
 	g := &e.graph.Vertices[vertex]
 	v := api.Vertex{Name: g.Name, Parallelism: g.Parallelism}
+	for _, op := range g.Operators {
+		v.Operators = append(v.Operators, api.Operator{Name: op.Name, Kind: op.Kind})
+	}
 	for index := range g.Parallelism {
 		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
 		if s := e.find(job.Subtask{Vertex: vertex, Index: index}); s != nil && e.committed.Attempt > 0 {
@@ -117,6 +121,7 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 			}
 			v.RecordsIn += s.counters.In
 			v.RecordsOut += s.counters.Out
+			addTotals(&v, &s.counters)
 			busy, blocked := s.shares()
 			v.Busy += busy / float64(g.Parallelism)
 			v.Blocked += blocked / float64(g.Parallelism)
@@ -124,6 +129,20 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 		v.Subtasks = append(v.Subtasks, row)
 	}
 	return v
+}
+
+// addTotals adds what one subtask has done since the attempt began.
+func addTotals(v *api.Vertex, c *job.Counters) {
+	v.BusySeconds += float64(c.BusyNanos) / 1e9
+	v.BlockedSeconds += float64(c.BlockedNanos) / 1e9
+	v.IdleSeconds += float64(c.IdleNanos) / 1e9
+	for i := range v.Operators {
+		op := &v.Operators[i]
+		n := c.Operators[op.Name]
+		op.RecordsIn += n.In
+		op.RecordsOut += n.Out
+		op.Skipped += n.Skipped
+	}
 }
 
 // shown is the state of a subtask in a job that may have ended since it was heard of.
