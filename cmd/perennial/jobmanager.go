@@ -32,7 +32,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 
 func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
-	store, err := storage.Open(ctx, c.String(config.StorageDir))
+	store, err := openStorage(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -81,6 +81,15 @@ func restartAfter(c *config.Config) int {
 		return 0
 	}
 	return c.Int(config.CheckpointFailures) + 1
+}
+
+// openStorage opens what storage.dir names.
+func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
+	return storage.Open(ctx, s3Server(c).Complete(c.String(config.StorageDir)))
+}
+
+func s3Server(c *config.Config) storage.S3 {
+	return storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
 }
 
 func restartStrategy(c *config.Config) restart.Strategy {

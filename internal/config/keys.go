@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"runtime"
 	"strconv"
@@ -18,6 +19,9 @@ const (
 	HighAvailability = Name("high-availability")
 	ClusterID        = Name("cluster.id")
 	StorageDir       = Name("storage.dir")
+	S3Endpoint       = Name("storage.s3.endpoint")
+	S3Region         = Name("storage.s3.region")
+	S3PathStyle      = Name("storage.s3.path-style")
 	LocalDir         = Name("coordination.local.dir")
 	EmbeddedDir      = Name("coordination.embedded.dir")
 
@@ -81,7 +85,10 @@ type Key struct {
 var Keys = []Key{
 	{HighAvailability, "choice", "", "none, zookeeper, etcd or embedded; unset, it is zookeeper if a quorum is set, else none", "0.1", oneOf("none", "zookeeper", "etcd", "embedded")},
 	{ClusterID, "string", "default", "tells clusters apart that share one ensemble", "0.1", pathElement},
-	{StorageDir, "path", "./data", "job binaries and what must outlive processes; one directory shared by all JobManagers and TaskManagers", "0.1", directory},
+	{StorageDir, "path", "./data", "job binaries, checkpoints and what else must outlive processes: one directory shared by all JobManagers and TaskManagers, or s3://bucket/prefix", "0.1", directory},
+	{S3Endpoint, "string", "", "http://host:port or https://host of the server of an s3:// location; unset, Amazon's. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in ~/.aws/credentials, or the host's role", "0.1", endpoint},
+	{S3Region, "string", "", "the bucket's region; unset, Amazon is asked for it, and another server is told us-east-1", "0.1", pathElement},
+	{S3PathStyle, "choice", "", "true: the bucket is in the path of a URL, false: in its host; unset, in the path but for Amazon", "0.1", oneOf("true", "false")},
 	{LocalDir, "path", "./local", "without high availability: where the JobManager keeps its jobs, on a local disk", "0.1", directory},
 	{EmbeddedDir, "path", "", "with the embedded quorum: where this member keeps its log, on a local disk; unset, ./quorum-<rest.port>", "0.1", directory},
 
@@ -188,6 +195,18 @@ func oneOf(choices ...string) func(string) error {
 func directory(s string) error {
 	if strings.HasPrefix(s, "~") {
 		return fmt.Errorf("expected a path; only a shell knows ~, write the home directory out")
+	}
+	return nil
+}
+
+// endpoint leaves it to whoever uses it to refuse one with credentials in it, which must not be repeated.
+func endpoint(s string) error {
+	u, err := url.Parse(s)
+	if err == nil && u.User != nil {
+		return nil
+	}
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return fmt.Errorf("expected http://host:port or https://host")
 	}
 	return nil
 }

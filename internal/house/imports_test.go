@@ -58,7 +58,7 @@ var rules = []struct {
 	},
 	{
 		[]string{"cmd/...", "client/...", "stream/...", "connector/...", "internal/jobmanager/...", "internal/taskmanager/...", "internal/demo"},
-		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "coordination/coordinationtest", "testing"},
+		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "internal/tests3", "coordination/coordinationtest", "internal/storage/storagetest", "testing"},
 		"what is for tests stays out of the binaries",
 	},
 	{

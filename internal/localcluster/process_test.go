@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 	"github.com/perennial-io/perennial/internal/testetcd"
+	"github.com/perennial-io/perennial/internal/tests3"
 	"github.com/perennial-io/perennial/stream"
 )
 
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
 		stream.Main("test", func(env *stream.Env) { jobs[env.ArgOr("job", "lopsided")](env) }) // this process is a job's
 	}
+	tests3.Setenv()
 	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")
 	if err == nil {

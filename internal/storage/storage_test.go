@@ -61,13 +61,25 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for location, want := range map[string]string{
-		"":                       "storage.dir: it is empty",
-		"ftp://host/x":           "ftp:// is not known",
-		"file://host/x":          "expected file:///path",
-		filepath.Join(file, "x"): "name a directory",
+		"":                     "storage.dir: it is empty",
+		"ftp://host/x":         "ftp:// is not known",
+		"s3://":                "expected s3://bucket/prefix",
+		"s3:///x":              "expected s3://bucket/prefix",
+		"s3://b":               "bucket",
+		"s3://bucket/a/../b":   "prefix",
+		"s3://bucket/x#y":      "expected s3://bucket/prefix",
+		"s3://bucket/x?acl=y":  `"acl" is not known`,
+		"s3://bucket/%zz":      "no URL",
+		"s3://key:hunter2@b/x": "AWS_ACCESS_KEY_ID",
+		"s3://bucket?endpoint=http://key:hunter2@host": "AWS_ACCESS_KEY_ID",
+		"s3://bucket/?endpoint=localhost:9000":         "expected http://host:port",
+		"file://host/x":                                "expected file:///path",
+		filepath.Join(file, "x"):                       "name a directory",
 	} {
 		if _, err := Open(t.Context(), location); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v; want an error with %q", location, err, want)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Open(%q) repeats a secret: %v", location, err)
 		}
 	}
 	dir := t.TempDir()
@@ -149,8 +161,10 @@ func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
 	}
 }
 
-func TestDocuments(t *testing.T) {
-	s := open(t)
+func TestDocuments(t *testing.T) { documents(t, open(t)) }
+
+func documents(t *testing.T, s *Storage) {
+	t.Helper()
 	g := &job.Graph{Name: "wordcount", Vertices: []job.Vertex{{Name: "lines", Parallelism: 2}}, MaxParallelism: 128}
 	hash, err := s.PutGraph(t.Context(), g)
 	if err != nil {
