@@ -11,7 +11,7 @@ import (
 )
 
 // inspectCommand looks at a savepoint's files alone: it needs no cluster.
-func inspectCommand() *cobra.Command {
+func inspectCommand(g *global) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "inspect PATH", Short: "Tell what a savepoint holds: operators, states, schemas, sizes and key groups", Args: exactly("PATH"),
@@ -20,7 +20,11 @@ func inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := storage.OpenSavepoint(cmd.Context(), path)
+			c, err := g.load()
+			if err != nil {
+				return err
+			}
+			s, err := storage.OpenSavepoint(cmd.Context(), s3Server(c).Complete(path))
 			if err != nil {
 				return err
 			}

@@ -75,18 +75,21 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 	return err
 }
 
-// openStorage opens what storage.dir names.
-func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
-	server := storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
-	return storage.Open(ctx, server.Complete(c.String(config.StorageDir)))
-}
-
 // restartAfter is how many checkpoints in a row fail before a job is restarted; 0: any number may.
 func restartAfter(c *config.Config) int {
 	if c.String(config.CheckpointFailures) == "" {
 		return 0
 	}
 	return c.Int(config.CheckpointFailures) + 1
+}
+
+// openStorage opens what storage.dir names.
+func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
+	return storage.Open(ctx, s3Server(c).Complete(c.String(config.StorageDir)))
+}
+
+func s3Server(c *config.Config) storage.S3 {
+	return storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
 }
 
 func restartStrategy(c *config.Config) restart.Strategy {

@@ -96,7 +96,7 @@ or, without DIR, of savepoints below storage.dir, and prints its name. The direc
 			return c.Savepoint(ctx, id, dir)
 		},
 		func(r client.Request) string { return r.Savepoint })
-	cmd.AddCommand(inspectCommand())
+	cmd.AddCommand(inspectCommand(g))
 	return cmd
 }
 

@@ -26,7 +26,7 @@ func graphOf(operators ...[]string) *job.Graph {
 }
 
 func TestCompare(t *testing.T) {
-	const entry = "struct{Key string;acc uint32}"
+	const entry = "struct{Key string;Acc uint32}"
 	splits := []string{"lines", "2", "splits:splits:string"}
 	count := []string{"count", "2", "acc:value:" + entry}
 	out := []string{"out", "2"}
@@ -43,10 +43,10 @@ func TestCompare(t *testing.T) {
 	}{
 		{name: "the same", plan: before},
 		{name: "another parallelism", plan: graphOf([]string{"lines", "4", splits[2]}, []string{"count", "1", count[2]}, out)},
-		{name: "widened", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key string;acc uint64}"}, out)},
-		{name: "narrowed", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key string;acc uint8}"}, out),
+		{name: "widened", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key string;Acc uint64}"}, out)},
+		{name: "narrowed", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key string;Acc uint8}"}, out),
 			refusal: []string{`operator "count", state "acc"`, "uint32", "uint8"}},
-		{name: "another key", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key uint64;acc uint32}"}, out),
+		{name: "another key", plan: graphOf(splits, []string{"count", "2", "acc:value:struct{Key uint64;Acc uint32}"}, out),
 			refusal: []string{`operator "count", state "acc"`, "key"}},
 		{name: "another kind", plan: graphOf(splits, []string{"count", "2", "acc:list:" + entry}, out),
 			refusal: []string{`operator "count", state "acc"`, "value state", "list state"}},

@@ -76,11 +76,11 @@ type Pointer struct {
 	Checkpoint CheckpointID `json:"checkpoint"`
 	Attempt    Attempt      `json:"attempt"`  // whose acknowledgements completed it
 	Manifest   string       `json:"manifest"` // its name in storage
-	// Savepoint is the directory of the savepoint that this is instead, a path or a URL.
-	Savepoint string    `json:"savepoint,omitempty"`
-	Size      int64     `json:"size"` // bytes of state
-	Triggered time.Time `json:"triggered"`
-	Completed time.Time `json:"completed"`
+	Size       int64        `json:"size"`     // bytes of state
+	Triggered  time.Time    `json:"triggered"`
+	Completed  time.Time    `json:"completed"`
 	// Paused is the longest that the record path of a subtask stood still for it, in nanoseconds.
 	Paused int64 `json:"paused,omitempty"`
+	// Savepoint is the directory of the savepoint that this is instead, a path or a URL.
+	Savepoint string `json:"savepoint,omitempty"`
 }

@@ -53,7 +53,7 @@ func savepointName(name string, id job.ID, checkpoint job.CheckpointID) string {
 // openSavepoint reads what a new job is to continue from. What cannot be read at once fails the job, which
 // has not begun.
 func (o *owner) openSavepoint(ctx context.Context, location string) {
-	answer := readSavepoint(ctx, location)
+	answer := readSavepoint(ctx, o.cfg.Storage.Beside(location))
 	if ctx.Err() == nil {
 		o.post(answer)
 	}

@@ -45,7 +45,7 @@ func (r *reading[S, T]) checkpoint() error {
 }
 
 // Snapshot returns what is left to be read.
-func (r *reading[S, T]) Snapshot() ([]Snapshot, error) {
+func (r *reading[S, T]) Snapshot() ([]state.Snapshot, error) {
 	kind := job.SplitsState
 	if r.splits.items == nil {
 		kind = job.PositionState

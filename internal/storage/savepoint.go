@@ -22,12 +22,19 @@ const savepointManifest = "savepoint"
 // SavepointDir is where savepoints go when nobody says where.
 func (s *Storage) SavepointDir() string { return below(s.location, "savepoints") }
 
-// below is a location within another.
-func below(location, name string) string { return strings.TrimRight(location, "/") + "/" + name }
+// below is a location within another, on the same server.
+func below(location, name string) string {
+	server := ""
+	if i := strings.Index(location, "?"); i >= 0 && strings.HasPrefix(location, "s3://") {
+		location, server = location[:i], location[i:]
+	}
+	return strings.TrimRight(location, "/") + "/" + name + server
+}
 
-// PutSavepoint copies all that m names to name below dir, a location as Open takes it, and returns where
+// PutSavepoint copies all that m names to name below dir, a location as Beside takes it, and returns where
 // that is and its size in bytes. What is there already of it stays: the copy of one checkpoint may be repeated.
 func (s *Storage) PutSavepoint(ctx context.Context, dir, name string, m *checkpoint.Manifest, g *job.Graph) (location string, size int64, err error) {
+	dir = s.Beside(dir)
 	to, err := OpenObjects(ctx, dir)
 	if err != nil {
 		return "", 0, err

@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/storage/objects"
+	"github.com/perennial-io/perennial/internal/tests3"
 )
 
 // saved is a checkpoint of two states, one of them in its manifest.
@@ -140,6 +141,24 @@ func TestOpenSavepointSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := OpenSavepoint(t.Context(), "ftp://host/x"); !errors.Is(err, ErrDamaged) {
 		t.Errorf("of an unknown scheme: %v", err)
+	}
+}
+
+// A savepoint in a bucket, where nobody says where and on the same server where somebody says, is found by the
+// location that was told.
+func TestSavepointInABucket(t *testing.T) {
+	t.Parallel()
+	s, server := inBucket(t)
+	if _, err := s.CreateIncarnation(t.Context(), "of the test"); err != nil {
+		t.Fatal(err)
+	}
+	m, g := saved(t, s)
+	for _, dir := range []string{s.SavepointDir(), "s3://" + tests3.Bucket + "/elsewhere/", t.TempDir()} {
+		location := putSavepoint(t, s, dir, m, g)
+		if inBucket := strings.HasPrefix(dir, "s3://"); inBucket && !strings.Contains(location, "/test-1?endpoint=") || strings.Contains(location, "//test") {
+			t.Errorf("%s: it is at %s, on %s", dir, location, server.Endpoint())
+		}
+		holds(t, location)
 	}
 }
 
