@@ -60,7 +60,7 @@ func buildUnbounded(env *stream.Env, records int, rate float64, output string) {
 	}, stream.Unbounded(), stream.Rate(rate))
 	// The count per key travels with each record, so that state which is lost or restored twice shows.
 	counted := stream.Aggregate(stream.KeyBy(numbers, func(r Row) uint64 { return r.Key % 97 }), "count",
-		func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} })
+		func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Parallelism(2))
 	stream.To(counted, "out", file.JSONLines[Row](output))
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
@@ -130,6 +131,7 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 // storeManifest stores what a checkpoint consists of, and puts its name into the intent that
 // completes it. It is tried once: a storage that fails costs a checkpoint and no more.
 func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
+	failpoint.LeaderStores.Reached()
 	p := &in.Completed[0]
 	name, err := o.cfg.Storage.PutManifest(&checkpoint.Manifest{
 		Job: o.id, Checkpoint: p.Checkpoint, Epoch: uint64(o.term.Epoch()), Attempt: p.Attempt, GraphHash: in.GraphHash,
@@ -175,6 +177,7 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 		}
 		return err
 	})
+	failpoint.LeaderPublished.Reached()
 	if err == nil {
 		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable, Error: taken})
 	}
@@ -199,7 +202,9 @@ func (o *owner) collectGarbage(in execution.Intent) {
 		dirs, err := o.cfg.Storage.ListCheckpoints(o.id)
 		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
 			if o.ctx.Err() == nil {
+				failpoint.LeaderCollects.Reached()
 				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.id, d.Checkpoint, d.Attempt))
+				failpoint.LeaderDeleted.Reached()
 			}
 		}
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -113,6 +114,7 @@ func (s *Storage) DeleteCheckpoint(id job.ID, checkpoint job.CheckpointID, attem
 	}
 	dir := filepath.Join(s.dir, p.dir())
 	err := removeManifests(dir)
+	failpoint.LeaderUnlists.Reached()
 	if err == nil {
 		err = os.RemoveAll(dir)
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/perennial-io/perennial/internal/failpoint"
 )
 
 // create stores what fill writes under kind/name, unless something is stored there already:
@@ -27,12 +29,14 @@ func (s *Storage) createVia(via, kind, name string, mode fs.FileMode, fill func(
 	if err := writeSynced(temp, mode, fill); err != nil {
 		return false, err
 	}
+	failpoint.StorageLinks.Reached()
 	// A link is atomic and fails when the name is taken, which a rename would overwrite.
 	if err := os.Link(temp.Name(), s.path(kind, name)); errors.Is(err, fs.ErrExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
+	failpoint.StorageLinked.Reached()
 	return true, syncDir(filepath.Join(s.dir, kind))
 }
 
