@@ -207,12 +207,18 @@ func (w *walk) through(r *round, p failpoint.Point, a failpoint.Action, s step) 
 	return errors.Join(err, e)
 }
 
-// succeeded waits until another one leads.
+// succeeded waits until another one leads. It asks the others only: a frozen one takes requests, and answers none.
 func (w *walk) succeeded(old *localcluster.Process) error {
+	var others []string
+	for i, p := range w.cluster.JobManagers {
+		if p != old {
+			others = append(others, w.cluster.Rest[i])
+		}
+	}
+	c := client.New(client.Fixed(others...))
+	defer c.Close()
 	return w.cluster.Until(w.ctx, func() error {
-		ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)
-		defer cancel()
-		now, _, err := w.cluster.Leader(ctx, w.client)
+		now, _, err := w.cluster.Leader(w.ctx, c)
 		if err == nil && now == old {
 			err = fmt.Errorf("%s leads, although it is frozen", old.Name)
 		}
