@@ -57,7 +57,7 @@ func buildUnbounded(env *stream.Env, records int, rate float64, output string) {
 		}
 		<-ctx.Done()
 		return nil
-	}, stream.Unbounded(), stream.Rate(rate))
+	}, stream.Unbounded(), stream.Rate(rate), stream.Parallelism(1))
 	// The count per key travels with each record, so that state which is lost or restored twice shows.
 	counted := stream.Aggregate(stream.KeyBy(numbers, func(r Row) uint64 { return r.Key % 97 }), "count",
 		func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Parallelism(2))

@@ -2,13 +2,14 @@ package chaos
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 )
 
-// lines are those of the visible files in a directory, sorted.
-func lines(dir string) ([]string, error) {
+// Lines are those of the visible files in a directory, sorted.
+func Lines(dir string) ([]string, error) {
 	parts, err := filepath.Glob(filepath.Join(dir, "part-*"))
 	var all []string
 	for _, p := range parts {
@@ -29,9 +30,9 @@ func lines(dir string) ([]string, error) {
 	return all, err
 }
 
-// compare counts the lines of want that got lacks, and those of got that want lacks; a line that
+// Compare counts the lines of want that got lacks, and those of got that want lacks; a line that
 // stands twice counts twice. Both are sorted.
-func compare(want, got []string) (lost, duplicated int) {
+func Compare(want, got []string) (lost, duplicated int) {
 	for len(want) > 0 || len(got) > 0 {
 		switch {
 		case len(got) == 0 || len(want) > 0 && want[0] < got[0]:
@@ -43,4 +44,14 @@ func compare(want, got []string) (lost, duplicated int) {
 		}
 	}
 	return lost, duplicated
+}
+
+// UnboundedLines are those that an unbounded job of so many records puts out, sorted.
+func UnboundedLines(records int) []string {
+	var want []string
+	for i := range records {
+		want = append(want, fmt.Sprintf(`{"Key":%d,"Value":%d}`, i%97, i/97+1))
+	}
+	slices.Sort(want)
+	return want
 }

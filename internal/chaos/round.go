@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -104,8 +103,8 @@ func (r *round) end(ctx context.Context) (Result, error) {
 	if err := r.wait(ctx); err != nil {
 		return r.result, err
 	}
-	got, err := lines(r.output)
-	r.result.Lost, r.result.Duplicated = compare(r.want, got)
+	got, err := Lines(r.output)
+	r.result.Lost, r.result.Duplicated = Compare(r.want, got)
 	return r.result, err
 }
 
@@ -130,7 +129,7 @@ func (r *round) cancelWhenOut(ctx context.Context) error {
 			return err
 		}
 		r.note(j)
-		got, err := lines(r.output)
+		got, err := Lines(r.output)
 		if err == nil && len(got) < len(r.want) && !j.State.Terminal() {
 			err = fmt.Errorf("%d of %d lines are visible; the job is %s", len(got), len(r.want), j.State)
 		}
@@ -188,18 +187,13 @@ func (c *Config) args(output string, rate float64) []string {
 // undisturbed returns the lines that the job puts out, sorted. Of an unbounded one they are known.
 func (c *Config) undisturbed(ctx context.Context) ([]string, error) {
 	if c.Unbounded {
-		var want []string
-		for i := range c.Records {
-			want = append(want, fmt.Sprintf(`{"Key":%d,"Value":%d}`, i%97, i/97+1))
-		}
-		slices.Sort(want)
-		return want, nil
+		return UnboundedLines(c.Records), nil
 	}
 	dir := filepath.Join(c.Dir, fmt.Sprintf("undisturbed-%d", c.Seed))
 	if err := stream.Run(ctx, "chaos", c.args(dir, 0), Build); err != nil {
 		return nil, err
 	}
-	got, err := lines(dir)
+	got, err := Lines(dir)
 	if err == nil && len(got) == 0 {
 		err = errors.New("it put nothing out")
 	}
