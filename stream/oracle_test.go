@@ -52,8 +52,9 @@ func disturbed(t *testing.T, seed int) (oracle.Result, error) {
 	dir := scratch(t)
 	draw := rand.New(rand.NewPCG(uint64(seed), 4))
 	records, unbounded := 200+draw.IntN(2000), draw.IntN(3) == 0
-	args := func(output string, rate float64) []string {
-		a := []string{"--seed", strconv.Itoa(seed), "--records", strconv.Itoa(records), "--output", filepath.Join(dir, output), "--rate", fmt.Sprint(rate)}
+	args := func(output string, rate, skew float64) []string {
+		a := []string{"--seed", strconv.Itoa(seed), "--records", strconv.Itoa(records), "--output", filepath.Join(dir, output),
+			"--rate", fmt.Sprint(rate), "--skew", fmt.Sprint(skew)}
 		if unbounded {
 			a = append(a, "--unbounded")
 		}
@@ -61,14 +62,14 @@ func disturbed(t *testing.T, seed int) (oracle.Result, error) {
 	}
 	c := oracle.Config{
 		Seed: seed, Dir: dir, Output: filepath.Join(dir, "disturbed"), Plan: stream.PlanOf("chaos", chaos.Build),
-		Spec:   job.Spec{ID: job.NewID(), Name: "chaos", Args: args("disturbed", float64(records)/2)},
-		Faults: 1 + draw.IntN(8), Length: 2 * time.Second,
+		Spec:   job.Spec{ID: job.NewID(), Name: "chaos", Args: args("disturbed", float64(records)/2, float64(draw.IntN(3)*draw.IntN(10)))},
+		Faults: 1 + draw.IntN(8), Length: 3 * time.Second,
 	}
 	want := chaos.UnboundedLines(records)
 	if unbounded {
 		c.Want = len(want)
 	} else {
-		err := stream.Run(t.Context(), "chaos", args("undisturbed", 0), chaos.Build)
+		err := stream.Run(t.Context(), "chaos", args("undisturbed", 0, 0), chaos.Build)
 		if err != nil {
 			return oracle.Result{}, err
 		}

@@ -121,7 +121,7 @@ func (r *round) freeze(ctx context.Context, p *localcluster.Process) error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	err := r.rest(ctx, time.Duration(100+r.draw.IntN(4900))*time.Millisecond)
+	err := wait(ctx, time.Duration(100+r.draw.IntN(4900))*time.Millisecond)
 	return errors.Join(err, p.Signal(syscall.SIGCONT))
 }
 
@@ -162,7 +162,7 @@ func (r *round) spoil(ctx context.Context, begin func() (func() error, error)) e
 		return err
 	}
 	var leader *localcluster.Process
-	err = r.rest(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond)
+	err = wait(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond)
 	switch r.draw.IntN(4) {
 	case 0:
 		err = errors.Join(err, r.killTask(ctx))
@@ -171,7 +171,7 @@ func (r *round) spoil(ctx context.Context, begin func() (func() error, error)) e
 			leader.Kill()
 		}
 	}
-	err = errors.Join(err, r.rest(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond), back())
+	err = errors.Join(err, wait(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond), back())
 	if leader != nil { // one that finds no storage at its start ends again
 		err = errors.Join(err, leader.Start())
 	}

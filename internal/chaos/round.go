@@ -100,7 +100,7 @@ func (r *round) submit(ctx context.Context) (err error) {
 // end waits until the job has ended, or ends an unbounded one when everything has come out, and
 // compares the output.
 func (r *round) end(ctx context.Context) (Result, error) {
-	if err := r.wait(ctx); err != nil {
+	if err := r.await(ctx); err != nil {
 		return r.result, err
 	}
 	got, err := Lines(r.output)
@@ -108,7 +108,7 @@ func (r *round) end(ctx context.Context) (Result, error) {
 	return r.result, err
 }
 
-func (r *round) wait(ctx context.Context) error {
+func (r *round) await(ctx context.Context) error {
 	if r.Unbounded {
 		return r.cancelWhenOut(ctx)
 	}
@@ -154,7 +154,7 @@ func (r *round) note(j client.Job) {
 
 // pause lets the job go on for a while, and tells whether it has ended.
 func (r *round) pause(ctx context.Context) (bool, error) {
-	if err := r.rest(ctx, 100*time.Millisecond+time.Duration(r.draw.IntN(700))*time.Millisecond); err != nil {
+	if err := wait(ctx, 100*time.Millisecond+time.Duration(r.draw.IntN(700))*time.Millisecond); err != nil {
 		return true, err
 	}
 	j, err := r.client.Job(ctx, r.id)
@@ -162,18 +162,6 @@ func (r *round) pause(ctx context.Context) (bool, error) {
 		r.note(j)
 	}
 	return err == nil && j.State.Terminal(), err
-}
-
-// rest lets a time pass.
-func (r *round) rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 func (c *Config) args(output string, rate float64) []string {
