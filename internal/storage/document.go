@@ -71,12 +71,20 @@ func (s *Storage) PutIntent(b []byte) (hash string, err error) {
 	return hash, err
 }
 
-// Intent reads what PutIntent stored, or fails with ErrNotFound.
+// Intent reads what PutIntent stored. It fails with ErrNotFound, and with ErrHash when it is not what
+// was stored.
 func (s *Storage) Intent(hash string) ([]byte, error) {
 	if err := checkSum(hash); err != nil {
 		return nil, err
 	}
-	return s.read(intentDir, hash)
+	b, err := s.read(intentDir, hash)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("%w: intent %s in %s was changed", ErrHash, hash, s.dir)
+	}
+	return b, nil
 }
 
 // PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A
