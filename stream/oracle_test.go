@@ -27,9 +27,9 @@ var (
 // must commit the same output. Which goroutine goes first no seed decides: a failure may need some repetitions.
 func TestOracle(t *testing.T) {
 	done := map[string]int{}
-	for seed := *oracleSeed; seed < *oracleSeed+*oracleSeeds; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			r, err := disturbed(t, seed)
+	for seed := *oracleSeed; seed < *oracleSeed+*oracleSeeds && !t.Failed(); seed++ {
+		one := func(t *testing.T) {
+			r, err := disturbed(t, draw(seed))
 			if err != nil {
 				t.Errorf("seed %d: %v\n%s\nagain: go test ./stream -run TestOracle -oracle.seed=%d -oracle.seeds=1 -count=20",
 					seed, err, strings.Join(r.Story, "\n"), seed)
@@ -39,43 +39,60 @@ func TestOracle(t *testing.T) {
 			}
 			done["restarts"] += r.Restarts
 			done["checkpoints"] += r.Checkpoints
-		})
-		if t.Failed() {
-			break
+		}
+		if draw(seed).full {
+			one(t)
+		} else {
+			synctest.Test(t, one)
 		}
 	}
 	t.Log(done)
 }
 
-// disturbed runs the job of a seed both ways.
-func disturbed(t *testing.T, seed int) (oracle.Result, error) {
+// drawn is what a seed draws beside the job itself and the faults.
+type drawn struct {
+	seed, records, faults int
+	unbounded             bool
+	rate, skew            float64
+	length                time.Duration
+	// full has the job move many records in time as it is: snapshots are written meanwhile.
+	full bool
+}
+
+func draw(seed int) drawn {
+	r := rand.New(rand.NewPCG(uint64(seed), 4))
+	d := drawn{seed: seed, records: 200 + r.IntN(2000), unbounded: r.IntN(3) == 0, skew: float64(r.IntN(3) * r.IntN(10)), faults: 1 + r.IntN(8), length: 3 * time.Second}
+	d.rate = float64(d.records) / 2
+	if d.full = seed%25 == 24; d.full {
+		d.records, d.skew, d.length = 100*d.records, 0, 600*time.Millisecond
+		d.rate = float64(d.records) / d.length.Seconds()
+	}
+	return d
+}
+
+// args are the job's.
+func (d drawn) args(output string, rate, skew float64) []string {
+	a := []string{"--seed", strconv.Itoa(d.seed), "--records", strconv.Itoa(d.records), "--output", output, "--rate", fmt.Sprint(rate), "--skew", fmt.Sprint(skew)}
+	if d.unbounded {
+		a = append(a, "--unbounded")
+	}
+	return a
+}
+
+// disturbed runs the job both ways.
+func disturbed(t *testing.T, d drawn) (oracle.Result, error) {
 	dir := scratch(t)
-	draw := rand.New(rand.NewPCG(uint64(seed), 4))
-	records, unbounded := 200+draw.IntN(2000), draw.IntN(3) == 0
-	args := func(output string, rate, skew float64) []string {
-		a := []string{"--seed", strconv.Itoa(seed), "--records", strconv.Itoa(records), "--output", filepath.Join(dir, output),
-			"--rate", fmt.Sprint(rate), "--skew", fmt.Sprint(skew)}
-		if unbounded {
-			a = append(a, "--unbounded")
-		}
-		return a
+	want, err := d.undisturbed(t, filepath.Join(dir, "undisturbed"))
+	if err != nil {
+		return oracle.Result{}, err
 	}
 	c := oracle.Config{
-		Seed: seed, Dir: dir, Output: filepath.Join(dir, "disturbed"), Plan: stream.PlanOf("chaos", chaos.Build),
-		Spec:   job.Spec{ID: job.NewID(), Name: "chaos", Args: args("disturbed", float64(records)/2, float64(draw.IntN(3)*draw.IntN(10)))},
-		Faults: 1 + draw.IntN(8), Length: 3 * time.Second,
+		Seed: d.seed, Dir: dir, Output: filepath.Join(dir, "disturbed"), Plan: stream.PlanOf("chaos", chaos.Build),
+		Spec:   job.Spec{ID: job.NewID(), Name: "chaos", Args: d.args(filepath.Join(dir, "disturbed"), d.rate, d.skew)},
+		Faults: d.faults, Length: d.length,
 	}
-	want := chaos.UnboundedLines(records)
-	if unbounded {
+	if d.unbounded {
 		c.Want = len(want)
-	} else {
-		err := stream.Run(t.Context(), "chaos", args("undisturbed", 0, 0), chaos.Build)
-		if err != nil {
-			return oracle.Result{}, err
-		}
-		if want, err = chaos.Lines(filepath.Join(dir, "undisturbed")); err != nil {
-			return oracle.Result{}, err
-		}
 	}
 	r, err := oracle.Run(t.Context(), c)
 	if err != nil {
@@ -86,6 +103,17 @@ func disturbed(t *testing.T, seed int) (oracle.Result, error) {
 		err = fmt.Errorf("%d lines lost, %d that should not be there, of %d", lost, duplicated, len(want))
 	}
 	return r, err
+}
+
+// undisturbed are the lines that the job puts out.
+func (d drawn) undisturbed(t *testing.T, output string) ([]string, error) {
+	if d.unbounded {
+		return chaos.UnboundedLines(d.records), nil
+	}
+	if err := stream.Run(t.Context(), "chaos", d.args(output, 0, 0), chaos.Build); err != nil {
+		return nil, err
+	}
+	return chaos.Lines(output)
 }
 
 // scratch is a directory in memory, where there is one: nothing here is about the disk.

@@ -33,8 +33,7 @@ func Build(env *stream.Env) {
 	env.SetParallelism(1 + draw.IntN(3))
 	var all []stream.Stream[Row]
 	for i := range 1 + draw.IntN(2) {
-		source := stream.From(env, name("numbers", i), generator.Count(uint64(records), func(i uint64) Row { return Row{i * 7, 1} }), stream.Rate(rate))
-		all = append(all, source)
+		all = append(all, source(env, draw, name("numbers", i), records, rate))
 	}
 	rows := stream.Union(all...)
 	if n := uint64(2 + draw.IntN(5)); draw.IntN(2) == 0 {
@@ -52,6 +51,20 @@ func Build(env *stream.Env) {
 		rows = last(draw, rows, keyed, skew)
 	}
 	stream.To(rows, "out", file.JSONLines[Row](output))
+}
+
+// source draws what reads: splits that any subtask takes, or a function, which begins anew and is skipped.
+func source(env *stream.Env, draw *rand.Rand, name string, records int, rate float64) stream.Stream[Row] {
+	row := func(i uint64) Row { return Row{i * 7, 1} }
+	if draw.IntN(3) > 0 {
+		return stream.From(env, name, generator.Count(uint64(records), row), stream.Rate(rate))
+	}
+	return stream.FromFunc(env, name, func(_ *stream.Context, emit func(Row)) error {
+		for i := range uint64(records) {
+			emit(row(i))
+		}
+		return nil
+	}, stream.Rate(rate), stream.Parallelism(1))
 }
 
 // last draws what is put out: the sum of each key in the end, a count of each key after each record, or the

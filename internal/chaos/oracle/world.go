@@ -92,7 +92,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 // begin sets off what comes by time.
 func (w *world) begin() {
 	w.lead()
-	w.every(time.Duration(20+w.draw.IntN(150))*time.Millisecond, func() { w.tell(execution.CheckpointDue{}) })
+	w.every(w.Length/20+time.Duration(w.draw.Int64N(int64(w.Length/20))), func() { w.tell(execution.CheckpointDue{}) })
 	w.every(700*time.Millisecond, w.expire)
 	w.every(50*time.Millisecond, w.enough)
 	for range w.Faults {
