@@ -146,7 +146,7 @@ func (w *world) returnStorage() {
 // once more what came after the one before.)
 func (w *world) damage() bool {
 	done, m := w.intent.Completed, w.some()
-	if w.Want > 0 || len(done) < 2 || w.away != nil || m == nil || w.damaged >= done[1].Checkpoint {
+	if w.Want > 0 || len(done) < 2 || w.away != nil || m == nil || w.damaged[done[0].Checkpoint] || w.damaged[done[1].Checkpoint] {
 		return false
 	}
 	files, err := filepath.Glob(filepath.Join(w.spoils.Dir, filepath.Dir(done[0].Manifest), "*"))
@@ -154,7 +154,7 @@ func (w *world) damage() bool {
 		w.fail("no files beside %s: %v", done[0].Manifest, err)
 		return false
 	}
-	w.damaged = done[0].Checkpoint
+	w.damaged[done[0].Checkpoint] = true
 	if err := spoil(files[w.draw.IntN(len(files))], w.draw.IntN(3)); err != nil {
 		w.fail("damage: %v", err)
 	}

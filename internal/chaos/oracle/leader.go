@@ -3,6 +3,8 @@ package oracle
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
@@ -195,7 +197,7 @@ func (w *world) commit(c execution.Commit) execution.Event {
 		return nil
 	}
 	if c.Completes != nil || in.Phase == execution.Finished {
-		w.collect()
+		w.after(w.soon()*3, func() { w.collect(in) }) // also if the leader has died meanwhile, and knows nothing newer
 	}
 	return execution.Committed{Intent: in}
 }
@@ -210,21 +212,46 @@ func (w *world) storeManifest(c execution.Commit, in *execution.Intent) (err err
 	return err
 }
 
-// collect deletes what is of no use, and makes sure that nothing else was.
-func (w *world) collect() {
+// collect deletes what an intent shows to be of no use, and makes sure that nothing else was.
+func (w *world) collect(in execution.Intent) {
 	var retained []checkpoint.Dir
-	if w.intent.Phase != execution.Finished {
-		for _, p := range w.intent.Completed {
+	if in.Phase != execution.Finished {
+		for _, p := range in.Completed {
 			retained = append(retained, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt})
 		}
 	}
-	dirs, err := w.store.ListCheckpoints(w.intent.Spec.ID)
-	for _, d := range checkpoint.Garbage(dirs, retained, w.intent.Open, w.intent.Reserved) {
-		err = errors.Join(err, w.store.DeleteCheckpoint(w.intent.Spec.ID, d.Checkpoint, d.Attempt))
+	dirs, err := w.store.ListCheckpoints(in.Spec.ID)
+	for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
+		err = errors.Join(err, w.store.DeleteCheckpoint(in.Spec.ID, d.Checkpoint, d.Attempt))
 	}
-	if err != nil && w.away == nil {
+	if w.away != nil {
+		return
+	}
+	for _, p := range w.intent.Completed {
+		if !w.damaged[p.Checkpoint] && !in.Phase.Terminal() {
+			err = errors.Join(err, w.whole(p))
+		}
+	}
+	if err != nil {
 		w.fail("collect: %v", err)
 	}
+}
+
+// whole reports what a retained checkpoint lacks.
+func (w *world) whole(p job.Pointer) error {
+	m, err := w.store.Manifest(p.Manifest)
+	if err != nil {
+		return err
+	}
+	for _, ack := range m.Subtasks {
+		for _, h := range ack.States {
+			if h.File != "" {
+				_, e := os.Stat(filepath.Join(w.spoils.Dir, h.File))
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
 }
 
 // publishCheckpoint makes visible what a checkpoint names. Nobody takes anything away here: so nothing

@@ -64,13 +64,13 @@ type world struct {
 	epoch uint64
 	away  func() error // brings the storage back; nil: it is there
 
-	damaged job.CheckpointID // the newest that was
+	damaged map[job.CheckpointID]bool
 }
 
 // Run runs the job to its end.
 func Run(ctx context.Context, c Config) (Result, error) {
 	w := &world{Config: c, began: time.Now(), draw: rand.New(rand.NewPCG(uint64(c.Seed), 3))}
-	w.result.Faults = map[string]int{}
+	w.result.Faults, w.damaged = map[string]int{}, map[job.CheckpointID]bool{}
 	w.inbox.wake = make(chan struct{}, 1)
 	w.network.reachable = map[string]*process{}
 	w.spoils = chaos.Storage{Dir: filepath.Join(c.Dir, "storage")}
