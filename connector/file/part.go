@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/perennial-io/perennial/connector"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/output"
 )
@@ -125,6 +126,7 @@ func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
 	if err := removeEarlier(dir, name, ctx.Inherited()); err != nil {
 		return nil, fmt.Errorf("output %q: %w", s.dir, err)
 	}
+	failpoint.SinkClears.Reached()
 	w := &partWriter[T]{dir: dir, name: name, encode: s.encode, some: len(ctx.Inherited()) > 0}
 	if err := w.begin(); err != nil {
 		return nil, err
