@@ -37,7 +37,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Trigger:
 		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint}})
 	case execution.Closed:
-		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published}})
+		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Completed: a.Completed, Published: a.Published}})
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +46,15 @@ type Finisher interface {
 	Prepare(id job.CheckpointID) ([]job.OperatorOutput, error)
 	// Finish does the same at the end of the input.
 	Finish() ([]job.OperatorOutput, error)
+	// Abort removes what is not prepared; after Finish it has nothing to do.
 	Abort() error
+	// Settles reports whether the sink itself makes its output visible, which Settle then waits for.
+	Settles() bool
+	// Settle returns once everything is visible. It is called after Finish: at once where there are checkpoints, of
+	// which one is to come, and else when every subtask of the job has come to its end.
+	Settle() error
+	// Close frees what the sink holds. It is called last, whatever happened.
+	Close() error
 }
 
 // NewWiring returns an empty subtask that ends with ctx and whose gate has so many channels.
@@ -76,6 +85,11 @@ func (w *Wiring) Flushers() []Flusher { return w.flushers }
 
 // Sinks returns what is to be finished or aborted at the end.
 func (w *Wiring) Sinks() []Finisher { return w.sinks }
+
+// Settles reports whether there is a sink to wait for after the end.
+func (w *Wiring) Settles() bool {
+	return slices.ContainsFunc(w.sinks, Finisher.Settles)
+}
 
 // Drain waits until the subtask's consumers have released all that it sent; it is called once,
 // after the end was passed on. It fails when the subtask's context ends.

@@ -32,14 +32,14 @@ func (x *Execution) Trigger(id job.CheckpointID) {
 	}
 }
 
-// Closed says that the checkpoint is completed or aborted, and whether the outputs that it named
-// are visible.
-func (x *Execution) Closed(id job.CheckpointID, published bool) {
-	if !published {
-		return
-	}
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, and whether the
+// outputs that the closed one named are visible.
+func (x *Execution) Closed(id, completed job.CheckpointID, published bool) {
 	for _, s := range x.subtasks {
-		s.wiring.Published(id)
+		s.wiring.Completed(completed)
+		if published {
+			s.wiring.Published(id)
+		}
 	}
 }
 

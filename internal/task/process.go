@@ -216,7 +216,7 @@ func (p *process) obey(x *Execution) {
 		case rpc.Trigger:
 			x.Trigger(m.Checkpoint)
 		case rpc.Closed:
-			x.Closed(m.Checkpoint, m.Published)
+			x.Closed(m.Checkpoint, m.Completed, m.Published)
 		}
 	}
 }

@@ -19,7 +19,9 @@ func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
 		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger,
 	}, channels)
-	s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })
+	if x.cfg.Checkpoints != nil {
+		s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })
+	}
 	return s
 }
 

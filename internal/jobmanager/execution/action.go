@@ -68,7 +68,8 @@ type Closed struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
-	Published  bool // what it named is visible
+	Completed  job.CheckpointID // the newest that is completed, or 0
+	Published  bool             // what it named is visible
 }
 
 // PublishCheckpoint makes visible what a completed checkpoint names. Answered by CheckpointPublished.

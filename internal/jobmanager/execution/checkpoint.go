@@ -17,6 +17,7 @@ const defaultRetain = 3
 type checkpointing struct {
 	retain    int
 	due       bool   // the schedule wants one
+	last      bool   // the one that the job's end waits for was reserved, once
 	abort     string // why the open one is to be given up, or ""
 	acks      map[job.Subtask]job.Acknowledgement
 	triggered map[string]job.CheckpointID // by instance, over this connection
@@ -44,8 +45,8 @@ func (e *Execution) checkpoint() []Action {
 		return e.collect()
 	case e.unpublished():
 		return e.publishCheckpoint()
-	case e.due && e.allRunning():
-		e.due = false
+	case (e.due || e.settling() && !e.last) && e.allRunning():
+		e.due, e.last = false, e.settling()
 		return e.commit(func(in *Intent) {
 			in.Reserved++
 			in.Open = in.Reserved
@@ -130,10 +131,18 @@ func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
 	var actions []Action
 	for _, name := range e.committed.instances() {
 		if e.instance(name).connected {
-			actions = append(actions, Closed{Instance: name, Attempt: e.committed.Attempt, Checkpoint: id, Published: published})
+			actions = append(actions, e.closedAt(name, id, published))
 		}
 	}
 	return actions
+}
+
+func (e *Execution) closedAt(instance string, id job.CheckpointID, published bool) Closed {
+	c := Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Published: published}
+	if len(e.committed.Completed) > 0 {
+		c.Completed = e.committed.Completed[0].Checkpoint
+	}
+	return c
 }
 
 // absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is
@@ -144,7 +153,7 @@ func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
 	}
 	e.noteAcknowledgement(a.Instance, a.Ack)
 	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open && !e.pending {
-		return []Action{Closed{Instance: a.Instance, Attempt: a.Attempt, Checkpoint: a.Ack.Checkpoint}}
+		return []Action{e.closedAt(a.Instance, a.Ack.Checkpoint, false)}
 	}
 	return nil
 }
