@@ -16,7 +16,12 @@ func ReadingState[S any](shared bool) job.StateType {
 }
 
 // ListingState is the state of what lists a source's splits.
-func ListingState[S any]() job.StateType { return stateType[listed[S]](sourceState, job.PositionState) }
+func ListingState[S any]() job.StateType {
+	return stateType[progress[S]](sourceState, job.PositionState)
+}
+
+// DiscoveryState is the state of what discovers a source's splits.
+func DiscoveryState() job.StateType { return stateType[discovered](sourceState, job.PositionState) }
 
 // AggregateState is the state of Aggregate.
 func AggregateState[K comparable, A any]() job.StateType {
