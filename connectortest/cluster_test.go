@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/connector"
+	"github.com/perennial-io/perennial/connector/file"
 	"github.com/perennial-io/perennial/connector/generator"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
@@ -31,10 +34,25 @@ func TestMain(m *testing.M) {
 
 const mortalRecords = 3000
 
-// buildMortal is a job whose process dies once, at the step that --die names.
+// buildMortal is a job whose process dies once, at the step that --die names. Its numbers are made, or are the lines of
+// the files that come into --watch.
 func buildMortal(env *stream.Env) {
-	numbers := stream.From(env, "numbers", generator.Count(mortalRecords, func(i uint64) int { return int(i) }), stream.Rate(3000))
+	numbers := numbersOf(env, env.ArgOr("watch", ""))
 	stream.To(stream.Rebalance(numbers), "ledger", connector.Transactional[int](mortal{entries[int](env.Arg("ledger")), env.Arg("die")}))
+}
+
+func numbersOf(env *stream.Env, watch string) stream.Stream[int] {
+	if watch == "" {
+		return stream.From(env, "numbers", generator.Count(mortalRecords, func(i uint64) int { return int(i) }), stream.Rate(3000))
+	}
+	lines := stream.From(env, "numbers", file.Watch(watch, 20*time.Millisecond, file.Atomic()))
+	return stream.Map(lines, "parse", func(line string) int {
+		n, err := strconv.Atoi(line)
+		if err != nil {
+			panic(err)
+		}
+		return n
+	})
 }
 
 // mortal is the ledger's sink in a process that dies at a step.
@@ -115,6 +133,90 @@ func TestLedgerWhateverDies(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
 	defer cancel()
 	cluster, c := startCluster(ctx, t)
+	for _, die := range []string{"never", "write", "before prepare", "after prepare", "before commit", "after commit", "before late commit", "after late commit"} {
+		t.Run(die, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "ledger")
+			j := end(ctx, t, cluster, c, submit(ctx, t, c, "--ledger", dir, "--die", die))
+			if want := restarts(die); j.State != job.Finished || j.Restarts != want {
+				t.Errorf("the job is %s after %d restarts, want %d: %s", j.State, j.Restarts, want, j.Failure)
+			}
+			checkLedger(t, dir)
+		})
+	}
+}
+
+// TestWatchWhateverDies: files come while the job runs, and are removed once all of each is committed. Whatever dies,
+// every line is committed once.
+func TestWatchWhateverDies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
+	defer cancel()
+	cluster, c := startCluster(ctx, t)
+	for _, die := range []string{"write", "after prepare", "before commit"} {
+		dir := t.TempDir()
+		in, ledger := filepath.Join(dir, "in"), filepath.Join(dir, "ledger")
+		if err := os.Mkdir(in, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		id := submit(ctx, t, c, "--ledger", ledger, "--die", die, "--watch", in)
+		for first := 0; first < mortalRecords; first += mortalRecords / 10 {
+			feed(t, in, first, first+mortalRecords/10)
+			if err := cluster.Until(ctx, func() error { return eat(ctx, c, id, in, ledger, first+mortalRecords/10) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := c.Cancel(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if j := end(ctx, t, cluster, c, id); j.Restarts != 1 {
+			t.Errorf("%s: the job is %s after %d restarts, want 1: %s", die, j.State, j.Restarts, j.Failure)
+		}
+		checkLedger(t, ledger)
+	}
+}
+
+// feed puts files of 50 numbers each into a directory.
+func feed(t *testing.T, dir string, from, to int) {
+	t.Helper()
+	for ; from < to; from += 50 {
+		var text strings.Builder
+		for i := from; i < min(from+50, to); i++ {
+			fmt.Fprintln(&text, i)
+		}
+		name := fmt.Sprintf("%05d", from)
+		hidden := filepath.Join(dir, "."+name)
+		err := errors.Join(os.WriteFile(hidden, []byte(text.String()), 0o666), os.Rename(hidden, filepath.Join(dir, name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eat removes the files once so many numbers are committed; until then it returns an error.
+func eat(ctx context.Context, c *client.Client, id client.ID, dir, ledger string, want int) error {
+	l, err := OpenLedger(ledger)
+	if err != nil {
+		return err
+	}
+	got, err := Committed[int](l)
+	if err != nil {
+		return err
+	}
+	if len(got) < want {
+		j, err := c.Job(ctx, id)
+		return fmt.Errorf("%d numbers are committed, want %d; the job is %s: %s (%v)", len(got), want, j.State, j.Failure, err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+func submit(ctx context.Context, t *testing.T, c *client.Client, args ...string) client.ID {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -123,20 +225,11 @@ func TestLedgerWhateverDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, die := range []string{"never", "write", "before prepare", "after prepare", "before commit", "after commit", "before late commit", "after late commit"} {
-		t.Run(die, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "ledger")
-			spec := client.Spec{ID: client.NewID(), Name: "ledger", Artifact: artifact, Parallelism: 2, Args: []string{"--ledger", dir, "--die", die}}
-			if _, err := c.Submit(ctx, spec); err != nil {
-				t.Fatal(err)
-			}
-			j := end(ctx, t, cluster, c, spec.ID)
-			if want := restarts(die); j.State != job.Finished || j.Restarts != want {
-				t.Errorf("the job is %s after %d restarts, want %d: %s", j.State, j.Restarts, want, j.Failure)
-			}
-			checkLedger(t, dir)
-		})
+	spec := client.Spec{ID: client.NewID(), Name: "ledger", Artifact: artifact, Parallelism: 2, Args: args}
+	if _, err := c.Submit(ctx, spec); err != nil {
+		t.Fatal(err)
 	}
+	return spec.ID
 }
 
 func startCluster(ctx context.Context, t *testing.T) (*localcluster.Cluster, *client.Client) {
