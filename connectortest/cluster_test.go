@@ -103,6 +103,7 @@ func (w *mortalWriter) Prepare() (connector.Committable, error) {
 		w.pass("before prepare")
 	}
 	c, err := w.TransactionalWriter.Prepare()
+	w.pass("after any prepare")
 	if w.records > mortalRecords/8 {
 		w.pass("after prepare")
 	}
@@ -114,10 +115,12 @@ func (w *mortalWriter) Commit(ctx context.Context, c connector.Committable) erro
 	if w.last.Load() {
 		step = "late commit"
 	}
+	w.pass("before any commit")
 	if w.commits.Add(1) > 2 {
 		w.pass("before " + step)
 	}
 	err := w.TransactionalWriter.Commit(ctx, c)
+	w.pass("after any commit")
 	if w.commits.Load() > 2 {
 		w.pass("after " + step)
 	}
@@ -132,7 +135,7 @@ func TestLedgerWhateverDies(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
 	defer cancel()
-	cluster, c := startCluster(ctx, t)
+	cluster, c := startCluster(ctx, t, "50ms")
 	for _, die := range []string{"never", "write", "before prepare", "after prepare", "before commit", "after commit", "before late commit", "after late commit"} {
 		t.Run(die, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "ledger")
@@ -145,6 +148,24 @@ func TestLedgerWhateverDies(t *testing.T) {
 	}
 }
 
+// TestLastTransactions: a job that is shorter than the interval has a checkpoint for its end, and dies about it.
+func TestLastTransactions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
+	defer cancel()
+	cluster, c := startCluster(ctx, t, "1h")
+	for die, restored := range map[string]job.CheckpointID{"never": 0, "after any prepare": 0, "before any commit": 1, "after any commit": 1} {
+		dir := filepath.Join(t.TempDir(), "ledger")
+		j := end(ctx, t, cluster, c, submit(ctx, t, c, "--ledger", dir, "--die", die))
+		if j.State != job.Finished || j.Restarts != restarts(die) || j.Checkpoints.Restored != restored {
+			t.Errorf("%s: the job is %s after %d restarts and %+v, want it restored from %d: %s", die, j.State, j.Restarts, j.Checkpoints, restored, j.Failure)
+		}
+		checkLedger(t, dir)
+	}
+}
+
 // TestWatchWhateverDies: files come while the job runs, and are removed once all of each is committed. Whatever dies,
 // every line is committed once.
 func TestWatchWhateverDies(t *testing.T) {
@@ -153,7 +174,7 @@ func TestWatchWhateverDies(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
 	defer cancel()
-	cluster, c := startCluster(ctx, t)
+	cluster, c := startCluster(ctx, t, "50ms")
 	for _, die := range []string{"write", "after prepare", "before commit"} {
 		dir := t.TempDir()
 		in, ledger := filepath.Join(dir, "in"), filepath.Join(dir, "ledger")
@@ -232,7 +253,7 @@ func submit(ctx context.Context, t *testing.T, c *client.Client, args ...string)
 	return spec.ID
 }
 
-func startCluster(ctx context.Context, t *testing.T) (*localcluster.Cluster, *client.Client) {
+func startCluster(ctx context.Context, t *testing.T, interval string) (*localcluster.Cluster, *client.Client) {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "perennial")
@@ -241,7 +262,7 @@ func startCluster(ctx context.Context, t *testing.T) (*localcluster.Cluster, *cl
 	}
 	cluster, err := localcluster.Start(localcluster.Config{
 		Binary: binary, Dir: dir, JobManagers: 1, TaskManagers: 2, Slots: 2,
-		Settings: map[string]string{"checkpoint.interval": "50ms"},
+		Settings: map[string]string{"checkpoint.interval": interval},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -178,8 +178,8 @@ func (s *transactional[T]) Settle() error {
 	return s.committer.settle()
 }
 
-// Settles tells that there is something to wait for.
-func (s *transactional[T]) Settles() bool { return true }
+// Settles reports whether something is still to be committed.
+func (s *transactional[T]) Settles() bool { return !s.sealed || len(s.committer.waiting()) > 0 }
 
 // Abort gives up the transaction that is open. What is prepared stays: a completed checkpoint may name it.
 func (s *transactional[T]) Abort() error {

@@ -48,7 +48,7 @@ type Finisher interface {
 	Finish() ([]job.OperatorOutput, error)
 	// Abort removes what is not prepared; after Finish it has nothing to do.
 	Abort() error
-	// Settles reports whether the sink itself makes its output visible, which Settle then waits for.
+	// Settles reports, after Finish, whether the sink has output that it makes visible itself, and that Settle is to wait for.
 	Settles() bool
 	// Settle returns once everything is visible. It is called after Finish: at once where there are checkpoints, of
 	// which one is to come, and else when every subtask of the job has come to its end.
@@ -86,7 +86,7 @@ func (w *Wiring) Flushers() []Flusher { return w.flushers }
 // Sinks returns what is to be finished or aborted at the end.
 func (w *Wiring) Sinks() []Finisher { return w.sinks }
 
-// Settles reports whether there is a sink to wait for after the end.
+// Settles reports, after the sinks were asked to finish, whether there is one to wait for.
 func (w *Wiring) Settles() bool {
 	return slices.ContainsFunc(w.sinks, Finisher.Settles)
 }

@@ -115,14 +115,15 @@ func (s *subtask) settle() error {
 	if !s.wiring.Settles() {
 		return nil
 	}
-	if s.x.cfg.Checkpoints == nil {
+	if s.x.cfg.Checkpoints != nil {
+		s.report(rpc.SubtaskReport{State: job.Running, Settling: true}, nil)
+	} else {
 		select {
 		case <-s.x.ended:
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		}
 	}
-	s.report(rpc.SubtaskReport{State: job.Running, Settling: true}, nil)
 	for _, sink := range s.wiring.Sinks() {
 		if err := sink.Settle(); err != nil {
 			return err
