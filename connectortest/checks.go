@@ -269,8 +269,11 @@ func (b *bench[T]) lostIsSaid() error {
 	if err != nil {
 		return err
 	}
-	if err := next.Commit(context.Background(), c); !errors.Is(err, connector.ErrTransactionLost) {
-		return fmt.Errorf("Commit of what was rolled back: %v, want ErrTransactionLost: its records are lost unheard", err)
+	switch err := next.Commit(context.Background(), c); {
+	case err == nil:
+		return errors.New("Commit of what was rolled back = nil, want ErrTransactionLost: its records are lost unheard")
+	case !errors.Is(err, connector.ErrTransactionLost):
+		return fmt.Errorf("Commit of what was rolled back, want ErrTransactionLost: %w", err)
 	}
 	return b.sees("after a Commit of what was rolled back")
 }

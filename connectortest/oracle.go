@@ -1,8 +1,10 @@
 package connectortest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/perennial-io/perennial/connector"
 )
@@ -33,7 +35,7 @@ type pending struct {
 const (
 	epochs   = 4 // checkpoints of a run, of which the second is aborted
 	aborted  = 2
-	perEpoch = 6 // records
+	perEpoch = 4 // records
 )
 
 // dieEverywhere runs a job that dies before each step in turn, then at two places, drawn.
@@ -48,7 +50,7 @@ func dieEverywhere[T comparable](fixture func() Fixture[T]) error {
 		}
 	}
 	draw := rand.New(rand.NewPCG(1, 2))
-	for range 20 {
+	for range 10 {
 		places := []int{draw.IntN(total), draw.IntN(total / 2), draw.IntN(total / 4)}
 		if _, err := oneRun(fixture(), places...); err != nil {
 			return fmt.Errorf("its attempts died before their steps %v: %w", places, err)
@@ -61,17 +63,13 @@ func dieEverywhere[T comparable](fixture func() Fixture[T]) error {
 func oneRun[T comparable](f Fixture[T], places ...int) (int, error) {
 	r := &run[T]{bench: &bench[T]{Fixture: f}}
 	defer r.close()
-	for {
+	for err := errDied; err != nil; {
 		r.attempt, r.steps, r.die = r.attempt+1, 0, -1
 		if r.attempt <= len(places) {
 			r.die = places[r.attempt-1]
 		}
-		over, err := r.live()
-		if err != nil {
+		if err = r.live(); err != nil && !errors.Is(err, errDied) {
 			return r.steps, fmt.Errorf("attempt %d, step %d: %w", r.attempt, r.steps, err)
-		}
-		if over {
-			break
 		}
 	}
 	var all []int
@@ -81,84 +79,108 @@ func oneRun[T comparable](f Fixture[T], places ...int) (int, error) {
 	return r.steps, r.sees("in the end", all...)
 }
 
-// dies reports whether the attempt has died here, before its next step.
-func (r *run[T]) dies() bool {
+// errDied ends an attempt. Its writers are left as they are.
+var errDied = errors.New("the attempt has died")
+
+// dies is a step: errDied at the one where the attempt dies.
+func (r *run[T]) dies() error {
 	r.steps++
-	return r.die >= 0 && r.steps > r.die
+	if r.die >= 0 && r.steps > r.die {
+		return errDied
+	}
+	return nil
 }
 
-// live is an attempt. Its writers are left as they are when it dies. A job that has ended is over.
-func (r *run[T]) live() (over bool, err error) {
-	parallelism := 1 + r.attempt%2
-	writers := make([]*writer[T], parallelism)
-	held := append([]pending(nil), r.completed.pending...)
-	var named []connector.Committable
-	for _, p := range held {
-		named = append(named, p.committable)
+// live is an attempt: nil once the job has come to its end, errDied if it has not.
+func (r *run[T]) live() error {
+	held := slices.Clone(r.completed.pending)
+	writers, err := r.recover(1+r.attempt%2, held)
+	if err != nil {
+		return err
 	}
-	for i := range writers {
-		if r.dies() {
-			return false, nil
-		}
-		if writers[i], err = r.begin(place{subtask: i, parallelism: parallelism, attempt: r.attempt}, named...); err != nil {
-			return false, err
-		}
+	if err := r.commitAll(writers, held); err != nil {
+		return err
 	}
-	if held, err = r.commitAll(writers, held); err != nil || held == nil {
-		return false, err
-	}
+	held = nil
 	records := r.completed.records
 	for id := r.completed.id + 1; id <= epochs; id++ {
-		for range perEpoch {
-			if r.dies() {
-				return false, nil
-			}
-			if err := writers[records%parallelism].write(records); err != nil {
-				return false, err
-			}
-			records++
+		prepared, err := r.epoch(writers, records)
+		if err != nil {
+			return err
 		}
-		for i, w := range writers {
-			if r.dies() {
-				return false, nil
-			}
-			c, err := w.prepare()
-			if err != nil {
-				return false, err
-			}
-			held = append(held, pending{i, c})
-		}
-		if r.dies() {
-			return false, nil
+		held, records = append(held, prepared...), records+perEpoch
+		if err := r.dies(); err != nil {
+			return err
 		}
 		if id == aborted {
 			continue
 		}
-		r.completed = snapshot{id, records, held}
-		if held, err = r.commitAll(writers, append([]pending{}, held...)); err != nil || held == nil {
-			return false, err
+		r.completed = snapshot{id, records, slices.Clone(held)}
+		if err := r.commitAll(writers, held); err != nil {
+			return err
 		}
+		held = nil
 	}
 	for _, w := range writers {
 		if err := w.Close(); err != nil {
-			return false, fmt.Errorf("Close: %w", err)
+			return fmt.Errorf("Close: %w", err)
 		}
 	}
-	return true, nil
+	return nil
 }
 
-// commitAll commits what a completed checkpoint names, and returns what is left: an empty list, or nil if the attempt died.
-func (r *run[T]) commitAll(writers []*writer[T], held []pending) ([]pending, error) {
+// recover begins the writers of an attempt, whose restored checkpoint names held.
+func (r *run[T]) recover(parallelism int, held []pending) (writers []*writer[T], err error) {
+	var named []connector.Committable
 	for _, p := range held {
-		if r.dies() { // before, or after the one before and before anybody knew
-			return nil, nil
+		named = append(named, p.committable)
+	}
+	for i := range parallelism {
+		if err := r.dies(); err != nil {
+			return nil, err
 		}
-		if err := writers[p.subtask%len(writers)].commit(p.committable); err != nil {
+		w, err := r.begin(place{subtask: i, parallelism: parallelism, attempt: r.attempt}, named...)
+		if err != nil {
+			return nil, err
+		}
+		writers = append(writers, w)
+	}
+	return writers, nil
+}
+
+// epoch writes the records from first on, and prepares them.
+func (r *run[T]) epoch(writers []*writer[T], first int) (prepared []pending, err error) {
+	for i := range perEpoch {
+		if err := r.dies(); err != nil {
+			return nil, err
+		}
+		if err := writers[(first+i)%len(writers)].write(first + i); err != nil {
 			return nil, err
 		}
 	}
-	if r.dies() {
-		return nil, nil
+	for i, w := range writers {
+		if err := r.dies(); err != nil {
+			return nil, err
+		}
+		c, err := w.prepare()
+		if err != nil {
+			return nil, err
+		}
+		prepared = append(prepared, pending{i, c})
 	}
-	return []pending{}, nil
+	return prepared, nil
+}
+
+// commitAll commits what a completed checkpoint names. An attempt that dies in it, or right after, leaves the checkpoint
+// naming all of it.
+func (r *run[T]) commitAll(writers []*writer[T], held []pending) error {
+	for _, p := range held {
+		if err := r.dies(); err != nil {
+			return err
+		}
+		if err := writers[p.subtask%len(writers)].commit(p.committable); err != nil {
+			return err
+		}
+	}
+	return r.dies()
 }
