@@ -5,6 +5,7 @@ import (
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/shuffle"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Reduce combines the records of each key into one, by f of what it has so far and the next.
@@ -40,14 +41,12 @@ func keyed[K comparable, T, A, R any](s KeyedStream[K, T], kind, name string, k 
 	k.Each = !s.stream.bounded || newOptions(opts).updates
 	n := stepNode(kind, name, func(w *operator.Wiring, out operator.Receiver[R]) (operator.Receiver[T], error) {
 		k := k // of this subtask
-		if err := compileKey(&k); err != nil {
-			return nil, err
-		}
+		k.Groups = s.stream.env.groups()
 		return operator.Aggregate(w, name, k, out)
 	})
 	n.States = []job.StateType{operator.AggregateState[K, A]()}
 	out := next[T, R](s.partitioned(), n, opts)
-	if err := compileKey(&k); err != nil {
+	if _, err := state.KeysOf[K](1, 0, 1); err != nil {
 		out.env.errorf("operator %q: its key: %w", name, err)
 	}
 	if _, err := record.CodecOf[A](); err != nil {
@@ -59,20 +58,6 @@ func keyed[K comparable, T, A, R any](s KeyedStream[K, T], kind, name string, k 
 	return out
 }
 
-// compileKey sets what depends on K alone. A hasher belongs to one subtask.
-func compileKey[K comparable, T, A, R any](k *operator.Keyed[K, T, A, R]) error {
-	hash, err := record.HasherOf[K]()
-	if err != nil {
-		return err
-	}
-	codec, err := record.CodecOf[K]()
-	if err != nil {
-		return err
-	}
-	k.Sent, k.Groups, k.Clone = hash, maxParallelism, codec.Clone
-	return nil
-}
-
 // partitioned returns the stream with its records sent by key.
 func (s KeyedStream[K, T]) partitioned() Stream[T] {
 	out := s.stream.partitioned(job.Hash)
@@ -82,7 +67,7 @@ func (s KeyedStream[K, T]) partitioned() Stream[T] {
 			if err != nil {
 				panic(err) // the job was not to be built: keyed reported it
 			}
-			return shuffle.HashBy(s.key, hash, maxParallelism)
+			return shuffle.HashBy(s.key, hash, s.stream.env.groups())
 		}
 	}
 	return out

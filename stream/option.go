@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Option changes how one operator runs.
@@ -16,6 +17,11 @@ type options struct {
 	unbounded      bool
 	rate           float64
 	rateSet        bool
+	onError        ErrorPolicy
+	onErrorSet     bool
+	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
+	deadLettersOf  reflect.Type // T
+	byRecord       bool         // of a sink: it is a function, which fails for a record and not for all
 }
 
 func newOptions(opts []Option) options {
@@ -26,7 +32,7 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// Parallelism says in how many subtasks the operator runs, 1 to 256, whatever the job's
+// Parallelism says in how many subtasks the operator runs, from 1 to the job's highest (256, or Env.SetMaxParallelism's), whatever the job's
 // parallelism is.
 func Parallelism(n int) Option {
 	return func(o *options) { o.parallelism, o.parallelismSet = n, true }
@@ -49,8 +55,8 @@ func Rate(recordsPerSecond float64) Option {
 // check reports options that make no sense, or not on an operator of this kind.
 func (o *options) check(kind string) []error {
 	var errs []error
-	if o.parallelismSet && (o.parallelism < 1 || o.parallelism > maxParallelism) {
-		errs = append(errs, fmt.Errorf("parallelism %d: expected 1 to %d", o.parallelism, maxParallelism))
+	if o.parallelismSet && o.parallelism < 1 { // Graph.Validate knows the upper bound
+		errs = append(errs, fmt.Errorf("parallelism %d: expected 1 or more", o.parallelism))
 		o.parallelism = 1
 	}
 	if o.rateSet && (o.rate < 0 || math.IsNaN(o.rate) || math.IsInf(o.rate, 0)) {
@@ -65,5 +71,5 @@ func (o *options) check(kind string) []error {
 	if o.updates && kind != kindReduce && kind != kindAggregate {
 		errs = append(errs, errors.New("stream.Updates is for Reduce and Aggregate"))
 	}
-	return errs
+	return append(errs, o.checkPolicy(kind)...)
 }

@@ -38,17 +38,29 @@ func addTransactional[T any](s Stream[T], name string, opts []Option, sink conne
 }
 
 // ToFunc sends the records to a function. open is called once in each subtask and returns the
-// function, which only that subtask calls. An error of either fails the job. The function keeps
-// neither slices nor, without cloning them, strings of a record for long: they share the memory
-// of a whole batch.
+// function, which only that subtask calls. An error of either fails the job, but for one of a record
+// where [OnError] or [DeadLetters] says otherwise. The function keeps neither slices nor, without cloning
+// them, strings of a record for long: they share the memory of a whole batch.
 //
 // Semantics: at-least-once. After a failure the function is called again with the records that
 // followed the last complete checkpoint.
 func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(record T) error, error), opts ...Option) {
-	addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+	n := &node{kind: kindSink}
+	n.Name = name
+	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
 		f, err := open(w.Context(name))
-		return funcWriter[T](f), err
-	})
+		if err != nil {
+			return nil, err
+		}
+		if s := operator.SurvivorOf[T](w, name); s != nil {
+			return operator.Guard(w, name, operator.TryEach(s, f)), nil
+		}
+		return operator.Guard(w, name, operator.Sink(w, name, funcWriter[T](f), sinkMaxAge)), nil
+	}
+	env, o := s.take(n), newOptions(opts)
+	o.byRecord = true
+	env.add(n, o)
+	survive[T](env, n, o)
 }
 
 // ForEach calls f for each record: from several goroutines at once if the operator is parallel.

@@ -10,16 +10,20 @@ import (
 
 // The kinds of operator, as they are part of the graph.
 const (
-	kindSplits    = "splits"
-	kindSource    = "source"
-	kindMap       = "map"
-	kindModify    = "modify"
-	kindFilter    = "filter"
-	kindFlatMap   = "flatmap"
-	kindApply     = "apply"
-	kindReduce    = "reduce"
-	kindAggregate = "aggregate"
-	kindSink      = "sink"
+	kindSplits     = "splits"
+	kindSource     = "source"
+	kindMap        = "map"
+	kindModify     = "modify"
+	kindFilter     = "filter"
+	kindFlatMap    = "flatmap"
+	kindApply      = "apply"
+	kindWatermarks = "watermarks"
+	kindProcess    = "process"
+	kindCoProcess  = "coprocess"
+	kindBroadcast  = "broadcast process"
+	kindReduce     = "reduce"
+	kindAggregate  = "aggregate"
+	kindSink       = "sink"
 )
 
 // Stream is a flow of records of type T between operators. Any number of consumers may be
@@ -77,7 +81,9 @@ func KeyBy[K comparable, T any](s Stream[T], key func(T) K) KeyedStream[K, T] {
 func next[T, U any](s Stream[T], n *node, opts []Option) Stream[U] {
 	env := s.take(n)
 	n.Out = operator.CarrierOf[U]()
-	env.add(n, newOptions(opts))
+	o := newOptions(opts)
+	env.add(n, o)
+	survive[T](env, n, o)
 	return streamOf[U](env, n)
 }
 
@@ -86,7 +92,7 @@ func (s Stream[T]) take(n *node) *Env {
 	if s.env == nil {
 		panic(noInput{n.kind, n.Name})
 	}
-	n.inputs, n.bounded, n.in = s.inputs, s.bounded, s.carrier
+	n.inputs, n.bounded = s.inputs, s.bounded
 	return s.env
 }
 

@@ -82,4 +82,8 @@ type Pointer struct {
 	Size       int64        `json:"size"`     // bytes of state
 	Triggered  time.Time    `json:"triggered"`
 	Completed  time.Time    `json:"completed"`
+	// Paused is the longest that the record path of a subtask stood still for it, in nanoseconds.
+	Paused int64 `json:"paused,omitempty"`
+	// Savepoint is the directory of the savepoint that this is instead, a path or a URL.
+	Savepoint string `json:"savepoint,omitempty"`
 }

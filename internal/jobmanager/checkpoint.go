@@ -21,14 +21,17 @@ type Checkpoints struct {
 	MinPause time.Duration // between the end of one and the reservation of the next; none
 	Timeout  time.Duration // after which an incomplete one is aborted; 10m
 	Retained int           // completed ones that are kept; 3
+	// RestartAfter is how many may be aborted in a row before the job is restarted; 0: any number.
+	RestartAfter int
 }
 
 func (c Checkpoints) withDefaults() (Checkpoints, error) {
 	c.Interval = cmp.Or(c.Interval, 10*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Minute)
 	c.Retained = cmp.Or(c.Retained, 3)
-	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 {
-		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d: none may be negative", c.Interval, c.Timeout, c.MinPause, c.Retained)
+	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 || c.RestartAfter < 0 {
+		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d, restart after %d: none may be negative",
+			c.Interval, c.Timeout, c.MinPause, c.Retained, c.RestartAfter)
 	}
 	return c, nil
 }
@@ -121,6 +124,7 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 	if c.Completes != nil {
 		in.Completed[0].Completed = now
 	}
+	stampRequests(in, now)
 	if in.TotalRestarts > before.TotalRestarts {
 		times := append(slices.Clone(before.RestartedAt), now)
 		in.RestartedAt = times[max(len(times)-o.cfg.Restart.Keep(), 0):]
@@ -129,9 +133,9 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 
 // storeManifest stores what a checkpoint consists of, and puts its name into the intent that
 // completes it. It is tried once: a storage that fails costs a checkpoint and no more.
-func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
+func (o *owner) storeManifest(ctx context.Context, c execution.Commit, in *execution.Intent) error {
 	p := &in.Completed[0]
-	name, err := o.cfg.Storage.PutManifest(&checkpoint.Manifest{
+	name, err := o.cfg.Storage.PutManifest(ctx, &checkpoint.Manifest{
 		Job: o.id, Checkpoint: p.Checkpoint, Epoch: uint64(o.term.Epoch()), Attempt: p.Attempt, GraphHash: in.GraphHash,
 		Bounded: o.exec.Bounded(), Triggered: p.Triggered, Completed: p.Completed, Subtasks: c.Completes,
 	})
@@ -160,7 +164,7 @@ func (o *owner) publishLeft(outputs []job.Output) error {
 func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 	unreadable, taken := false, ""
 	err := o.persist(ctx, fmt.Sprintf("make visible what checkpoint %d names", p.Checkpoint), func() error {
-		m, err := o.cfg.Storage.Manifest(p.Manifest)
+		m, err := o.cfg.Storage.Manifest(ctx, p.Manifest)
 		if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrNewer) {
 			o.log.Error("a completed checkpoint cannot be read", "job", o.id, "checkpoint", p.Checkpoint, "error", err)
 			unreadable = true
@@ -196,13 +200,14 @@ func (o *owner) collectGarbage(in execution.Intent) {
 	o.jobs.spawn(func() {
 		o.collecting.Lock()
 		defer o.collecting.Unlock()
-		dirs, err := o.cfg.Storage.ListCheckpoints(o.id)
+		dirs, err := o.cfg.Storage.ListCheckpoints(o.ctx, o.id)
 		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
 			if o.ctx.Err() == nil {
-				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.id, d.Checkpoint, d.Attempt))
+				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.ctx, o.id, d.Checkpoint, d.Attempt))
 			}
 		}
 		if err != nil {
+			o.counts.storageFailures.Add(1)
 			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
 		}
 	})
@@ -214,7 +219,7 @@ func (o *owner) discardOutputs(in execution.Intent) {
 	if len(in.Completed) == 0 {
 		return
 	}
-	m, err := o.cfg.Storage.Manifest(in.Completed[0].Manifest)
+	m, err := o.cfg.Storage.Manifest(o.ctx, in.Completed[0].Manifest)
 	if err == nil && m.Bounded {
 		err = output.Discard(m.Outputs())
 	}

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"reflect"
+	"sync/atomic"
 
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/shuffle"
@@ -14,14 +15,14 @@ type Carrier interface {
 	// Schema describes the type, as a part of the graph's hash.
 	Schema() string
 	// Err tells why records of the type cannot leave their subtask; nil if they can. The
-	// methods below Drive need that they can.
+	// methods below Port need that they can.
 	Err() error
 
 	// Tee takes Receivers and returns one.
 	Tee(outs []any) any
-	// Drive takes a *shuffle.Gate and a Receiver and returns what moves items from one to
-	// the other.
-	Drive(w *Wiring, gate, chain any) Driver
+	// Port takes a *shuffle.Gate and the Receiver of its batches. First is the number of the
+	// gate's first channel among those of the vertex.
+	Port(gate, chain any, first int) Port
 
 	// Gate returns a *shuffle.Gate.
 	Gate(channels int) any
@@ -33,6 +34,8 @@ type Carrier interface {
 	Remote(x *shuffle.Exchange, ch shuffle.Channel, peer string) (any, error)
 	// Writer takes Outputs and returns a Receiver that writes to them, which it makes known to w.
 	Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConfig) any
+	// Counted takes a Receiver and returns one that adds to n what it hands to it.
+	Counted(out any, n *atomic.Uint64) any
 	// The partitioners that know no key, as shuffle.Partitioner.
 	Forward() any
 	Rebalance() any
@@ -65,6 +68,10 @@ func (c carrier[T]) Broadcast() any { return shuffle.Broadcast[T]() }
 
 func (c carrier[T]) Tee(outs []any) any { return Tee(typed[Receiver[T]](outs)) }
 
+func (c carrier[T]) Port(gate, chain any, first int) Port {
+	return &port[T]{first: first, gate: gate.(*shuffle.Gate[T]), chain: chain.(Receiver[T])}
+}
+
 func (c carrier[T]) Gate(channels int) any { return shuffle.NewGate(channels, c.codec) }
 
 func (c carrier[T]) Bind(x *shuffle.Exchange, ch shuffle.Channel, gate any, channel int) {
@@ -88,7 +95,11 @@ func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConf
 		w.Enter(e.Consumer)
 		return writer.Drain()
 	})
-	return Guard[T](w, e.Consumer, &outlet[T]{w, writer})
+	return &guard[T]{w: w, name: e.Consumer, out: &outlet[T]{w, writer}}
+}
+
+func (c carrier[T]) Counted(out any, n *atomic.Uint64) any {
+	return Receiver[T](&emitted[T]{n, out.(Receiver[T])})
 }
 
 func typed[X any](erased []any) []X {

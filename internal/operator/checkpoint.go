@@ -1,12 +1,12 @@
 package operator
 
 import (
-	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Stateful is a step, or a driver, that has something to remember.
@@ -16,13 +16,11 @@ type Stateful interface {
 	Snapshot() ([]Snapshot, error)
 }
 
-// Snapshot is a state at one moment: Data if it is small, else ready to be written. Whoever
-// receives it calls Write once, from any one goroutine, while the operator goes on.
-type Snapshot struct {
-	Handle job.StateHandle // what the state is; where it is, is to be filled in
-	Data   []byte
-	Write  func(io.Writer) error // nil: it is Data
-}
+// Snapshot is a state at one moment.
+type Snapshot = state.Snapshot
+
+// Restored is a piece of state that one subtask of an earlier attempt wrote.
+type Restored = state.Restored
 
 // Prepared is all that a subtask contributes to a checkpoint.
 type Prepared struct {
@@ -30,13 +28,6 @@ type Prepared struct {
 	Snapshots  []Snapshot
 	Outputs    []job.OperatorOutput
 	Paused     time.Duration // for how long the record path stood still
-}
-
-// Restored is a piece of state that one subtask of an earlier attempt wrote.
-type Restored struct {
-	Handle  job.StateHandle
-	Subtask int // its index, of what was then Parallelism
-	Data    []byte
 }
 
 // checkpoints is the part of a Wiring that checkpoints need.
@@ -48,6 +39,7 @@ type checkpoints struct {
 
 	announced atomic.Uint64 // the newest checkpoint that was triggered
 	wake      chan struct{} // a token: announced has risen
+	silence   silence
 	published atomic.Uint64 // outputs of checkpoints up to this one are visible
 	completed completion
 	taken     job.CheckpointID

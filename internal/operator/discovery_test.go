@@ -34,7 +34,7 @@ func TestDiscoveryGoesOn(t *testing.T) {
 		{[]int{5}, "five", "none", "5 b4"},
 	} {
 		id := job.CheckpointID(i + 1)
-		w := NewWiring(t.Context(), ContextConfig{}, 0)
+		w := NewWiring(t.Context(), ContextConfig{})
 		if i > 0 {
 			w.Restore(id-1, map[string][]Restored{"splits": state}, nil, nil)
 		}
@@ -59,7 +59,7 @@ func TestDiscoveryGoesOn(t *testing.T) {
 	}
 
 	// One that had ended is not begun again.
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	if err := runToEnd(t.Context(), NewDiscovery(w, "splits", emits([]int{6}, "six", false), &journal[int]{})); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestDiscoveryGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 0)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, p.Snapshots[0].Data)}}, nil, nil)
 	var out journal[int]
 	if err := runToEnd(t.Context(), NewDiscovery(w, "splits", emits([]int{7}, "seven", false), &out)); err != nil || out.String() != "end" {

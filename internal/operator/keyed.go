@@ -1,18 +1,25 @@
 package operator
 
-import "github.com/perennial-io/perennial/internal/record"
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
+)
 
 // Keyed is what a keyed step needs to know, beside its output.
 type Keyed[K comparable, T, A, R any] struct {
 	Key    func(T) K
-	Sent   func(K) uint64             // the hash by which records were sent here
 	Groups int                        // the key groups of the job, which it chooses from
-	Clone  func(K) K                  // a key of its own memory, to be kept
 	First  func(acc *A, rec T)        // the first record of a key; acc is zero. nil: Add
 	Add    func(acc *A, rec T)        // every other
 	Result func(key K, acc A) (out R) // what is emitted
 	Each   bool                       // emit after each record, not once per key at the end
 }
+
+// accumulators is the name of the state of a Reduce or an Aggregate.
+const accumulators = "accumulators"
 
 // Aggregate returns the step of the named operator that keeps one accumulator per key, in memory,
 // beginning with those that w restores. It fails if a key or an accumulator has no codec.
@@ -20,15 +27,17 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 	if k.First == nil {
 		k.First = k.Add
 	}
-	a := &aggregate[K, T, A, R]{
-		Keyed: k, w: w, name: name, hashOf: TableHash(k.Sent), out: out, buf: make([]R, 0, record.BatchSize[R]()),
-	}
-	if err := a.compile(); err != nil {
+	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]())}
+	var err error
+	if a.codec, err = record.CodecOf[state.Entry[K, A]](); err != nil {
 		return nil, err
 	}
-	a.table = newTable[K](a.clone)
-	if err := a.restore(); err != nil {
+	ctx := w.Context(name)
+	if a.of, err = state.KeysOf[K](k.Groups, ctx.Subtask(), ctx.Parallelism()); err != nil {
 		return nil, err
+	}
+	if a.table, err = state.TableOf[K, A](&a.of, w.Restored(name, accumulators)); err != nil {
+		return nil, fmt.Errorf("operator %q: %w", name, err)
 	}
 	w.Remember(name, a)
 	return a, nil
@@ -36,15 +45,11 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 
 type aggregate[K comparable, T, A, R any] struct {
 	Keyed[K, T, A, R]
-	w      *Wiring
-	name   string
-	hashOf func(K) uint64 // by which the table finds a key
-	table  *table[K, A]
-	out    Receiver[R]
-	buf    []R
-
-	codec *record.Codec[entry[K, A]]
-	clone func(A) A // nil: an accumulator refers to nothing
+	of    state.Keys[K]
+	table *state.Table[K, A]
+	out   Receiver[R]
+	buf   []R
+	codec *record.Codec[state.Entry[K, A]]
 
 	// Of the batch in hand. Keys are hashed in a loop of their own, so that the look-ups that
 	// follow wait for memory together and not one after the other.
@@ -55,12 +60,12 @@ type aggregate[K comparable, T, A, R any] struct {
 func (a *aggregate[K, T, A, R]) Batch(records []T) error {
 	a.hash(records)
 	for i := range records {
-		e := a.table.find(a.hashes[i], a.keys[i])
+		e := a.table.Find(a.hashes[i], a.keys[i])
 		if e == nil {
-			e = a.table.insert(a.hashes[i], a.Clone(a.keys[i]))
-			a.First(&e.acc, records[i])
+			e = a.table.Insert(a.hashes[i], a.of.Clone(a.keys[i]))
+			a.First(&e.Value, records[i])
 		} else {
-			a.Add(&e.acc, records[i])
+			a.Add(&e.Value, records[i])
 		}
 		if a.Each {
 			if err := a.emit(e); err != nil {
@@ -79,12 +84,12 @@ func (a *aggregate[K, T, A, R]) hash(records []T) {
 	a.keys, a.hashes = a.keys[:len(records)], a.hashes[:len(records)]
 	for i := range records {
 		k := a.Key(records[i])
-		a.keys[i], a.hashes[i] = k, a.hashOf(k)
+		a.keys[i], a.hashes[i] = k, a.of.Hash(k)
 	}
 }
 
-func (a *aggregate[K, T, A, R]) emit(e *entry[K, A]) error {
-	a.buf = append(a.buf, a.Result(e.key, e.acc))
+func (a *aggregate[K, T, A, R]) emit(e *state.Entry[K, A]) error {
+	a.buf = append(a.buf, a.Result(e.Key, e.Value))
 	if len(a.buf) < cap(a.buf) {
 		return nil
 	}
@@ -105,11 +110,7 @@ func (a *aggregate[K, T, A, R]) Event(e record.Event) error { return a.out.Event
 // End emits one result per key, in the order in which the keys were first seen.
 func (a *aggregate[K, T, A, R]) End() error {
 	if !a.Each {
-		for slot := range a.table.n {
-			e := a.table.at(slot)
-			if a.clone != nil {
-				e = a.table.own(slot) // Result may change what acc refers to
-			}
+		for e := range a.table.All() {
 			if err := a.emit(e); err != nil {
 				return err
 			}
@@ -119,6 +120,14 @@ func (a *aggregate[K, T, A, R]) End() error {
 		}
 	}
 	// What was emitted belongs to the past: a checkpoint that comes from now on must not emit it again.
-	a.table = newTable[K](a.clone)
+	var err error
+	if a.table, err = state.TableOf[K, A](&a.of, nil); err != nil {
+		return err
+	}
 	return a.out.End()
+}
+
+// Snapshot returns the accumulators as they are now, without copying any.
+func (a *aggregate[K, T, A, R]) Snapshot() ([]state.Snapshot, error) {
+	return []state.Snapshot{a.table.Snapshot(state.HandleOf(accumulators, job.ValueState, a.codec), a.codec)}, nil
 }

@@ -48,7 +48,10 @@ func (l *lister[E]) Step() (Outcome, error) {
 		}
 		l.w.Enter(l.name)
 	}
-	if l.listed.over() {
+	switch {
+	case l.w.silent():
+		return Waiting, nil
+	case l.listed.over(), l.w.inputEnds():
 		return Done, l.out.End()
 	}
 	if l.reader == nil {
@@ -87,7 +90,7 @@ func (l *lister[E]) end() (Outcome, error) {
 
 func (l *lister[E]) Wait(ctx context.Context, wake <-chan time.Time) {
 	var ready <-chan struct{}
-	if l.reader != nil {
+	if l.reader != nil && !l.w.silent() {
 		ready = l.reader.Ready()
 	}
 	select {

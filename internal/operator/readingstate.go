@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // resumable is connector.Resumable, of whatever type splits have.
@@ -44,24 +45,48 @@ func (r *reading[S, T]) checkpoint() error {
 }
 
 // Snapshot returns what is left to be read.
-func (r *reading[S, T]) Snapshot() ([]Snapshot, error) {
-	state := make([]left[S], 0, len(r.open)+len(r.splits.kept)+len(r.splits.splits))
-	for _, o := range r.open {
-		if reader, ok := o.Reader.(resumable[S]); ok {
-			state = append(state, left[S]{reader.Remaining(), o.drop})
-		} else {
-			state = append(state, left[S]{o.split, o.taken})
-		}
-	}
-	state = append(state, r.splits.kept...)
-	for _, s := range r.splits.splits {
-		state = append(state, left[S]{Split: s})
-	}
+func (r *reading[S, T]) Snapshot() ([]state.Snapshot, error) {
 	kind := job.SplitsState
 	if r.splits.items == nil {
 		kind = job.PositionState
 	}
-	return snapshotOf(sourceState, kind, r.codec, state)
+	s, err := state.Small(sourceState, kind, r.codec, r.left())
+	return []state.Snapshot{s}, err
+}
+
+func (r *reading[S, T]) left() []left[S] {
+	lefts := make([]left[S], 0, len(r.open)+len(r.splits.kept)+len(r.splits.splits))
+	for _, o := range r.open {
+		if reader, ok := o.Reader.(resumable[S]); ok {
+			lefts = append(lefts, left[S]{reader.Remaining(), o.drop})
+		} else {
+			lefts = append(lefts, left[S]{o.split, o.taken})
+		}
+	}
+	lefts = append(lefts, r.splits.kept...)
+	for _, s := range r.splits.splits {
+		lefts = append(lefts, left[S]{Split: s})
+	}
+	return lefts
+}
+
+// endInput ends a reading whose input is to be taken for ended, once all splits that were handed on are
+// here. What is left of them stays its state.
+func (r *reading[S, T]) endInput() (Outcome, error) {
+	r.splits.takeAll()
+	switch {
+	case r.splits.err != nil:
+		return Worked, r.splits.err
+	case r.splits.barrierCame(): // the next step takes the checkpoint
+		return Worked, nil
+	case r.splits.ends == 0:
+		return Waiting, nil
+	}
+	r.splits.kept = r.left()
+	if err := r.Close(); err != nil {
+		return Worked, err
+	}
+	return Done, r.out.End()
 }
 
 // restore returns what this subtask begins with. Splits that come from an enumerator are shared
@@ -73,11 +98,11 @@ func (r *reading[S, T]) restore(shared bool) ([]left[S], error) {
 	})
 	var mine []left[S]
 	known, i := false, 0
-	for _, state := range states {
-		known = known || state.Subtask == ctx.Subtask()
-		err := readFrames(state.Data, r.codec, func(values []left[S]) error {
+	for _, piece := range states {
+		known = known || piece.Subtask == ctx.Subtask()
+		err := state.ReadPiece(piece, r.codec, func(values []left[S]) error {
 			for _, v := range values {
-				if shared && i%ctx.Parallelism() == ctx.Subtask() || !shared && state.Subtask == ctx.Subtask() {
+				if shared && i%ctx.Parallelism() == ctx.Subtask() || !shared && piece.Subtask == ctx.Subtask() {
 					mine = append(mine, v)
 				}
 				i++
@@ -85,7 +110,7 @@ func (r *reading[S, T]) restore(shared bool) ([]left[S], error) {
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", r.Name, state.Subtask, err)
+			return nil, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", r.Name, piece.Subtask, err)
 		}
 	}
 	if !shared && !known {

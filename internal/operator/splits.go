@@ -7,6 +7,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // NewSplits returns the driver that runs list once and hands on what it emits, one split at a
@@ -75,7 +76,8 @@ func (s *splits[S]) take(split S) error {
 
 // Snapshot returns how far the list has come.
 func (s *splits[S]) Snapshot() ([]Snapshot, error) {
-	return snapshotOf(sourceState, job.PositionState, s.codec, []progress[S]{s.done})
+	one, err := state.Small(sourceState, job.PositionState, s.codec, []progress[S]{s.done})
+	return []state.Snapshot{one}, err
 }
 
 // restore takes the one state that there is: a lister has one subtask.
@@ -87,13 +89,13 @@ func (s *splits[S]) restore(name string, states []Restored) (err error) {
 
 // lastOf returns the value of a state that has one, and one subtask.
 func lastOf[T any](name string, states []Restored, codec *record.Codec[T]) (last T, err error) {
-	for _, state := range states {
-		err := readFrames(state.Data, codec, func(values []T) error {
+	for _, piece := range states {
+		err := state.ReadPiece(piece, codec, func(values []T) error {
 			last = values[len(values)-1]
 			return nil
 		})
 		if err != nil {
-			return last, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", name, state.Subtask, err)
+			return last, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", name, piece.Subtask, err)
 		}
 	}
 	return last, nil

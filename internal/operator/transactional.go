@@ -7,6 +7,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Committable is what it takes to commit a transaction, in any process: its name, or more.
@@ -72,26 +73,26 @@ const committables = "committables"
 
 // TransactionalState is the state of a transactional sink.
 func TransactionalState() job.StateType {
-	return stateType[prepared](committables, job.CommittablesState)
+	return state.TypeOf[prepared](committables, job.CommittablesState)
 }
 
 // restored returns what the restored checkpoint names, of all subtasks, and this subtask's share of it: that of the
 // subtasks whose place it takes.
 func (s *transactional[T]) restored() (named, share []Committable, err error) {
 	ctx := s.w.Context(s.name)
-	for _, state := range s.w.Restored(s.name, committables) {
-		err := readFrames(state.Data, s.codec, func(list []prepared) error {
+	for _, piece := range s.w.Restored(s.name, committables) {
+		err := state.ReadPiece(piece, s.codec, func(list []prepared) error {
 			for _, p := range list {
 				c := append(Committable(nil), p.Committable...)
 				named = append(named, c)
-				if state.Subtask%ctx.Parallelism() == ctx.Subtask() {
+				if piece.Subtask%ctx.Parallelism() == ctx.Subtask() {
 					share = append(share, c)
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", s.name, state.Subtask, err)
+			return nil, nil, fmt.Errorf("the state of operator %q, written by its subtask %d: %w", s.name, piece.Subtask, err)
 		}
 	}
 	return named, share, nil
@@ -132,7 +133,8 @@ func (s *transactional[T]) Snapshot() ([]Snapshot, error) {
 	for _, c := range s.committer.waiting() {
 		list = append(list, prepared{c})
 	}
-	return snapshotOf(committables, job.CommittablesState, s.codec, list)
+	one, err := state.Small(committables, job.CommittablesState, s.codec, list)
+	return []state.Snapshot{one}, err
 }
 
 // seal prepares the present transaction. The first checkpoint that names it is since.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // notary is a TransactionalWriter that writes down what it is asked for.
@@ -80,7 +81,7 @@ type transacted struct {
 // newTransacted wires one that continues from checkpoint id, whose states these are.
 func newTransacted(t *testing.T, n *notary, cfg ContextConfig, id job.CheckpointID, states ...Restored) *transacted {
 	t.Helper()
-	s := &transacted{t: t, notary: n, Wiring: NewWiring(t.Context(), cfg, 0)}
+	s := &transacted{t: t, notary: n, Wiring: NewWiring(t.Context(), cfg)}
 	s.OnCheckpoint(func(p Prepared) { s.states = p.Snapshots })
 	if id > 0 {
 		s.Restore(id, map[string][]Restored{"out": states}, nil, nil)
@@ -111,7 +112,7 @@ func (s *transacted) barrier(id job.CheckpointID) []string {
 func (s *transacted) named(states []Snapshot) []string {
 	s.t.Helper()
 	list := []string{}
-	err := readFrames(states[0].Data, mustCodec[prepared](s.t), func(values []prepared) error {
+	err := state.ReadPiece(Restored{Handle: states[0].Handle, Data: states[0].Data}, mustCodec[prepared](s.t), func(values []prepared) error {
 		for _, v := range values {
 			list = append(list, string(v.Committable))
 		}
@@ -313,7 +314,7 @@ func TestTransactionsWithoutCheckpoints(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := &notary{}
-			w := NewWiring(t.Context(), ContextConfig{}, 0)
+			w := NewWiring(t.Context(), ContextConfig{})
 			in, err := Transactional(w, "out", n, 0)
 			if err == nil {
 				err = in.Batch([]string{"a", "b"})

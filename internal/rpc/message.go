@@ -114,9 +114,10 @@ type Acknowledge struct {
 
 // Planned answers Plan.
 type Planned struct {
-	Job   job.ID     `json:"job"`
-	Graph *job.Graph `json:"graph,omitempty"`
-	Error string     `json:"error,omitempty"`
+	Job     job.ID     `json:"job"`
+	Request job.ID     `json:"request,omitempty"` // as in Plan
+	Graph   *job.Graph `json:"graph,omitempty"`
+	Error   string     `json:"error,omitempty"`
 	// Retry says that the failure is the TaskManager's own (no disk space, shutting down) and
 	// another one may succeed; otherwise the job is at fault and fails.
 	Retry bool `json:"retry,omitempty"`
@@ -154,6 +155,8 @@ type Lead struct{}
 // in the environment variable PERENNIAL_SPEC.
 type Plan struct {
 	Spec job.Spec `json:"spec"`
+	// Request is that for the change of a running job to which Spec belongs; "": the job is new.
+	Request job.ID `json:"request,omitempty"`
 }
 
 // Deploy starts slots of a committed attempt, and is idempotent: a TaskManager that has
@@ -193,6 +196,15 @@ type Trigger struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Stop has sources emit nothing after the barrier, until Closed says Resume or a trigger without it comes.
+	Stop bool `json:"stop,omitempty"`
+}
+
+// Drain has sources end as if their input had. Once is enough; it may come again.
+type Drain struct {
+	Instance string      `json:"instance"`
+	Job      job.ID      `json:"job"`
+	Attempt  job.Attempt `json:"attempt"`
 }
 
 // Closed says that a checkpoint, and every lower one, is completed or aborted by a committed write.
@@ -205,6 +217,8 @@ type Closed struct {
 	Completed job.CheckpointID `json:"completed,omitempty"`
 	// Published says that the outputs which it named are visible: they need not be named again.
 	Published bool `json:"published,omitempty"`
+	// Resume says that it was to stop the sources, and that they go on instead.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // Between a TaskManager and its task process, over an inherited socket pair.
@@ -249,4 +263,5 @@ func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }
 func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
+func (Drain) Kind() string       { return "drain" }
 func (Acknowledge) Kind() string { return "acknowledge" }

@@ -24,22 +24,34 @@ type Checkpoints struct {
 }
 
 // Trigger begins a checkpoint in every subtask that is here: those that read from outside begin
-// its barrier, those that have ended contribute their final state, the others wait for the barrier.
-func (x *Execution) Trigger(id job.CheckpointID) {
+// its barrier, those that have ended contribute their final state, the others wait for the barrier. With
+// stop, those that read from outside emit nothing after it.
+func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
 	for _, s := range x.subtasks {
+		s.wiring.Silence(id, stop)
 		s.wiring.Announce(id)
 		s.uploads.announced(s, id)
 	}
 }
 
-// Closed says that a checkpoint is completed or aborted: which is the newest completed one, and whether the
-// outputs that the closed one named are visible.
-func (x *Execution) Closed(id, completed job.CheckpointID, published bool) {
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
+// the closed one named are visible, and whether subtasks that it silenced are to go on.
+func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
 		s.wiring.Completed(completed)
 		if published {
 			s.wiring.Published(id)
 		}
+		if resume {
+			s.wiring.Resume(id)
+		}
+	}
+}
+
+// Drain has the subtasks that read from outside end as if their input had.
+func (x *Execution) Drain() {
+	for _, s := range x.subtasks {
+		s.wiring.EndInput()
 	}
 }
 
@@ -71,8 +83,9 @@ func (s *subtask) restore() error {
 	var m *checkpoint.Manifest
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
-		if m, err = c.Storage.Manifest(c.Restore.Manifest); err == nil {
-			err = c.read(s.ctx, m, mine, states)
+		var read stateReader
+		if m, read, err = c.open(s.ctx); err == nil {
+			err = c.read(s.ctx, m, read, mine, states)
 		}
 		return err
 	})
@@ -117,12 +130,28 @@ func (s *subtask) patiently(read func() error) error {
 	}
 }
 
+// stateReader returns the piece of state that a handle names.
+type stateReader func(context.Context, job.StateHandle) ([]byte, error)
+
+// open reads what the attempt continues from: a checkpoint, or a savepoint, which names no outputs.
+func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateReader, error) {
+	if c.Restore.Savepoint == "" {
+		m, err := c.Storage.Manifest(ctx, c.Restore.Manifest)
+		return m, c.Storage.ReadState, err
+	}
+	s, err := storage.OpenSavepoint(ctx, c.Restore.Savepoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &s.Manifest, s.ReadState, nil
+}
+
 // read adds what the operators continue from to states.
-func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) error {
+func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, read stateReader, operators map[string]bool, states map[string][]operator.Restored) error {
 	clear(states)
 	for name := range operators {
 		for _, state := range m.States(name) {
-			data, err := c.Storage.ReadState(ctx, state.StateHandle)
+			data, err := read(ctx, state.StateHandle)
 			if err != nil {
 				return err
 			}

@@ -114,7 +114,7 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
-		case rpc.Trigger, rpc.Closed:
+		case rpc.Trigger, rpc.Closed, rpc.Drain:
 			select {
 			case p.orders <- m:
 			default: // it does not keep up: the checkpoint's time-out closes it
@@ -214,9 +214,11 @@ func (p *process) obey(x *Execution) {
 	for m := range p.orders {
 		switch m := m.(type) {
 		case rpc.Trigger:
-			x.Trigger(m.Checkpoint)
+			x.Trigger(m.Checkpoint, m.Stop)
 		case rpc.Closed:
-			x.Closed(m.Checkpoint, m.Completed, m.Published)
+			x.Closed(m.Checkpoint, m.Completed, m.Published, m.Resume)
+		case rpc.Drain:
+			x.Drain()
 		}
 	}
 }

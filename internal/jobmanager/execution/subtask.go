@@ -23,6 +23,7 @@ type subtask struct {
 func (e *Execution) resetSubtasks() {
 	e.crash, e.crashKilled, e.last = "", false, false
 	e.forgetCheckpoint()
+	e.drained = nil
 	if e.graph == nil {
 		return
 	}
