@@ -35,10 +35,11 @@ func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
 	}
 }
 
-// Closed says that the checkpoint is completed or aborted, whether the outputs that it named are visible,
-// and whether subtasks that it silenced are to go on.
-func (x *Execution) Closed(id job.CheckpointID, published, resume bool) {
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
+// the closed one named are visible, and whether subtasks that it silenced are to go on.
+func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
+		s.wiring.Completed(completed)
 		if published {
 			s.wiring.Published(id)
 		}

@@ -176,6 +176,6 @@ func (m *manager) closed(c execution.Closed) {
 		}
 	}
 	if m.current.process != nil {
-		m.current.process.exec.Closed(c.Checkpoint, c.Published, c.Resume)
+		m.current.process.exec.Closed(c.Checkpoint, c.Completed, c.Published, c.Resume)
 	}
 }
