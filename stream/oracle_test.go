@@ -26,10 +26,10 @@ var (
 // TestOracle runs the job that each seed draws undisturbed, and again under the faults that it draws: both
 // must commit the same output. Which goroutine goes first no seed decides: a failure may need some repetitions.
 func TestOracle(t *testing.T) {
-	done := map[string]int{}
+	done, root := map[string]int{}, scratch(t)
 	for seed := *oracleSeed; seed < *oracleSeed+*oracleSeeds && !t.Failed(); seed++ {
 		one := func(t *testing.T) {
-			r, err := disturbed(t, draw(seed))
+			r, err := disturbed(t, filepath.Join(root, strconv.Itoa(seed)), draw(seed))
 			if err != nil {
 				t.Errorf("seed %d: %v\n%s\nagain: go test ./stream -run TestOracle -oracle.seed=%d -oracle.seeds=1 -count=20",
 					seed, err, strings.Join(r.Story, "\n"), seed)
@@ -79,9 +79,12 @@ func (d drawn) args(output string, rate, skew float64) []string {
 	return a
 }
 
-// disturbed runs the job both ways.
-func disturbed(t *testing.T, d drawn) (oracle.Result, error) {
-	dir := scratch(t)
+// disturbed runs the job both ways, in a directory of its own. Uploads that were given up may outlive it a little.
+func disturbed(t *testing.T, dir string, d drawn) (oracle.Result, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return oracle.Result{}, err
+	}
+	defer os.RemoveAll(dir)
 	want, err := d.undisturbed(t, filepath.Join(dir, "undisturbed"))
 	if err != nil {
 		return oracle.Result{}, err

@@ -42,7 +42,7 @@ func TestSameOutputWhateverDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	cluster, err := localcluster.Start(localcluster.Config{
@@ -60,7 +60,7 @@ func TestSameOutputWhateverDies(t *testing.T) {
 	}
 	for seed := range 4 {
 		r, err := Run(ctx, Config{
-			Cluster: cluster, Binary: self, Dir: dir, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
+			Cluster: cluster, Binary: self, Dir: dir, Storage: Storage{Dir: filepath.Join(dir, "storage")}, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
 		})
 		if err != nil || r.Wrong() {
 			t.Errorf("seed %d: %+v, %v", seed, r, err)

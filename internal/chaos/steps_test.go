@@ -123,7 +123,7 @@ func newWalk(t *testing.T) *walk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Minute, errors.New("the test's 4 minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 6*time.Minute, errors.New("the test's 6 minutes are over"))
 	w.ctx, w.client = ctx, w.cluster.Client()
 	revived := w.revive(t)
 	t.Cleanup(func() {
