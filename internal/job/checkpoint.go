@@ -18,6 +18,7 @@ const (
 	MapState       StateKind = "map"       // by key: values by a second key
 	TimersState    StateKind = "timers"    // by key: times
 	BroadcastState StateKind = "broadcast" // the same in every subtask
+	WatermarkState StateKind = "watermark" // how far event time had come, in each subtask
 
 	// CommittablesState is that of a sink: prepared transactions, which any subtask may commit.
 	CommittablesState StateKind = "committables"

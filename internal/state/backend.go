@@ -97,7 +97,7 @@ func (b *backed[K]) key() []byte {
 // must fails where the backend does.
 func (b *backed[K]) must(err error) {
 	if err != nil {
-		panic(Failure{fmt.Errorf("state %q: %w", b.is.Name, err)})
+		b.store.fail(fmt.Errorf("state %q: %w", b.is.Name, err))
 	}
 }
 

@@ -16,8 +16,9 @@ type Store[K comparable] struct {
 	restored []Restored
 	states   []kept
 	key      K
-	hash     uint64              // by which a table finds key
-	turn     uint64              // rises whenever what a state has found may be out of date; 0: no key was ever set
+	hash     uint64 // by which a table finds key
+	turn     uint64 // rises whenever what a state has found may be out of date; 0: no key was ever set
+	failure  error
 	keyless  bool                // no key is set
 	now      int64               // ms since 1970, as the operator last told
 	sweeps   []func(entries int) // remove what has outlived its time
@@ -46,11 +47,8 @@ func NewStore[K comparable](keys Keys[K], restored []Restored, backend Backend) 
 
 // SetKey makes key the one that states are asked about. The store keeps it no longer than until the
 // next call, but for what is set meanwhile.
-func (s *Store[K]) SetKey(key K) { s.SetHashed(s.keys.Hash(key), key) }
-
-// SetHashed is SetKey for a key whose hash, by Keys.Hash, is known.
-func (s *Store[K]) SetHashed(hash uint64, key K) {
-	s.key, s.hash, s.keyless = key, hash, false
+func (s *Store[K]) SetKey(key K) {
+	s.key, s.hash, s.keyless = key, s.keys.Hash(key), false
 	s.turn++
 }
 
@@ -125,9 +123,18 @@ func (s *Store[K]) open(name string, kind job.StateKind) ([]Restored, error) {
 // mustHaveKey fails where a state is asked and there is no key to ask about.
 func (s *Store[K]) mustHaveKey(name string) {
 	if s.keyless {
-		panic(Failure{fmt.Errorf("state %q belongs to keys, and there is none here: it can be used for a record of a keyed input and in OnTimer only", name)})
+		s.fail(fmt.Errorf("state %q belongs to keys, and there is none here: it can be used for a record of a keyed input and in OnTimer only", name))
 	}
 }
+
+// fail ends the function that asked.
+func (s *Store[K]) fail(err error) {
+	s.failure = Failure{err}
+	panic(s.failure)
+}
+
+// Err is the Failure that ended a function, should that have recovered from it.
+func (s *Store[K]) Err() error { return s.failure }
 
 // Failure is what a state panics with that cannot answer: its operator's subtask fails.
 type Failure struct{ Err error }

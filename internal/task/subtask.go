@@ -173,6 +173,7 @@ func (s *subtask) flush(now time.Time) (next time.Time, err error) {
 			if err := f.Flush(); err != nil {
 				return next, err
 			}
+			next = now // it may be due again, and what it handed on may lie in one that was asked before it
 		case next.IsZero() || due.Before(next):
 			next = due
 		}

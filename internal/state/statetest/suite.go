@@ -25,6 +25,8 @@ func Run(t *testing.T, open state.Opener) {
 	t.Run("snapshot while records go on", suite.concurrent)
 	t.Run("time to live", suite.ttl)
 	t.Run("sweep", suite.sweep)
+	t.Run("sweep of an active key", suite.trim)
+	t.Run("timers set anew", suite.anew)
 	t.Run("names", suite.names)
 	t.Run("no key", suite.noKey)
 }
@@ -206,6 +208,9 @@ func fire(st *states, fired map[string]map[int64]bool) {
 			panic("timers are out of order")
 		}
 		last = at
+		if fired[st.store.Key()][at] {
+			panic("a timer fires twice")
+		}
 		if fired[st.store.Key()] == nil {
 			fired[st.store.Key()] = map[int64]bool{}
 		}
@@ -407,8 +412,8 @@ func (s suite) sweep(t *testing.T) {
 		return n
 	}
 	store.SetTime(1_500) // half of them are over
-	for range 40 {
-		store.Sweep(100)
+	for i := range 5_000 {
+		store.Sweep(1 + i%3)
 	}
 	left := 0
 	for i := range 1_000 {
@@ -424,6 +429,61 @@ func (s suite) sweep(t *testing.T) {
 	}
 	if left != 499 || size() == 0 {
 		t.Errorf("%d are left, in %d bytes", left, size())
+	}
+}
+
+// trim removes what is over of keys that go on.
+func (s suite) trim(t *testing.T) {
+	store := s.store(t, nil, 0, 1)
+	list, err := state.OpenListTTL[string, int](store, "list", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := state.OpenMapTTL[string, int, int](store, "map", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1_000 {
+		store.SetTime(int64(i * 100))
+		store.SetKey("k")
+		list.Add(i)
+		table.Set(i, i)
+		store.ClearKey()
+		store.Sweep(64)
+	}
+	store.SetTime(0) // nothing is over, unless it was swept
+	store.SetKey("k")
+	if list.Len() > 100 || table.Len() > 100 {
+		t.Errorf("%d of a list and %d of a map are left, although 10 are alive", list.Len(), table.Len())
+	}
+}
+
+// anew deletes and sets timers: each that is left fires once.
+func (s suite) anew(t *testing.T) {
+	st := s.open(t, nil, 0, 1)
+	for i := range 10_000 {
+		st.store.SetKey(fmt.Sprint("key ", i%3))
+		if i >= 3 {
+			st.timer.Delete(int64(i - 3))
+		}
+		st.timer.Set(int64(i))
+	}
+	fired := map[string]map[int64]bool{}
+	fire(st, fired)
+	for i := 9_997; i < 10_000; i++ {
+		if key := fmt.Sprint("key ", i%3); len(fired[key]) != 1 || !fired[key][int64(i)] {
+			t.Errorf("%q: %v, want %d", key, fired[key], i)
+		}
+	}
+	st.store.SetKey("k")
+	st.timer.Set(1)
+	st.timer.DropAll()
+	if _, ok := st.timer.Pop(1 << 40); ok {
+		t.Error("a timer fires that was dropped")
+	}
+	again := s.open(t, Write(t, st.store, 0), 0, 1)
+	if _, ok := again.timer.Next(); ok {
+		t.Error("a timer is restored that was dropped")
 	}
 }
 
