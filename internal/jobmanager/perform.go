@@ -51,7 +51,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Drain:
 		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
 	case execution.Closed:
-		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published, Resume: a.Resume}})
+		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Completed: a.Completed, Published: a.Published, Resume: a.Resume}})
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:

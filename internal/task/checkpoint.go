@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -34,16 +35,30 @@ func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
 	}
 }
 
-// Closed says that the checkpoint is completed or aborted, whether the outputs that it named are visible,
-// and whether subtasks that it silenced are to go on.
-func (x *Execution) Closed(id job.CheckpointID, published, resume bool) {
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that the
+// closed one named are visible, and whether subtasks that it silenced are to go on.
+func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
+		s.wiring.Completed(completed)
 		if published {
 			s.wiring.Published(id)
 		}
 		if resume {
 			s.wiring.Resume(id)
+		} else if completed >= id && s.wiring.SilentAfter(id) && s.wired.Load() {
+			x.uploads.Go(func() { s.commitUpTo(id) })
 		}
+	}
+}
+
+// commitUpTo says when all is committed that the checkpoint of a stop names: the job does not end before.
+func (s *subtask) commitUpTo(id job.CheckpointID) {
+	switch err := s.wiring.AwaitCommits(id); {
+	case s.ctx.Err() != nil:
+	case err != nil: // none of it ever will
+		s.cancel(err)
+	default:
+		s.report(rpc.SubtaskReport{State: job.Running, Committed: id}, nil)
 	}
 }
 

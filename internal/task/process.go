@@ -216,7 +216,7 @@ func (p *process) obey(x *Execution) {
 		case rpc.Trigger:
 			x.Trigger(m.Checkpoint, m.Stop)
 		case rpc.Closed:
-			x.Closed(m.Checkpoint, m.Published, m.Resume)
+			x.Closed(m.Checkpoint, m.Completed, m.Published, m.Resume)
 		case rpc.Drain:
 			x.Drain()
 		}

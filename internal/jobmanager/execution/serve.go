@@ -58,7 +58,9 @@ func (e *Execution) serve() (actions []Action, first bool) {
 	case r.Stage != Asked:
 		return nil, false
 	case r.Drain && !e.allFinished():
-		return e.drain(), true // a checkpoint in the midst would have some results out, and not others
+		// A checkpoint in the midst would have some results out, and not others; but sinks that commit theirs
+		// wait for one at the end.
+		return e.drain(), !e.settling()
 	case r.Kind == job.ChangeJob && !e.fits:
 		actions = e.prepareChange(r)
 		return actions, e.pending
@@ -142,6 +144,9 @@ func (e *Execution) copyOut() []Action {
 		return nil
 	}
 	if e.copied != nil && e.copied.Request == r.ID {
+		if r.Kind == job.StopJob && e.copied.Error == "" && !e.committedUpTo(r.Checkpoint) {
+			return nil // what the checkpoint names is to be visible when the job ends
+		}
 		return e.copyEnded(r, *e.copied)
 	}
 	pointer := e.committed.completed(r.Checkpoint)
@@ -201,7 +206,7 @@ func (e *Execution) resume(instance string) []Action {
 	var actions []Action
 	for _, r := range e.committed.Requests.Requests {
 		if r.Checkpoint != 0 && e.committed.Phase == Running && e.resumes(r.Checkpoint) {
-			actions = append(actions, Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: r.Checkpoint, Resume: true})
+			actions = append(actions, e.closedAt(instance, r.Checkpoint, false))
 		}
 	}
 	return actions

@@ -1,6 +1,8 @@
 package execution
 
 import (
+	"slices"
+
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -13,14 +15,17 @@ type subtask struct {
 	failure  string
 	killed   bool
 	damaged  job.CheckpointID
-	outputs  []job.Output
-	counters job.Counters
-	before   job.Counters // one Progress earlier, for shares of time
+	settling bool // waits for its last checkpoint
+	// committed is the checkpoint of a stop whose transactions are all committed, and lower ones' too.
+	committed job.CheckpointID
+	outputs   []job.Output
+	counters  job.Counters
+	before    job.Counters // one Progress earlier, for shares of time
 }
 
 // resetSubtasks forgets the attempt before.
 func (e *Execution) resetSubtasks() {
-	e.crash, e.crashKilled = "", false
+	e.crash, e.crashKilled, e.last = "", false, false
 	e.forgetCheckpoint()
 	e.drained = nil
 	if e.graph == nil {
@@ -56,8 +61,26 @@ func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
 		}
 		s.state, s.reported, s.pid = reported.State, true, r.PID
 		s.failure, s.outputs = reported.Failure, reported.Outputs
-		s.killed, s.damaged = reported.Killed, reported.Damaged
+		s.killed, s.damaged, s.settling = reported.Killed, reported.Damaged, reported.Settling
+		s.committed = max(s.committed, reported.Committed)
 	}
+}
+
+// committed reports whether the sinks that commit their output themselves have done so for all that
+// checkpoints up to id name.
+func (e *Execution) committedUpTo(id job.CheckpointID) bool {
+	commits := func(op job.Operator) bool {
+		return slices.ContainsFunc(op.States, func(s job.StateType) bool { return s.Kind == job.CommittablesState })
+	}
+	for v, vertex := range e.graph.Vertices {
+		if !slices.ContainsFunc(vertex.Operators, commits) {
+			continue
+		}
+		if slices.ContainsFunc(e.subtasks[v], func(s subtask) bool { return s.state != job.Finished && s.committed < id }) {
+			return false
+		}
+	}
+	return true
 }
 
 // reported tells whether every subtask of the slots has been reported.
@@ -121,6 +144,20 @@ func (e *Execution) allFinished() bool {
 		}
 	}
 	return len(e.subtasks) > 0
+}
+
+// settling reports whether nothing but a checkpoint keeps the job from its end.
+func (e *Execution) settling() bool {
+	some := false
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state != job.Finished && !s.settling {
+				return false
+			}
+			some = some || s.settling
+		}
+	}
+	return some
 }
 
 // outputs lists what finished subtasks wrote, by vertex and index: each leader makes the
