@@ -56,8 +56,10 @@ func (s sink[T]) Check(ctx *connector.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.vacant(dir); err != nil {
-		return err
+	if ctx.Attempt() == 1 { // else it may be the job's own
+		if err := s.vacant(dir); err != nil {
+			return err
+		}
 	}
 	probe, err := os.CreateTemp(nearest(dir), ".perennial-check-*")
 	if err != nil {
