@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/connector"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/output"
 )
@@ -175,6 +176,7 @@ func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
 	if err := s.removeEarlier(dir, name, ctx); err != nil {
 		return nil, fmt.Errorf("output %q: %w", s.dir, err)
 	}
+	failpoint.SinkClears.Reached()
 	w := &writer[T]{sink: s, dir: dir, next: name, parts: map[string]*partFile{}, some: len(ctx.Inherited()) > 0}
 	if s.bucket == nil {
 		if _, err := w.begin(""); err != nil {

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/state"
@@ -129,9 +130,11 @@ func (w *Wiring) Checkpoint(id job.CheckpointID, forward func(record.Event) erro
 		return nil
 	}
 	w.taken = id
+	failpoint.TaskAligned.Reached()
 	if err := forward(record.Event{Kind: record.Barrier, Value: int64(id)}); err != nil {
 		return err
 	}
+	failpoint.TaskForwarded.Reached()
 	p, began := Prepared{Checkpoint: id}, time.Now()
 	if err := w.prepare(&p, w.Enter); err != nil {
 		return err

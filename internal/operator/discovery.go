@@ -6,10 +6,11 @@ import (
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
-// Discover emits splits as they come to be, and goes on from where it was in state; nil: from the beginning.
-type Discover[S any] func(ctx context.Context, state []byte, emit func(splits []S, state []byte) error) error
+// Discover emits splits as they come to be, and goes on from where it was; nil: from the beginning.
+type Discover[S any] func(ctx context.Context, from []byte, emit func(splits []S, state []byte) error) error
 
 // NewDiscovery returns the driver that runs discover and hands on the splits that it emits, each to a reader that has
 // time for it. What is emitted together is handed on together, and the state that comes with it is what discover is
@@ -67,5 +68,6 @@ func (d *discovery[S]) take(f found[S]) error {
 
 // Snapshot returns the state that came with what was handed on last.
 func (d *discovery[S]) Snapshot() ([]Snapshot, error) {
-	return small(sourceState, job.PositionState, d.codec, []discovered{d.done})
+	one, err := state.Small(sourceState, job.PositionState, d.codec, []discovered{d.done})
+	return []state.Snapshot{one}, err
 }

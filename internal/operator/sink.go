@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
@@ -90,10 +91,12 @@ func (s *sink[T]) Prepare(id job.CheckpointID) ([]job.OperatorOutput, error) {
 	}
 	s.w.Enter(s.name)
 	s.since = time.Time{}
+	failpoint.SinkPrepares.Reached()
 	outputs, err := s.SinkWriter.Prepare()
 	if err != nil {
 		return nil, err
 	}
+	failpoint.SinkPrepared.Reached()
 	s.hold(id, outputs)
 	return s.all(), nil
 }

@@ -76,13 +76,8 @@ func (s *splits[S]) take(split S) error {
 
 // Snapshot returns how far the list has come.
 func (s *splits[S]) Snapshot() ([]Snapshot, error) {
-	return small(sourceState, job.PositionState, s.codec, []progress[S]{s.done})
-}
-
-// small makes the one snapshot of a small state.
-func small[T any](name string, kind job.StateKind, codec *record.Codec[T], values []T) ([]Snapshot, error) {
-	one, err := state.Small(name, kind, codec, values)
-	return []Snapshot{one}, err
+	one, err := state.Small(sourceState, job.PositionState, s.codec, []progress[S]{s.done})
+	return []state.Snapshot{one}, err
 }
 
 // restore takes the one state that there is: a lister has one subtask.

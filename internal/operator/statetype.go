@@ -21,9 +21,7 @@ func ListingState[S any]() job.StateType {
 }
 
 // DiscoveryState is the state of what discovers a source's splits.
-func DiscoveryState() job.StateType {
-	return state.TypeOf[discovered](sourceState, job.PositionState)
-}
+func DiscoveryState() job.StateType { return state.TypeOf[discovered](sourceState, job.PositionState) }
 
 // AggregateState is the state of Aggregate.
 func AggregateState[K comparable, A any]() job.StateType {

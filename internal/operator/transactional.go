@@ -133,7 +133,8 @@ func (s *transactional[T]) Snapshot() ([]Snapshot, error) {
 	for _, c := range s.committer.waiting() {
 		list = append(list, prepared{c})
 	}
-	return small(committables, job.CommittablesState, s.codec, list)
+	one, err := state.Small(committables, job.CommittablesState, s.codec, list)
+	return []state.Snapshot{one}, err
 }
 
 // seal prepares the present transaction. The first checkpoint that names it is since.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -35,8 +36,8 @@ func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
 	}
 }
 
-// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that the
-// closed one named are visible, and whether subtasks that it silenced are to go on.
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
+// the closed one named are visible, and whether subtasks that it silenced are to go on.
 func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
 		s.wiring.Completed(completed)
@@ -122,6 +123,7 @@ func (s *subtask) restore() error {
 		}
 	}
 	s.wiring.Restore(m.Checkpoint, states, inherited, share)
+	failpoint.TaskRestored.Reached()
 	return nil
 }
 
@@ -169,6 +171,7 @@ func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, read sta
 			if err != nil {
 				return err
 			}
+			failpoint.TaskRestores.Reached()
 			states[name] = append(states[name], operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask, Data: data})
 		}
 	}
@@ -202,6 +205,7 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 	u.mu.Unlock()
 	s.x.uploads.Go(func() {
 		defer cancel()
+		failpoint.TaskSnapshotted.Reached()
 		var ack job.Acknowledgement
 		operator.Guarded(func() error { ack = s.upload(ctx, p); return nil }, func(err error) {
 			if err != nil { // a panic of the type's own encoder
@@ -210,7 +214,9 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 		})
 		ack.Finished = finished
 		if ctx.Err() == nil {
+			failpoint.TaskUploaded.Reached()
 			c.Acknowledge(ack)
+			failpoint.TaskAcknowledged.Reached()
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/output"
@@ -45,6 +46,7 @@ func (s *subtask) run() {
 		switch {
 		case err == nil:
 			s.report(rpc.SubtaskReport{State: job.Finished, Outputs: s.outputs}, nil)
+			failpoint.TaskFinished.Reached()
 		case cause != nil:
 			s.report(rpc.SubtaskReport{State: job.Canceled}, cause)
 		default:
@@ -100,6 +102,7 @@ func (s *subtask) work() (err error) {
 			s.outputs = append(s.outputs, o.Output)
 		}
 	}
+	failpoint.TaskFinishes.Reached()
 	s.uploads.end(s)
 	if err := s.wiring.Drain(); err != nil {
 		return err
