@@ -118,7 +118,8 @@ func (e *Execution) lastWord() bool {
 	return r != nil && r.Kind == job.StopJob && (r.Drain || r.Stage != Asked)
 }
 
-func (e *Execution) lastWordIsDrain() bool { return e.lastWord() && e.current().Drain }
+// draining reports whether the sources were ended for a savepoint, or are about to be.
+func (e *Execution) draining() bool { return e.lastWord() && e.current().Drain }
 
 // drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.
 func (e *Execution) drain() []Action {
