@@ -84,6 +84,8 @@ type SubtaskReport struct {
 	// Settling, of RUNNING, says that the input has ended, and that the subtask waits for a checkpoint that
 	// names its last transactions.
 	Settling bool `json:"settling,omitempty"`
+	// Committed says, after a stop, that every transaction which checkpoints up to this one name is committed.
+	Committed job.CheckpointID `json:"committed,omitempty"`
 	// Killed says that a signal ended the task process: the subtask itself did not fail, and may be
 	// restarted.
 	Killed bool `json:"killed,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -45,7 +46,20 @@ func (x *Execution) Closed(id, completed job.CheckpointID, published, resume boo
 		}
 		if resume {
 			s.wiring.Resume(id)
+		} else if completed >= id && s.wiring.SilentAfter(id) && s.wired.Load() {
+			x.uploads.Go(func() { s.commitUpTo(id) })
 		}
+	}
+}
+
+// commitUpTo says when all is committed that the checkpoint of a stop names: the job does not end before.
+func (s *subtask) commitUpTo(id job.CheckpointID) {
+	switch err := s.wiring.AwaitCommits(id); {
+	case s.ctx.Err() != nil:
+	case err != nil: // none of it ever will
+		s.cancel(err)
+	default:
+		s.report(rpc.SubtaskReport{State: job.Running, Committed: id}, nil)
 	}
 }
 

@@ -33,6 +33,7 @@ type subtask struct {
 
 	busy, blocked, idle atomic.Int64 // nanoseconds
 
+	wired   atomic.Bool
 	uploads uploads
 }
 
@@ -84,6 +85,7 @@ func (s *subtask) work() (err error) {
 	if err != nil {
 		return err
 	}
+	s.wired.Store(true)
 	s.report(rpc.SubtaskReport{State: job.Running}, nil)
 	if err := s.loop(); err != nil {
 		return err

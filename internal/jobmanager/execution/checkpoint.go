@@ -117,7 +117,7 @@ func (e *Execution) aborts(why string) []Action {
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
 	// What was put out by a job whose sources were drained becomes visible with its end, and not if that fails.
-	visible := !e.graph.Bounded && !e.lastWordIsDrain()
+	visible := !e.graph.Bounded && !e.draining()
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.advance(in.Open, "")
