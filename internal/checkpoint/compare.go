@@ -77,7 +77,7 @@ type Difference struct {
 func Compare(from Source, plan *job.Graph, allowDropped bool) (Difference, error) {
 	c := comparison{from: from, plan: plan, operators: operators(plan)}
 	if from.Graph.MaxParallelism != plan.MaxParallelism {
-		return c.Difference, fmt.Errorf("%s has %d key groups, and the job %d: set its parallelism.max to %d, which never changes while there is state",
+		return c.Difference, fmt.Errorf("%s has %d key groups, and the job %d: set it to %d by Env.SetMaxParallelism, as it never changes while there is state",
 			from.What, from.Graph.MaxParallelism, plan.MaxParallelism, from.Graph.MaxParallelism)
 	}
 	if err := c.strangers(allowDropped); err != nil {
