@@ -18,6 +18,7 @@ const (
 	MapState       StateKind = "map"       // by key: values by a second key
 	TimersState    StateKind = "timers"    // by key: times
 	BroadcastState StateKind = "broadcast" // the same in every subtask
+	StoreState     StateKind = "store"     // a part of what a store has of all keyed states of an operator, in its own form
 )
 
 // Keyed reports whether the entries belong to keys, and so to key groups.

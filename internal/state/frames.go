@@ -78,6 +78,12 @@ func Small[T any](name string, kind job.StateKind, codec *record.Codec[T], value
 	return Snapshot{Handle: HandleOf(name, kind, codec), Data: buf.Bytes()}, nil
 }
 
+// Empty returns the snapshot of a state without entries: it names a state whose entries a backend has.
+func Empty(t job.StateType) Snapshot {
+	h := job.StateHandle{State: t.Name, Kind: t.Kind, Schema: t.Schema}
+	return Snapshot{Handle: h, Data: []byte(magic + "\x00\x00\x00\x00")}
+}
+
 // Read calls each with the values of a state, some at a time; the slice is its own until it
 // returns. It fails unless data is all of a state, and nothing else.
 func Read[T any](data []byte, codec *record.Codec[T], each func([]T) error) error {

@@ -1,7 +1,9 @@
 package state
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -14,13 +16,15 @@ type Store[K comparable] struct {
 	keys     Keys[K]
 	backend  Backend // nil: in memory
 	restored []Restored
-	states   []kept
-	key      K
-	hash     uint64              // by which a table finds key
-	turn     uint64              // rises whenever what a state has found may be out of date; 0: no key was ever set
-	keyless  bool                // no key is set
-	now      int64               // ms since 1970, as the operator last told
-	sweeps   []func(entries int) // remove what has outlived its time
+	// inBackend: what was restored are entries of a backend.
+	inBackend bool
+	states    []kept
+	key       K
+	hash      uint64              // by which a table finds key
+	turn      uint64              // rises whenever what a state has found may be out of date; 0: no key was ever set
+	keyless   bool                // no key is set
+	now       int64               // ms since 1970, as the operator last told
+	sweeps    []func(entries int) // remove what has outlived its time
 
 	prefix     []byte // of the key, in the backend: its group, then key again
 	encodedKey []byte
@@ -42,7 +46,27 @@ func NewStore[K comparable](keys Keys[K], restored []Restored, backend Backend) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store[K]{keys: keys, backend: backend, restored: restored, keyless: true, keyCodec: codec}, nil
+	if backend == nil {
+		if err := InMemory(restored); err != nil {
+			return nil, err
+		}
+	}
+	return &Store[K]{keys: keys, backend: backend, restored: restored, inBackend: hasParts(restored), keyless: true, keyCodec: codec}, nil
+}
+
+// InMemory fails if what was restored of an operator cannot be kept in memory, as a store has written it in
+// its own form.
+func InMemory(restored []Restored) error {
+	if hasParts(restored) {
+		return errOnDisk
+	}
+	return nil
+}
+
+var errOnDisk = errors.New("its state was kept on disk, and the job keeps it in memory: import github.com/perennial-io/perennial/state/disk and keep the job's state in disk.Store()")
+
+func hasParts(restored []Restored) bool {
+	return slices.ContainsFunc(restored, func(r Restored) bool { return r.Handle.Part != "" })
 }
 
 // SetKey makes key the one that states are asked about. The store keeps it no longer than until the
