@@ -35,7 +35,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Confirm:
 		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
 	case execution.Trigger:
-		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint}})
+		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base}})
 	case execution.Closed:
 		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published}})
 	case execution.PublishCheckpoint:

@@ -190,6 +190,9 @@ type Trigger struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Base is the newest checkpoint that was completed when this one was reserved: what it may refer to beside its
+	// own files (R13). 0: none was.
+	Base job.CheckpointID `json:"base,omitempty"`
 }
 
 // Closed says that a checkpoint, and every lower one, is completed or aborted by a committed write.

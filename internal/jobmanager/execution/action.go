@@ -61,6 +61,7 @@ type Trigger struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
+	Base       job.CheckpointID // as in rpc.Trigger
 }
 
 // Closed tells an instance that a checkpoint is completed or aborted.

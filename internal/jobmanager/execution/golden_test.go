@@ -261,7 +261,11 @@ func (p *player) describe(a Action) string {
 	case Plan:
 		return "plan"
 	case Trigger:
-		return fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		s := fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Base != 0 {
+			s += fmt.Sprintf(" base=%d", a.Base)
+		}
+		return s
 	case Closed:
 		s := fmt.Sprintf("closed %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
 		if a.Published {
