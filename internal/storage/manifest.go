@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,6 +83,26 @@ func (s *Storage) Manifest(name string) (*checkpoint.Manifest, error) {
 
 // CheckpointDir names the directory of what one attempt wrote for one checkpoint.
 type CheckpointDir = checkpoint.Dir
+
+// Refers are the directories in which the states that m names are.
+func Refers(m *checkpoint.Manifest) ([]CheckpointDir, error) {
+	var dirs []CheckpointDir
+	for _, ack := range m.Subtasks {
+		for _, h := range ack.States {
+			if h.File == "" {
+				continue
+			}
+			p, err := parsePlace(h.File)
+			if err != nil {
+				return nil, err
+			}
+			if d := (CheckpointDir{Checkpoint: p.checkpoint, Attempt: p.attempt}); !slices.Contains(dirs, d) {
+				dirs = append(dirs, d)
+			}
+		}
+	}
+	return dirs, nil
+}
 
 // ListCheckpoints lists what there is of a job's checkpoints, whole or not.
 func (s *Storage) ListCheckpoints(id job.ID) ([]CheckpointDir, error) {
