@@ -28,7 +28,8 @@ type Pieces interface {
 	// Base is the completed checkpoint whose pieces, of the same operator and subtask, may be named
 	// again; 0: none (R13). It waits until the trigger has told it, and fails if the checkpoint is given up.
 	Base() (job.CheckpointID, error)
-	// Put stores what write produces, and returns h with where it is. It fails if the checkpoint is given up.
+	// Put stores what write produces, which may be called twice, and returns h with where it is. It fails if
+	// the checkpoint is given up.
 	Put(h job.StateHandle, write func(io.Writer) error) (job.StateHandle, error)
 }
 

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,25 +45,10 @@ func NewStore[K comparable](keys Keys[K], restored []Restored, backend Backend) 
 	if err != nil {
 		return nil, err
 	}
-	if backend == nil {
-		if err := InMemory(restored); err != nil {
-			return nil, err
-		}
-	}
 	return &Store[K]{keys: keys, backend: backend, restored: restored, inBackend: hasParts(restored), keyless: true, keyCodec: codec}, nil
 }
 
-// InMemory fails if what was restored of an operator cannot be kept in memory, as a store has written it in
-// its own form.
-func InMemory(restored []Restored) error {
-	if hasParts(restored) {
-		return errOnDisk
-	}
-	return nil
-}
-
-var errOnDisk = errors.New("its state was kept on disk, and the job keeps it in memory: import github.com/perennial-io/perennial/state/disk and keep the job's state in disk.Store()")
-
+// hasParts reports whether a backend has written what was restored.
 func hasParts(restored []Restored) bool {
 	return slices.ContainsFunc(restored, func(r Restored) bool { return r.Handle.Part != "" })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -24,11 +23,12 @@ type Checkpoints struct {
 }
 
 // Trigger begins a checkpoint in every subtask that is here: those that read from outside begin
-// its barrier, those that have ended contribute their final state, the others wait for the barrier.
-func (x *Execution) Trigger(id job.CheckpointID) {
+// its barrier, those that have ended contribute their final state, the others wait for the barrier. What it
+// stores may refer to the base, a completed checkpoint; 0: none.
+func (x *Execution) Trigger(id, base job.CheckpointID) {
 	for _, s := range x.subtasks {
 		s.wiring.Announce(id)
-		s.uploads.announced(s, id)
+		s.uploads.announced(s, id, base)
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *subtask) restore() error {
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
 		if m, err = c.Storage.Manifest(c.Restore.Manifest); err == nil {
-			err = c.read(s.ctx, m, mine, states)
+			err = s.read(m, mine, states)
 		}
 		return err
 	})
@@ -118,22 +118,22 @@ func (s *subtask) patiently(read func() error) error {
 }
 
 // read adds what the operators continue from to states.
-func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) error {
+func (s *subtask) read(m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) (err error) {
+	c := s.x.cfg.Checkpoints
 	clear(states)
 	for name := range operators {
 		for _, state := range m.States(name) {
-			data, err := c.Storage.ReadState(ctx, state.StateHandle)
-			if err != nil {
+			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
+			if state.Part != "" && state.File != "" {
+				r.Open = s.opener(state.StateHandle)
+			} else if r.Data, err = c.Storage.ReadState(s.ctx, state.StateHandle); err != nil {
 				return err
 			}
-			states[name] = append(states[name], operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask, Data: data})
+			states[name] = append(states[name], r)
 		}
 	}
 	return nil
 }
-
-// inlineMost is how large a state may be that travels in the acknowledgement itself, in bytes.
-const inlineMost = 4 << 10
 
 // uploads writes what barriers bring, one checkpoint at a time, while the subtask goes on. An
 // upload that is overtaken by the next checkpoint is given up: its id is closed.
@@ -141,6 +141,8 @@ type uploads struct {
 	mu      sync.Mutex
 	ended   bool             // the subtask has come to its end: nothing of it changes any more
 	pending job.CheckpointID // announced; of an ended subtask, to be contributed to
+	base    job.CheckpointID // of pending
+	told    chan struct{}    // closed by the next announcement; nil: nobody waits
 	cancel  context.CancelFunc
 }
 
@@ -173,9 +175,15 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 }
 
 // announced contributes an ended subtask's final state; a running one's comes with the barrier.
-func (u *uploads) announced(s *subtask, id job.CheckpointID) {
+func (u *uploads) announced(s *subtask, id, base job.CheckpointID) {
 	u.mu.Lock()
-	u.pending = max(u.pending, id)
+	if id > u.pending {
+		u.pending, u.base = id, base
+	}
+	if u.told != nil {
+		close(u.told)
+		u.told = nil
+	}
 	ended := u.ended
 	u.mu.Unlock()
 	if ended {
@@ -223,46 +231,13 @@ func (u *uploads) prepare(s *subtask) (id job.CheckpointID, p operator.Prepared,
 func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowledgement {
 	ack := job.Acknowledgement{Checkpoint: p.Checkpoint, Subtask: s.id, Outputs: p.Outputs, Paused: int64(p.Paused / time.Nanosecond)}
 	for i, snapshot := range p.Snapshots {
-		h, err := s.store(ctx, p.Checkpoint, i, snapshot)
+		handles, err := s.store(ctx, p.Checkpoint, i, snapshot)
 		if err != nil {
 			release(p.Snapshots[i+1:])
 			ack.States, ack.Failure = nil, clip(fmt.Sprintf("operator %q, subtask %d: %v", snapshot.Handle.Operator, s.id.Index, err))
 			return ack
 		}
-		ack.States = append(ack.States, h)
+		ack.States = append(ack.States, handles...)
 	}
 	return ack
 }
-
-func (s *subtask) store(ctx context.Context, id job.CheckpointID, i int, snapshot operator.Snapshot) (job.StateHandle, error) {
-	if snapshot.Write == nil && len(snapshot.Data) <= inlineMost {
-		return storage.InlineState(snapshot.Handle, snapshot.Data), nil
-	}
-	h := snapshot.Handle
-	write := snapshot.Write
-	if write == nil {
-		write = func(w io.Writer) error { _, err := w.Write(snapshot.Data); return err }
-	}
-	written := false
-	once := func(w io.Writer) error { written = true; return write(w) }
-	name := fmt.Sprintf("state-%d-%d-%d", s.id.Vertex, s.id.Index, i)
-	var err error
-	h.File, h.Size, h.CRC, err = s.x.cfg.Checkpoints.Storage.PutState(ctx, s.x.cfg.Job, id, s.x.cfg.Attempt, name, once)
-	if !written {
-		release([]operator.Snapshot{snapshot})
-	}
-	return h, err
-}
-
-// release lets go of snapshots that are not stored: each is to be written once, were it to nowhere.
-func release(snapshots []operator.Snapshot) {
-	for _, s := range snapshots {
-		if s.Write != nil {
-			_ = s.Write(nowhere{}) // it fails, as it should
-		}
-	}
-}
-
-type nowhere struct{}
-
-func (nowhere) Write([]byte) (int, error) { return 0, errors.New("the snapshot is given up") }

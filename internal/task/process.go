@@ -214,7 +214,7 @@ func (p *process) obey(x *Execution) {
 	for m := range p.orders {
 		switch m := m.(type) {
 		case rpc.Trigger:
-			x.Trigger(m.Checkpoint)
+			x.Trigger(m.Checkpoint, m.Base)
 		case rpc.Closed:
 			x.Closed(m.Checkpoint, m.Published)
 		}
