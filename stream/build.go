@@ -56,8 +56,8 @@ func (e *Env) planFor(spec job.Spec) (*operator.Plan, error) {
 	if spec.Parallelism == 0 {
 		spec.Parallelism = e.flags.parallelism
 	}
-	if spec.Parallelism < 0 || spec.Parallelism > maxParallelism {
-		e.errorf("parallelism %d: expected 1 to %d", spec.Parallelism, maxParallelism)
+	if spec.Parallelism < 0 {
+		e.errorf("parallelism %d: expected 1 or more", spec.Parallelism)
 	}
 	return e.plan(spec.Parallelism)
 }

@@ -17,22 +17,46 @@ type Context = operator.Context
 // Env is a job while it is built: its arguments and its operators. Only the function that
 // builds the job uses it, and only until that returns.
 type Env struct {
-	name        string
-	args        *arguments
-	flags       flags
-	parallelism int // of the job; 0: not said
-	nodes       []*node
-	errs        []error
+	name           string
+	args           *arguments
+	flags          flags
+	parallelism    int // of the job; 0: not said
+	maxParallelism int // 0: not said
+	nodes          []*node
+	keep           StateStore // nil: in memory
+	errs           []error
 }
 
-// maxParallelism is the number of key groups, and so the highest parallelism of a job.
-const maxParallelism = 256
+// The number of key groups of a job, which is the highest parallelism that it can ever have.
+const (
+	defaultMaxParallelism = 256
+	mostMaxParallelism    = 32768
+)
+
+// SetMaxParallelism sets the number of key groups, 1 to 32768: keyed state is shared out by them, so it is the
+// highest parallelism to which the job can be rescaled. It is 256 if it is not set, and stays what it
+// was when the job has state: a savepoint of another number cannot be continued.
+func (e *Env) SetMaxParallelism(n int) {
+	if n < 1 || n > mostMaxParallelism {
+		e.errorf("SetMaxParallelism(%d): expected 1 to %d", n, mostMaxParallelism)
+		return
+	}
+	e.maxParallelism = n
+}
+
+// groups is the number of key groups. It is final once the job is built.
+func (e *Env) groups() int {
+	if e.maxParallelism == 0 {
+		return defaultMaxParallelism
+	}
+	return e.maxParallelism
+}
 
 // SetParallelism says in how many subtasks each operator runs that does not say otherwise by
 // [Parallelism]. The command line (-p) takes precedence. Without either it is 1.
 func (e *Env) SetParallelism(n int) {
-	if n < 1 || n > maxParallelism {
-		e.errorf("SetParallelism(%d): expected 1 to %d", n, maxParallelism)
+	if n < 1 || n > mostMaxParallelism {
+		e.errorf("SetParallelism(%d): expected 1 or more, up to SetMaxParallelism's", n)
 		return
 	}
 	e.parallelism = n
@@ -52,7 +76,6 @@ type node struct {
 	kind        string
 	parallelism int               // 0: the job's
 	checker     connector.Checker // of a source or sink that is one; else nil
-	in          operator.Carrier  // of what it takes; nil for one that reads from outside
 	inputs      []input
 	consumed    bool
 	bounded     bool
@@ -61,6 +84,7 @@ type node struct {
 // input is where an operator's records come from, and how they get there.
 type input struct {
 	from         *node
+	port         int // which input of its consumer it goes to
 	partitioning job.Partitioning
 	partition    func() any // of Hash; else nil
 }

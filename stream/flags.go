@@ -17,7 +17,7 @@ type flags struct {
 func (a *arguments) common() flags {
 	p := argument{name: "parallelism", short: "p", usage: "in how many subtasks operators run that do not say otherwise"}
 	return flags{
-		parallelism: parsed(a, p, 0, "1 to "+strconv.Itoa(maxParallelism), parseParallelism),
+		parallelism: parsed(a, p, 0, "a number of 1 or more", parseParallelism),
 		quiet:       a.set(argument{name: "quiet", short: "q", flag: true, usage: "no progress and no summary"}),
 		help:        a.set(argument{name: "help", short: "h", flag: true, usage: "this text"}),
 	}
@@ -25,7 +25,7 @@ func (a *arguments) common() flags {
 
 func parseParallelism(s string) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > maxParallelism {
+	if err != nil || n < 1 || n > mostMaxParallelism {
 		return 0, errors.New("out of range")
 	}
 	return n, nil

@@ -37,14 +37,16 @@ func Aggregate[K comparable, T, A, R any](
 }
 
 func keyed[K comparable, T, A, R any](s KeyedStream[K, T], kind, name string, k operator.Keyed[K, T, A, R], opts []Option) Stream[R] {
-	k.Key, k.Groups = s.key, maxParallelism
+	k.Key = s.key
 	k.Each = !s.stream.bounded || newOptions(opts).updates
 	n := stepNode(kind, name, func(w *operator.Wiring, out operator.Receiver[R]) (operator.Receiver[T], error) {
+		k := k // of this subtask
+		k.Groups = s.stream.env.groups()
 		return operator.Aggregate(w, name, k, out)
 	})
 	n.States = []job.StateType{operator.AggregateState[K, A]()}
 	out := next[T, R](s.partitioned(), n, opts)
-	if _, err := state.KeysOf[K](maxParallelism, 0, 1); err != nil {
+	if _, err := state.KeysOf[K](1, 0, 1); err != nil {
 		out.env.errorf("operator %q: its key: %w", name, err)
 	}
 	if _, err := record.CodecOf[A](); err != nil {
@@ -65,7 +67,7 @@ func (s KeyedStream[K, T]) partitioned() Stream[T] {
 			if err != nil {
 				panic(err) // the job was not to be built: keyed reported it
 			}
-			return shuffle.HashBy(s.key, hash, maxParallelism)
+			return shuffle.HashBy(s.key, hash, s.stream.env.groups())
 		}
 	}
 	return out

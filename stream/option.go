@@ -26,7 +26,7 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// Parallelism says in how many subtasks the operator runs, 1 to 256, whatever the job's
+// Parallelism says in how many subtasks the operator runs, from 1 to the job's highest (256, or Env.SetMaxParallelism's), whatever the job's
 // parallelism is.
 func Parallelism(n int) Option {
 	return func(o *options) { o.parallelism, o.parallelismSet = n, true }
@@ -49,8 +49,8 @@ func Rate(recordsPerSecond float64) Option {
 // check reports options that make no sense, or not on an operator of this kind.
 func (o *options) check(kind string) []error {
 	var errs []error
-	if o.parallelismSet && (o.parallelism < 1 || o.parallelism > maxParallelism) {
-		errs = append(errs, fmt.Errorf("parallelism %d: expected 1 to %d", o.parallelism, maxParallelism))
+	if o.parallelismSet && o.parallelism < 1 { // Graph.Validate knows the upper bound
+		errs = append(errs, fmt.Errorf("parallelism %d: expected 1 or more", o.parallelism))
 		o.parallelism = 1
 	}
 	if o.rateSet && (o.rate < 0 || math.IsNaN(o.rate) || math.IsInf(o.rate, 0)) {

@@ -19,8 +19,8 @@ func (e *Env) plan(parallelism int) (*operator.Plan, error) {
 		return nil, err
 	}
 	e.resolve(parallelism)
-	g := &job.Graph{Name: e.name, MaxParallelism: maxParallelism, Bounded: true}
-	p := &planner{plan: &operator.Plan{Graph: g, Args: e.args.values()}, vertexOf: map[*node]int{}}
+	g := &job.Graph{Name: e.name, MaxParallelism: e.groups(), Bounded: true}
+	p := &planner{plan: &operator.Plan{Graph: g, Args: e.args.values(), Keep: e.keep}, vertexOf: map[*node]int{}}
 	for _, n := range e.nodes {
 		g.Bounded = g.Bounded && n.bounded
 		p.place(n)
@@ -57,7 +57,7 @@ func (e *Env) resolve(parallelism int) {
 
 // fused reports whether n runs in the chain of its input.
 func (n *node) fused() bool {
-	return len(n.inputs) == 1 && n.inputs[0].partitioning == job.Forward && n.Read == nil
+	return len(n.inputs) == 1 && n.inputs[0].partitioning == job.Forward && n.Read == nil && n.Join == nil
 }
 
 type planner struct {
@@ -88,18 +88,19 @@ func (p *planner) place(n *node) {
 
 // connect makes an edge of each input of n.
 func (p *planner) connect(n *node) {
-	if err := n.in.Err(); err != nil {
-		p.errs = append(p.errs, fmt.Errorf("operator %q: its records come from another subtask and cannot be encoded: %w", n.Name, err))
-		return
-	}
-	for i, in := range n.inputs {
+	for _, in := range n.inputs {
+		carrier := in.from.Out
+		if err := carrier.Err(); err != nil {
+			p.errs = append(p.errs, fmt.Errorf("operator %q: its records come from another subtask and cannot be encoded: %w", n.Name, err))
+			return
+		}
 		in.from.Edges = append(in.from.Edges, len(p.plan.Edges))
 		p.plan.Edges = append(p.plan.Edges, operator.Edge{
-			Carrier: n.in, Partition: in.partitioner(n.in), Consumer: n.Name, Immediate: in.from.kind == kindSplits,
+			Carrier: carrier, Partition: in.partitioner(carrier), Input: in.port, Consumer: n.Name, Immediate: in.from.kind == kindSplits,
 		})
 		p.plan.Graph.Edges = append(p.plan.Graph.Edges, job.Edge{
-			From: p.vertexOf[in.from], FromOperator: in.from.Name, To: p.vertexOf[n], Input: i,
-			Partitioning: in.partitioning, Schema: n.in.Schema(),
+			From: p.vertexOf[in.from], FromOperator: in.from.Name, To: p.vertexOf[n], Input: in.port,
+			Partitioning: in.partitioning, Schema: carrier.Schema(),
 		})
 	}
 }

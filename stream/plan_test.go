@@ -82,8 +82,8 @@ func TestPlan(t *testing.T) {
 0 (in splits) rebalance 1.0
 2 (in 2 splits) rebalance 3.0
 1 (in) forward 4.0
-3 (in 2) rebalance 4.1
-1 (map) forward 4.2
+3 (in 2) rebalance 4.0
+1 (map) forward 4.0
 `},
 		{"a function source has no splits", func(env *Env) {
 			out(FromFunc(env, "f", func(*Context, func(int)) error { return nil }), "out", Parallelism(1))

@@ -18,7 +18,7 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 	splits.bounded = src.Bounded()
 	env.add(splits, options{parallelism: 1})
 
-	n.in, n.inputs = splits.Out, []input{{from: splits, partitioning: job.Rebalance}}
+	n.inputs = []input{{from: splits, partitioning: job.Rebalance}}
 	n.Name, n.Out = name, operator.CarrierOf[T]()
 	n.checker, _ = src.(connector.Checker)
 	n.States = []job.StateType{operator.ReadingState[connector.Split](true)}

@@ -10,16 +10,20 @@ import (
 
 // The kinds of operator, as they are part of the graph.
 const (
-	kindSplits    = "splits"
-	kindSource    = "source"
-	kindMap       = "map"
-	kindModify    = "modify"
-	kindFilter    = "filter"
-	kindFlatMap   = "flatmap"
-	kindApply     = "apply"
-	kindReduce    = "reduce"
-	kindAggregate = "aggregate"
-	kindSink      = "sink"
+	kindSplits     = "splits"
+	kindSource     = "source"
+	kindMap        = "map"
+	kindModify     = "modify"
+	kindFilter     = "filter"
+	kindFlatMap    = "flatmap"
+	kindApply      = "apply"
+	kindWatermarks = "watermarks"
+	kindProcess    = "process"
+	kindCoProcess  = "coprocess"
+	kindBroadcast  = "broadcast process"
+	kindReduce     = "reduce"
+	kindAggregate  = "aggregate"
+	kindSink       = "sink"
 )
 
 // Stream is a flow of records of type T between operators. Any number of consumers may be
@@ -86,7 +90,7 @@ func (s Stream[T]) take(n *node) *Env {
 	if s.env == nil {
 		panic(noInput{n.kind, n.Name})
 	}
-	n.inputs, n.bounded, n.in = s.inputs, s.bounded, s.carrier
+	n.inputs, n.bounded = s.inputs, s.bounded
 	return s.env
 }
 

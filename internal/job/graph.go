@@ -93,7 +93,7 @@ func (g *Graph) Validate() error {
 	}
 	for _, v := range g.Vertices {
 		if v.Parallelism < 1 || v.Parallelism > g.MaxParallelism {
-			return fmt.Errorf("operator %q has parallelism %d; expected 1 to parallelism.max (%d)", v.Name, v.Parallelism, g.MaxParallelism)
+			return fmt.Errorf("operator %q has parallelism %d; expected 1 to %d, the number of key groups (Env.SetMaxParallelism)", v.Name, v.Parallelism, g.MaxParallelism)
 		}
 	}
 	for _, e := range g.Edges {

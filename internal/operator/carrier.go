@@ -14,14 +14,14 @@ type Carrier interface {
 	// Schema describes the type, as a part of the graph's hash.
 	Schema() string
 	// Err tells why records of the type cannot leave their subtask; nil if they can. The
-	// methods below Drive need that they can.
+	// methods below Port need that they can.
 	Err() error
 
 	// Tee takes Receivers and returns one.
 	Tee(outs []any) any
-	// Drive takes a *shuffle.Gate and a Receiver and returns what moves items from one to
-	// the other.
-	Drive(w *Wiring, gate, chain any) Driver
+	// Port takes a *shuffle.Gate and the Receiver of its batches. First is the number of the
+	// gate's first channel among those of the vertex.
+	Port(gate, chain any, first int) Port
 
 	// Gate returns a *shuffle.Gate.
 	Gate(channels int) any
@@ -64,6 +64,10 @@ func (c carrier[T]) Rebalance() any { return shuffle.Rebalance[T]() }
 func (c carrier[T]) Broadcast() any { return shuffle.Broadcast[T]() }
 
 func (c carrier[T]) Tee(outs []any) any { return Tee(typed[Receiver[T]](outs)) }
+
+func (c carrier[T]) Port(gate, chain any, first int) Port {
+	return &port[T]{first: first, gate: gate.(*shuffle.Gate[T]), chain: chain.(Receiver[T])}
+}
 
 func (c carrier[T]) Gate(channels int) any { return shuffle.NewGate(channels, c.codec) }
 

@@ -28,7 +28,7 @@ func (j *journal[T]) Batch(records []T) error {
 	return nil
 }
 func (j *journal[T]) Event(e record.Event) error {
-	j.lines = append(j.lines, fmt.Sprintf("b%d", e.Value))
+	j.lines = append(j.lines, fmt.Sprintf("%c%d", e.String()[0], e.Value))
 	return nil
 }
 func (j *journal[T]) End() error { j.lines = append(j.lines, "end"); return nil }
@@ -58,7 +58,7 @@ func stepAll(t *testing.T, d Driver) Outcome {
 }
 
 // TestAlignment sends on two channels, a and b, or three, step by step: a number is a record, "b" and a number a
-// barrier, "end" the end.
+// barrier, "w" and a number a watermark, "end" the end. The channels are of one input, or a is the only one of the first.
 func TestAlignment(t *testing.T) {
 	tests := []struct {
 		name, sent string
@@ -86,31 +86,42 @@ func TestAlignment(t *testing.T) {
 		{"the next one is aligned among what was held back", "a:b1 a:b2 a:3 c:b1 c:b2 a:4 b:end a:end c:end",
 			"b1 b2 3 4 end", []string{"b1", "b1 b2"}},
 		{"no barrier", "a:1 b:2 a:end b:end", "1 2 end", nil},
+		{"the lowest watermark goes on", "a:w5 a:1 b:w3 b:w4 b:2 a:w9 b:w9 b:w10 a:end b:end",
+			"1 w3 w4 2 w9 w10 end", nil},
+		{"a watermark never goes back", "a:w5 b:w5 a:w3 b:w4 a:w6 b:w6 a:end b:end", "w5 w6 end", nil},
+		{"who has ended holds back none", "a:w5 b:1 b:end a:w7 a:end", "1 w5 w7 end", nil},
+		{"a watermark behind a barrier waits with it", "a:b1 a:w5 b:w7 b:1 b:b1 a:end b:end", "1 b1 w5 w7 end", []string{"1 b1"}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			n := 2 + min(1, strings.Count(test.sent, "c:"))
-			gate := shuffle.NewGate[int](n, mustCodec[int](t))
-			channels := map[string]*shuffle.Writer[int]{}
-			for i := range n {
-				channels["abc"[i:i+1]] = channelWriter(t, gate, i)
-			}
-			w := NewWiring(t.Context(), ContextConfig{}, n)
-			var states []string
-			w.OnCheckpoint(func(p Prepared) { states = append(states, string(p.Snapshots[0].Data)) })
-			var out journal[int]
-			w.Remember("journal", &out)
-			d := CarrierOf[int]().Drive(w, gate, &out)
-			outcome := Worked
-			for _, step := range strings.Fields(test.sent) {
-				channel, what, _ := strings.Cut(step, ":")
-				send(t, channels[channel], what)
-				outcome = stepAll(t, d)
-			}
-			if outcome != Done || out.String() != test.want || !slices.Equal(states, test.states) {
-				t.Errorf("done %t\n got %v, states %q\nwant %v, states %q", outcome == Done, &out, states, test.want, test.states)
-			}
-		})
+		n := 2 + min(1, strings.Count(test.sent, "c:"))
+		for _, inputs := range [][]int{{n}, {1, n - 1}} {
+			t.Run(fmt.Sprint(test.name, inputs), func(t *testing.T) {
+				var out journal[int]
+				w := NewWiring(t.Context(), ContextConfig{})
+				var states []string
+				w.OnCheckpoint(func(p Prepared) { states = append(states, string(p.Snapshots[0].Data)) })
+				w.Remember("journal", &out)
+				channels := map[string]*shuffle.Writer[int]{}
+				var ports []Port
+				for _, of := range inputs {
+					gate := shuffle.NewGate[int](of, mustCodec[int](t))
+					ports = append(ports, CarrierOf[int]().Port(gate, &out, len(channels)))
+					for i := range of {
+						channels["abc"[len(channels):len(channels)+1]] = channelWriter(t, gate, i)
+					}
+				}
+				d := newGateDriver(w, ports, n)
+				outcome := Worked
+				for _, step := range strings.Fields(test.sent) {
+					channel, what, _ := strings.Cut(step, ":")
+					send(t, channels[channel], what)
+					outcome = stepAll(t, d)
+				}
+				if outcome != Done || out.String() != test.want || !slices.Equal(states, test.states) {
+					t.Errorf("done %t\n got %v, states %q\nwant %v, states %q", outcome == Done, &out, states, test.want, test.states)
+				}
+			})
+		}
 	}
 }
 
@@ -124,6 +135,9 @@ func send(t *testing.T, to Receiver[int], what string) {
 	case strings.HasPrefix(what, "b"):
 		fmt.Sscan(what[1:], &n)
 		err = to.Event(record.Event{Kind: record.Barrier, Value: int64(n)})
+	case strings.HasPrefix(what, "w"):
+		fmt.Sscan(what[1:], &n)
+		err = to.Event(record.Event{Kind: record.Watermark, Value: int64(n)})
 	default:
 		fmt.Sscan(what, &n)
 		err = to.Batch([]int{n})
@@ -211,7 +225,7 @@ func (s *slowly) Write(b []byte) (int, error) { s.before(); return s.Buffer.Writ
 // TestSnapshotWhileRecordsGoOn: two snapshots are written while records change and add entries, and
 // each is what the table was.
 func TestSnapshotWhileRecordsGoOn(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	var out collector[string]
 	step := counting(t, w, &out)
 	stateful := step.(Stateful)
@@ -256,7 +270,7 @@ func TestSnapshotWhileRecordsGoOn(t *testing.T) {
 // TestRescaledState: 2 subtasks write, 3 read; each key goes on in one.
 func TestRescaledState(t *testing.T) {
 	wired := func(states []Restored, subtask, parallelism int) (Receiver[int], *collector[string]) {
-		w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
+		w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism})
 		w.Restore(1, map[string][]Restored{"lists": states}, nil, nil)
 		var out collector[string]
 		return counting(t, w, &out), &out
@@ -288,13 +302,13 @@ func TestRescaledState(t *testing.T) {
 
 // TestStateThatEnded: what was emitted at the end is not emitted again after a restore.
 func TestStateThatEnded(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	step := counting(t, w, &collector[string]{})
 	batch(t, step, numbers(0, 10))
 	if err := step.End(); err != nil {
 		t.Fatal(err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 1)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"lists": {stateOf(accumulators, 0, bytesOf(t, step.(Stateful)))}}, nil, nil)
 	var out collector[string]
 	if again := results(t, counting(t, w, &out), &out); len(again) > 0 {
@@ -303,7 +317,7 @@ func TestStateThatEnded(t *testing.T) {
 }
 
 func TestMalformedState(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 1)
+	w := NewWiring(t.Context(), ContextConfig{})
 	step := counting(t, w, &collector[string]{})
 	batch(t, step, numbers(0, 100))
 	good := bytesOf(t, step.(Stateful))
@@ -316,7 +330,7 @@ func TestMalformedState(t *testing.T) {
 		"a key twice":   {good, good},
 	}
 	for name, data := range tests {
-		w := NewWiring(t.Context(), ContextConfig{}, 1)
+		w := NewWiring(t.Context(), ContextConfig{})
 		var states []Restored
 		for i, d := range data {
 			states = append(states, stateOf(accumulators, i, d))
@@ -360,7 +374,7 @@ type subtasks struct {
 }
 
 func (s *subtasks) wire(t *testing.T, gate *shuffle.Gate[piece], bounded bool, subtask, parallelism int) (*Wiring, Driver, *journal[int]) {
-	w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism}, 1)
+	w := NewWiring(t.Context(), ContextConfig{Subtask: subtask, Parallelism: parallelism})
 	if s.states != nil {
 		w.Restore(1, map[string][]Restored{"in": s.states}, nil, nil)
 	}
@@ -557,7 +571,7 @@ func TestSplitsGoOn(t *testing.T) {
 		close(more)
 		return nil
 	}
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	w.OnCheckpoint(func(p Prepared) { states <- p.Snapshots[0].Data })
 	var out journal[int]
 	d := NewSplits(w, "splits", waits, &out)
@@ -588,7 +602,7 @@ func TestSplitsGoOn(t *testing.T) {
 		{"fewer", []int{1, 2}, "", "it had at least 3 splits and has 2"},
 	}
 	for _, test := range tests {
-		w := NewWiring(t.Context(), ContextConfig{}, 0)
+		w := NewWiring(t.Context(), ContextConfig{})
 		w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, state)}}, nil, nil)
 		var out journal[int]
 		err := runToEnd(t.Context(), NewSplits(w, "splits", emits(test.list...), &out))
@@ -605,7 +619,7 @@ func TestSplitsGoOn(t *testing.T) {
 // TestSplitsThatHadEnded: an enumeration that had come to its end is not begun again.
 func TestSplitsThatHadEnded(t *testing.T) {
 	one := func(_ context.Context, emit func(int) error) error { return emit(1) }
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &journal[int]{})); err != nil {
 		t.Fatal(err)
 	}
@@ -613,7 +627,7 @@ func TestSplitsThatHadEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = NewWiring(t.Context(), ContextConfig{}, 0)
+	w = NewWiring(t.Context(), ContextConfig{})
 	w.Restore(1, map[string][]Restored{"splits": {stateOf(sourceState, 0, p.Snapshots[0].Data)}}, nil, nil)
 	var out journal[int]
 	if err := runToEnd(t.Context(), NewSplits(w, "splits", one, &out)); err != nil || out.String() != "end" {

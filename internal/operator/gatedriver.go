@@ -3,6 +3,8 @@ package operator
 import (
 	"context"
 	"fmt"
+	"math"
+	"reflect"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -10,86 +12,116 @@ import (
 	"github.com/perennial-io/perennial/internal/shuffle"
 )
 
-func (c carrier[T]) Drive(w *Wiring, gate, chain any) Driver {
-	return &gateDriver[T]{
-		w: w, gate: gate.(*shuffle.Gate[T]), open: w.channels, chain: chain.(Receiver[T]),
-		alignment: alignment[T]{came: make([]bool, w.channels)},
-	}
+// NoWatermark is the watermark of a stream that has had none.
+const NoWatermark = math.MinInt64
+
+// events is what a Receiver does with what is no batch.
+type events interface {
+	Event(e record.Event) error
+	End() error
 }
 
-// gateDriver moves items from a gate into a chain.
-type gateDriver[T any] struct {
+// gateDriver moves items from the gates of a vertex, one for each of its inputs, into its chain. Batches go
+// where their input's step is; events, which concern all inputs, to the first input's.
+type gateDriver struct {
 	w     *Wiring
-	gate  *shuffle.Gate[T]
-	open  int // channels that have not ended
-	chain Receiver[T]
+	ports []Port
+	turn  int // of ports, which is asked first
+	open  int // channels, of all ports, that have not ended
+	chain events
 
-	item shuffle.Item[T] // the one in hand
-	has  bool            // Wait took it, and Step has not seen it
-
-	alignment[T]
+	alignment
+	times
 }
 
 // alignment is a checkpoint whose barrier has come on some channels and not yet on all of them.
 // What follows the barrier is held back until it has. An item that is held back keeps its
 // credit, so what can wait here is bounded.
-type alignment[T any] struct {
-	aligning job.CheckpointID  // 0: none
-	came     []bool            // by channel: aligning's barrier has come
-	missing  int               // open channels on which it has not
-	held     []shuffle.Item[T] // in the order in which they came
-	again    []shuffle.Item[T] // were held back and may go on, before newer ones
+type alignment struct {
+	aligning job.CheckpointID // 0: none
+	came     []bool           // by channel: aligning's barrier has come
+	missing  int              // open channels on which it has not
 }
 
-func (d *gateDriver[T]) Step() (Outcome, error) {
-	switch {
-	case len(d.again) > 0: // all that the gate has came later
-		it := d.again[0]
-		d.again[0] = shuffle.Item[T]{}
-		d.again = d.again[1:]
-		return d.handle(&it)
-	case !d.has:
-		select {
-		case d.item = <-d.gate.Items():
-		default:
-			return Waiting, nil
-		}
-	}
-	d.has = false
-	return d.handle(&d.item)
+// times are the watermarks of the channels.
+type times struct {
+	marks []int64 // by channel; of one that has ended, the highest that there is
+	mark  int64   // the lowest of them, when it was last handed on
 }
 
-func (d *gateDriver[T]) handle(it *shuffle.Item[T]) (Outcome, error) {
-	if d.aligning != 0 && d.came[it.Channel()] {
-		d.held = append(d.held, *it)
-		return Worked, nil
+// newGateDriver returns the driver of the ports, which have so many channels.
+func newGateDriver(w *Wiring, ports []Port, channels int) *gateDriver {
+	d := &gateDriver{
+		w: w, ports: ports, open: channels, chain: ports[0].events(),
+		alignment: alignment{came: make([]bool, channels)},
+		times:     times{marks: make([]int64, channels), mark: NoWatermark},
 	}
-	switch e := it.Event(); e.Kind {
-	case record.NoEvent:
-		records, err := it.Records()
-		if err != nil {
-			return Worked, fmt.Errorf("channel %d: %w", it.Channel(), err)
+	for i := range d.marks {
+		d.marks[i] = NoWatermark
+	}
+	for _, p := range ports {
+		p.drive(d)
+	}
+	return d
+}
+
+func (d *gateDriver) Step() (Outcome, error) {
+	for range d.ports {
+		p := d.ports[d.turn]
+		if d.turn++; d.turn == len(d.ports) {
+			d.turn = 0
 		}
-		d.w.In.Add(uint64(len(records)))
-		if err := d.chain.Batch(records); err != nil {
+		worked, err := p.step()
+		switch {
+		case err != nil:
 			return Worked, err
+		case worked && d.open == 0:
+			return Done, d.chain.End()
+		case worked:
+			return Worked, nil
 		}
-		it.Release()
-		return Worked, nil
-	case record.Barrier:
-		it.Release()
-		return Worked, d.barrier(job.CheckpointID(e.Value), it.Channel())
-	case record.End:
-		it.Release()
-		return d.end()
-	default: // no producer of this version sends one
-		return Worked, fmt.Errorf("unexpected %v on channel %d", e, it.Channel())
 	}
+	return Waiting, nil
+}
+
+// event takes note of what came on a channel.
+func (d *gateDriver) event(e record.Event, channel int) error {
+	switch e.Kind {
+	case record.Watermark:
+		return d.watermark(e.Value, channel)
+	case record.Barrier:
+		return d.barrier(job.CheckpointID(e.Value), channel)
+	case record.End:
+		return d.end(channel)
+	default: // no producer of this version sends one
+		return fmt.Errorf("unexpected %v on channel %d", e, channel)
+	}
+}
+
+// watermark takes note of a channel's watermark, and hands the lowest of all on when it has risen.
+func (d *gateDriver) watermark(at int64, channel int) error {
+	if at <= d.marks[channel] {
+		return nil
+	}
+	lowest := d.marks[channel] == d.mark
+	d.marks[channel] = at
+	if !lowest {
+		return nil
+	}
+	least := int64(math.MaxInt64)
+	for _, m := range d.marks {
+		least = min(least, m)
+	}
+	if least <= d.mark || least == math.MaxInt64 { // all have ended: the end says more
+		return nil
+	}
+	d.mark = least
+	return d.chain.Event(record.Event{Kind: record.Watermark, Value: least})
 }
 
 // barrier takes note of a barrier. One that is older than what was taken, or than what is being
 // aligned, belongs to a checkpoint that was given up.
-func (d *gateDriver[T]) barrier(id job.CheckpointID, channel int) error {
+func (d *gateDriver) barrier(id job.CheckpointID, channel int) error {
 	if id <= d.w.Taken() || id < d.aligning {
 		return nil
 	}
@@ -104,21 +136,16 @@ func (d *gateDriver[T]) barrier(id job.CheckpointID, channel int) error {
 }
 
 // end takes note of a channel's end. Nothing of it can be missing from a checkpoint.
-func (d *gateDriver[T]) end() (Outcome, error) {
+func (d *gateDriver) end(channel int) error {
 	d.open--
-	if d.aligning != 0 {
-		d.missing--
-		if err := d.completeIfAligned(); err != nil {
-			return Worked, err
-		}
+	if err := d.watermark(math.MaxInt64, channel); err != nil || d.aligning == 0 {
+		return err
 	}
-	if d.open > 0 {
-		return Worked, nil
-	}
-	return Done, d.chain.End()
+	d.missing--
+	return d.completeIfAligned()
 }
 
-func (d *gateDriver[T]) completeIfAligned() error {
+func (d *gateDriver) completeIfAligned() error {
 	if d.missing > 0 {
 		return nil
 	}
@@ -127,28 +154,127 @@ func (d *gateDriver[T]) completeIfAligned() error {
 	return d.w.Checkpoint(id, d.chain.Event)
 }
 
-// letGo ends the alignment: what is held back goes on, before what had gone on and was not
-// reached, which came on the same channels later.
-func (a *alignment[T]) letGo() {
-	a.aligning = 0
-	if len(a.held) == 0 {
-		return
+// letGo ends the alignment.
+func (d *gateDriver) letGo() {
+	d.aligning = 0
+	for _, p := range d.ports {
+		p.letGo()
 	}
-	a.again = append(a.held, a.again...)
-	a.held = nil
 }
 
-func (d *gateDriver[T]) Wait(ctx context.Context, wake <-chan time.Time) {
-	if len(d.again) > 0 {
+func (d *gateDriver) Wait(ctx context.Context, wake <-chan time.Time) {
+	if len(d.ports) == 1 {
+		d.ports[0].wait(ctx, wake)
+		return
+	}
+	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake)}
+	for _, p := range d.ports {
+		if p.ready() {
+			return
+		}
+		cases = append(cases, receive(p.items()))
+	}
+	if chosen, item, ok := reflect.Select(cases); ok && chosen >= 2 {
+		d.ports[chosen-2].put(item.Interface())
+	}
+}
+
+func (d *gateDriver) WakeAt() time.Time { return time.Time{} }
+func (d *gateDriver) Close() error      { return nil }
+
+// Port is one input of a vertex: a gate, and the step to which its batches go. Carrier.Port makes it.
+type Port interface {
+	// drive makes it a port of d.
+	drive(d *gateDriver)
+	// step handles an item, if there is one.
+	step() (worked bool, err error)
+	// ready reports whether step has an item at once.
+	ready() bool
+	wait(ctx context.Context, wake <-chan time.Time)
+	// items is the channel of the gate, and put takes an item of it that step has not seen.
+	items() any
+	put(item any)
+	// letGo lets what is held back go on.
+	letGo()
+	events() events
+}
+
+// port is the Port of records of type T.
+type port[T any] struct {
+	d     *gateDriver
+	first int // the number, among the vertex's channels, of the gate's first
+	gate  *shuffle.Gate[T]
+	chain Receiver[T]
+
+	item  shuffle.Item[T]   // the one in hand
+	has   bool              // wait took it, and step has not seen it
+	held  []shuffle.Item[T] // by the alignment, in the order in which they came
+	again []shuffle.Item[T] // were held back and may go on, before newer ones
+}
+
+func (p *port[T]) drive(d *gateDriver) { p.d = d }
+func (p *port[T]) events() events      { return p.chain }
+func (p *port[T]) items() any          { return p.gate.Items() }
+func (p *port[T]) put(item any)        { p.item, p.has = item.(shuffle.Item[T]), true }
+func (p *port[T]) ready() bool         { return p.has || len(p.again) > 0 }
+
+func (p *port[T]) step() (worked bool, err error) {
+	switch {
+	case len(p.again) > 0: // all that the gate has came later
+		it := p.again[0]
+		p.again[0] = shuffle.Item[T]{}
+		p.again = p.again[1:]
+		return true, p.handle(&it)
+	case !p.has:
+		select {
+		case p.item = <-p.gate.Items():
+		default:
+			return false, nil
+		}
+	}
+	p.has = false
+	return true, p.handle(&p.item)
+}
+
+func (p *port[T]) handle(it *shuffle.Item[T]) error {
+	d, channel := p.d, p.first+it.Channel()
+	if d.aligning != 0 && d.came[channel] {
+		p.held = append(p.held, *it)
+		return nil
+	}
+	if e := it.Event(); e.Kind != record.NoEvent {
+		it.Release()
+		return d.event(e, channel)
+	}
+	records, err := it.Records()
+	if err != nil {
+		return fmt.Errorf("channel %d: %w", channel, err)
+	}
+	d.w.In.Add(uint64(len(records)))
+	if err := p.chain.Batch(records); err != nil {
+		return err
+	}
+	it.Release()
+	return nil
+}
+
+// letGo puts what is held back before what had gone on and was not reached, which came on the same
+// channels later.
+func (p *port[T]) letGo() {
+	if len(p.held) > 0 {
+		p.again = append(p.held, p.again...)
+		p.held = nil
+	}
+}
+
+func (p *port[T]) wait(ctx context.Context, wake <-chan time.Time) {
+	if p.ready() {
 		return
 	}
 	select {
-	case d.item = <-d.gate.Items():
-		d.has = true
+	case p.item = <-p.gate.Items():
+		p.has = true
 	case <-wake:
 	case <-ctx.Done():
 	}
 }
-
-func (d *gateDriver[T]) WakeAt() time.Time { return time.Time{} }
-func (d *gateDriver[T]) Close() error      { return nil }

@@ -98,7 +98,7 @@ func TestEmitterStopsAtAnError(t *testing.T) {
 // TestAggregateKeepsNoBatchMemory: keys that stay are clones.
 func TestAggregateKeepsNoBatchMemory(t *testing.T) {
 	var out collector[string]
-	step, err := Aggregate(NewWiring(t.Context(), ContextConfig{}, 1), "count", Keyed[string, string, int, string]{
+	step, err := Aggregate(NewWiring(t.Context(), ContextConfig{}), "count", Keyed[string, string, int, string]{
 		Key: func(s string) string { return s }, Groups: 256,
 		Add:    func(n *int, _ string) { *n++ },
 		Result: func(k string, n int) string { return k }, // of the key's memory
@@ -184,7 +184,7 @@ func TestReading(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out collector[int]
-			d := NewReading(NewWiring(t.Context(), ContextConfig{}, 1), Reading[int, int]{
+			d := NewReading(NewWiring(t.Context(), ContextConfig{}), Reading[int, int]{
 				Name: "in", Bounded: bounded, Open: func(i int) (Reader[int], error) { return readers[i], nil },
 			}, gate, &out)
 			go func() {
@@ -303,7 +303,7 @@ func TestFuncReaderEndsItsFunction(t *testing.T) {
 
 // TestSplitsThatAreLost: a source that ignores emit's error does not end well all the same.
 func TestSplitsThatAreLost(t *testing.T) {
-	w := NewWiring(t.Context(), ContextConfig{}, 0)
+	w := NewWiring(t.Context(), ContextConfig{})
 	lost := errors.New("no room")
 	list := func(_ context.Context, emit func(int) error) error {
 		_ = emit(1)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Plan is a job ready to run: the graph as it is compared and shown, and for each vertex and
@@ -13,6 +14,7 @@ type Plan struct {
 	Heads []*Node // one for each of Graph.Vertices
 	Edges []Edge  // one for each of Graph.Edges
 	Args  map[string]string
+	Keep  state.Opener // where keyed state is kept; nil: in memory
 }
 
 // Edge makes the two ends of an edge of the graph.
@@ -20,6 +22,8 @@ type Edge struct {
 	Carrier Carrier
 	// Partition returns a shuffle.Partitioner of the carrier's type, for one producer.
 	Partition func() any
+	// Input is which input of its consumer the records are for, from 0.
+	Input int
 	// Consumer is the operator at whose door an error of the partitioner, which calls its key
 	// function, is laid.
 	Consumer string
@@ -37,6 +41,9 @@ type Node struct {
 	// Chain makes the operator's step, a Receiver of what it takes, in front of out, a Receiver
 	// of what it emits (nil for a sink). User code that opens something runs here.
 	Chain func(w *Wiring, out any) (in any, err error)
+	// Join makes the steps of an operator of several inputs, one Receiver for each, instead of
+	// Chain. Watermarks, barriers and the end go to the first.
+	Join func(w *Wiring, out any) (ins []any, err error)
 	// Read makes the driver of an operator that reads from outside, instead of Chain. Gate is
 	// the input of a source that is given splits, and nil for one that is not.
 	Read func(w *Wiring, gate, out any) (Driver, error)
@@ -45,23 +52,48 @@ type Node struct {
 	Edges []int   // the edges by which its records leave the vertex, in Plan.Edges
 }
 
+// Input is an input of a vertex: its gate, a *shuffle.Gate of the carrier's type.
+type Input struct {
+	Carrier  Carrier
+	Gate     any
+	Channels int
+}
+
 // Wire makes the chain of the vertex whose head n is, from its ends to its beginning, and
-// returns the driver that moves it. Gate is the vertex's input, of the type of in; both are nil
-// for a vertex without one. Outlet makes the Receiver by which records leave on an edge.
-func (n *Node) Wire(w *Wiring, in Carrier, gate any, outlet func(edge int) (any, error)) (Driver, error) {
+// returns the driver that moves it. Outlet makes the Receiver by which records leave on an edge.
+func (n *Node) Wire(w *Wiring, inputs []Input, outlet func(edge int) (any, error)) (Driver, error) {
 	out, err := n.out(w, outlet)
 	if err != nil {
 		return nil, err
 	}
 	w.Enter(n.Name)
 	if n.Read != nil {
+		var gate any
+		if len(inputs) > 0 {
+			gate = inputs[0].Gate
+		}
 		return n.Read(w, gate, out)
 	}
-	chain, err := n.Chain(w, out)
+	steps, err := n.steps(w, out)
 	if err != nil {
 		return nil, err
 	}
-	return in.Drive(w, gate, chain), nil
+	channels := 0
+	ports := make([]Port, len(inputs))
+	for i, in := range inputs {
+		ports[i] = in.Carrier.Port(in.Gate, steps[i], channels)
+		channels += in.Channels
+	}
+	return newGateDriver(w, ports, channels), nil
+}
+
+// steps makes the Receiver of each input.
+func (n *Node) steps(w *Wiring, out any) ([]any, error) {
+	if n.Join != nil {
+		return n.Join(w, out)
+	}
+	step, err := n.Chain(w, out)
+	return []any{step}, err
 }
 
 // out returns the Receiver of what n emits; nil for a sink.

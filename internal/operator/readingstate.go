@@ -77,7 +77,7 @@ func (r *reading[S, T]) restore(shared bool) ([]left[S], error) {
 	known, i := false, 0
 	for _, piece := range states {
 		known = known || piece.Subtask == ctx.Subtask()
-		err := state.Read(piece.Data, r.codec, func(values []left[S]) error {
+		err := state.ReadPiece(piece, r.codec, func(values []left[S]) error {
 			for _, v := range values {
 				if shared && i%ctx.Parallelism() == ctx.Subtask() || !shared && piece.Subtask == ctx.Subtask() {
 					mine = append(mine, v)

@@ -138,7 +138,7 @@ func (s *splits[S]) Snapshot() ([]Snapshot, error) {
 // restore takes the one state that there is: an enumerator has one subtask.
 func (s *splits[S]) restore(states []Restored) error {
 	for _, piece := range states {
-		err := state.Read(piece.Data, s.codec, func(values []listed[S]) error {
+		err := state.ReadPiece(piece, s.codec, func(values []listed[S]) error {
 			s.done = values[len(values)-1]
 			return nil
 		})

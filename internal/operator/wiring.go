@@ -2,20 +2,21 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
 )
 
 // Wiring is one subtask: what its steps have in common while it is put together, and what its
 // loop needs to know of them afterwards. Only the subtask's goroutine uses it, but for the
 // counters, which anyone may read.
 type Wiring struct {
-	ctx      context.Context
-	cfg      ContextConfig
-	channels int // of the gate; 0 without one
+	ctx context.Context
+	cfg ContextConfig
 
 	current  string // the operator that works, or that worked when an error or panic came
 	flushers []Flusher
@@ -25,6 +26,9 @@ type Wiring struct {
 	Out     atomic.Uint64 // records given to exchanges
 	blocked []func() time.Duration
 	drains  []func() error // of the writers
+
+	keep     state.Opener // nil: states are kept in memory
+	backends []state.Backend
 
 	checkpoints
 }
@@ -48,10 +52,47 @@ type Finisher interface {
 	Abort() error
 }
 
-// NewWiring returns an empty subtask that ends with ctx and whose gate has so many channels.
-// Of cfg, the operator's name is set for each operator.
-func NewWiring(ctx context.Context, cfg ContextConfig, channels int) *Wiring {
-	return &Wiring{ctx: ctx, cfg: cfg, channels: channels, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
+// NewWiring returns an empty subtask that ends with ctx. Of cfg, the operator's name is set for
+// each operator.
+func NewWiring(ctx context.Context, cfg ContextConfig) *Wiring {
+	return &Wiring{ctx: ctx, cfg: cfg, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
+}
+
+// KeepIn says, before the subtask is wired, where keyed state is kept; nil: in memory.
+func (w *Wiring) KeepIn(states state.Opener) { w.keep = states }
+
+// backend opens the backend of one operator; nil: its states are kept in memory.
+func (w *Wiring) backend(operator string, groups int) (state.Backend, error) {
+	var pieces []state.Restored
+	for _, r := range w.restored[operator] {
+		if r.Handle.Part != "" {
+			pieces = append(pieces, r)
+		}
+	}
+	if w.keep == nil {
+		if len(pieces) > 0 {
+			return nil, errors.New("its state was written by a store on disk, and the job keeps its state in memory now: give the job that store again (Env.KeepState)")
+		}
+		return nil, nil
+	}
+	ctx := w.Context(operator)
+	b, err := w.keep.Open(state.Place{
+		Operator: operator, Subtask: ctx.Subtask(), Parallelism: ctx.Parallelism(), Groups: groups, Restored: pieces,
+	})
+	if err == nil {
+		w.backends = append(w.backends, b)
+	}
+	return b, err
+}
+
+// Close closes what keeps the states; no checkpoint is taken after it.
+func (w *Wiring) Close() error {
+	var errs []error
+	for _, b := range w.backends {
+		errs = append(errs, b.Close())
+	}
+	w.backends = nil
+	return errors.Join(errs...)
 }
 
 // Context returns the context of one operator.

@@ -32,22 +32,35 @@ var programs sync.Map
 // All other fields travel, exported or not: a record is a value, and arrives as Go's own
 // assignment would copy it. Two pointers to one thing arrive as two things.
 type Codec[T any] struct {
+	Decoder[T]
+}
+
+// Decoder decodes batches that a Codec has encoded, of the same type or of another (see
+// Codec.From). It is immutable and may be used by several goroutines.
+type Decoder[T any] struct {
 	program *program
 }
 
 // CodecOf compiles the codec of T, once per type. The error names the field that cannot be
 // carried (a channel, function, interface …) and says what to do.
 func CodecOf[T any]() (*Codec[T], error) {
-	t := reflect.TypeFor[T]()
+	p, err := compiled(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	return &Codec[T]{Decoder[T]{p}}, nil
+}
+
+func compiled(t reflect.Type) (*program, error) {
 	if p, ok := programs.Load(t); ok {
-		return &Codec[T]{program: p.(*program)}, nil
+		return p.(*program), nil
 	}
 	p, err := compile(t)
 	if err != nil {
 		return nil, err
 	}
 	programs.Store(t, p)
-	return &Codec[T]{program: p}, nil
+	return p, nil
 }
 
 // Append appends the encoded batch to dst. It panics where AppendUpTo returns an error.
@@ -105,8 +118,8 @@ func (c *Codec[T]) appendSlowly(dst []byte, records []T, end int) (out []byte, n
 // Decode reads a whole batch and returns its records in dst's memory as far as that
 // reaches; what dst held is overwritten. Strings and byte slices in the records share one copy of the
 // frame, not the frame itself. Errors are ErrMalformed, or that of a type's own decoder.
-func (c *Codec[T]) Decode(frame []byte, dst []T) ([]T, error) {
-	p := c.program
+func (d *Decoder[T]) Decode(frame []byte, dst []T) ([]T, error) {
+	p := d.program
 	if len(frame) < 4 {
 		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
 	}
@@ -115,9 +128,9 @@ func (c *Codec[T]) Decode(frame []byte, dst []T) ([]T, error) {
 		return nil, fmt.Errorf("%w: %d records in %d bytes", ErrMalformed, n, len(body))
 	}
 	if cap(dst) < n {
-		dst = make([]T, n)
+		dst = make([]T, room(n, p.size, p.least))
 	}
-	dst = dst[:n]
+	dst = dst[:min(n, cap(dst))]
 	if p.plain {
 		if len(body) != n*int(p.size) {
 			return nil, fmt.Errorf("%w: %d records of %d bytes in %d bytes", ErrMalformed, n, p.size, len(body))
@@ -125,33 +138,37 @@ func (c *Codec[T]) Decode(frame []byte, dst []T) ([]T, error) {
 		copy(memory(dst), body)
 		return dst, nil
 	}
-	return c.decodeRecords(body, dst)
+	return d.decodeRecords(body, dst, n)
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-func (c *Codec[T]) decodeRecords(body []byte, dst []T) ([]T, error) {
-	d := decoders.Get().(*decoder)
+func (d *Decoder[T]) decodeRecords(body []byte, dst []T, n int) ([]T, error) {
+	from := decoders.Get().(*decoder)
 	defer func() {
-		*d = decoder{}
-		decoders.Put(d)
+		*from = decoder{}
+		decoders.Put(from)
 	}()
-	d.rest, d.frame = body, body
+	from.rest, from.frame = body, body
 	clear(dst)
-	decode := c.program.decode
-	for i := range dst {
-		if !decode(d, unsafe.Pointer(&dst[i])) {
-			return nil, fmt.Errorf("%w: record %d: %w", ErrMalformed, i, d.reason())
+	decode := d.program.decode
+	for i := range n {
+		if i == len(dst) {
+			dst = append(dst, make([]T, min(n, 2*i)-i)...)
+		}
+		if !decode(from, unsafe.Pointer(&dst[i])) {
+			return nil, fmt.Errorf("%w: record %d: %w", ErrMalformed, i, from.reason())
 		}
 	}
-	if len(d.rest) > 0 {
-		return nil, fmt.Errorf("%w: %d bytes after the last record", ErrMalformed, len(d.rest))
+	if len(from.rest) > 0 {
+		return nil, fmt.Errorf("%w: %d bytes after the last record", ErrMalformed, len(from.rest))
 	}
 	return dst, nil
 }
 
 // Schema is a canonical text of T's shape: the names and kinds of its fields, in order,
-// whatever the types are called. Batches of two types with one schema have the same encoding.
+// whatever the types are called; see shape for its grammar. Batches of two types with one schema have the
+// same encoding.
 func (c *Codec[T]) Schema() string { return c.program.schema }
 
 // HasPointers reports whether records of T refer to other memory.

@@ -286,10 +286,10 @@ func TestTime(t *testing.T) {
 func TestSchema(t *testing.T) {
 	type renamed padded
 	for schema, got := range map[string]string{
-		"struct{A uint8;B uint64;C uint16}":                      codecOf[padded](t).Schema(),
-		"struct{Name string;Kids []^2;Up *^2;By map[string]*^3}": codecOf[tree](t).Schema(),
-		"binary(record.celsius)":                                 codecOf[celsius](t).Schema(),
-		"map[string][2]time":                                     codecOf[map[string][2]time.Time](t).Schema(),
+		"struct{A uint8;B uint64;C uint16}":                                   codecOf[padded](t).Schema(),
+		"struct{Name string;Kids []^2;Up *^2;By map[string]*^3}":              codecOf[tree](t).Schema(),
+		`binary("github.com/perennial-io/perennial/internal/record.celsius")`: codecOf[celsius](t).Schema(),
+		"map[string][2]time": codecOf[map[string][2]time.Time](t).Schema(),
 		"struct{inner struct{A int8;B float32};hidden *struct{word string;n int};Last string}": codecOf[embedding](t).Schema(),
 	} {
 		if got != schema {

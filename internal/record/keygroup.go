@@ -1,7 +1,7 @@
 package record
 
 // KeyGroup is the key group of a key with the given hash, in 0…max-1. max is the job's
-// parallelism.max and never changes while the job has state.
+// highest parallelism and never changes while the job has state.
 func KeyGroup(hash uint64, max int) int {
 	return int(hash % uint64(max))
 }

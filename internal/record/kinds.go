@@ -270,14 +270,7 @@ func (c *compiler) fillArray(p *program, t reflect.Type) error {
 		}
 		return dst
 	}
-	p.decode = func(d *decoder, at unsafe.Pointer) bool {
-		for i := range n {
-			if !e.decode(d, unsafe.Add(at, uintptr(i)*size)) {
-				return false
-			}
-		}
-		return true
-	}
+	p.decode = arrayDecode(n, e)
 	if e.clone != nil {
 		p.clone = func(at unsafe.Pointer, depth int) {
 			for i := range n {
@@ -289,6 +282,17 @@ func (c *compiler) fillArray(p *program, t reflect.Type) error {
 		fillPlain(p)
 	}
 	return nil
+}
+
+func arrayDecode(n int, e *program) func(d *decoder, at unsafe.Pointer) bool {
+	return func(d *decoder, at unsafe.Pointer) bool {
+		for i := range n {
+			if !e.decode(d, unsafe.Add(at, uintptr(i)*e.size)) {
+				return false
+			}
+		}
+		return true
+	}
 }
 
 // fillPlain makes p copy memory.

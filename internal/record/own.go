@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
 	"unsafe"
 )
 
@@ -38,9 +39,17 @@ func ownMethods(t reflect.Type) bool {
 	return p.Implements(unmarshalerType) && (p.Implements(appenderType) || p.Implements(marshalerType))
 }
 
+// fullName tells types of one name in two packages apart: nothing else is known of their encoding.
+func fullName(t reflect.Type) string {
+	if t.Name() == "" {
+		return t.String()
+	}
+	return t.PkgPath() + "." + t.Name()
+}
+
 // fillOwn carries the type's own form behind its length, 4 bytes.
 func fillOwn(p *program, t reflect.Type) {
-	p.schema, p.least = "binary("+t.String()+")", 4
+	p.schema, p.least = "binary("+strconv.Quote(fullName(t))+")", 4
 	p.append = func(dst []byte, at unsafe.Pointer, _ int) []byte {
 		return appendOwn(dst, reflect.NewAt(t, at).Interface())
 	}

@@ -118,6 +118,18 @@ func most(least, n int) int {
 	return n / least
 }
 
+// wasteful is how many bytes of memory a byte of a frame may stand for before anything behind it was
+// decoded: one that has gained fields may stand for any number.
+const wasteful = 32
+
+// room is for how many of n announced things memory is taken at first.
+func room(n int, size uintptr, least int) int {
+	if int(size) > wasteful*least {
+		return min(n, 64)
+	}
+	return n
+}
+
 // compiler compiles one type. Fields are shared by all types inside it.
 type compiler struct {
 	root reflect.Type

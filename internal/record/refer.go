@@ -31,15 +31,7 @@ func (c *compiler) fillSlice(p *program, t reflect.Type) error {
 	p.append = func(dst []byte, at unsafe.Pointer, depth int) []byte {
 		return appendSlice(dst, (*slice)(at), e, depth)
 	}
-	p.decode = func(d *decoder, at unsafe.Pointer) bool {
-		n, isNil, ok := d.lengthOrNil(e.least)
-		if !ok || isNil {
-			return ok
-		}
-		s := (*slice)(at)
-		*s = slice{reflect.MakeSlice(t, n, n).UnsafePointer(), n, n}
-		return decodeSlice(d, s, e)
-	}
+	p.decode = sliceDecode(t, e)
 	p.clone = func(at unsafe.Pointer, depth int) {
 		s := (*slice)(at)
 		if s.data == nil {
@@ -67,6 +59,37 @@ func appendSlice(dst []byte, s *slice, e *program, depth int) []byte {
 		dst = e.append(dst, unsafe.Add(s.data, uintptr(i)*e.size), depth)
 	}
 	return dst
+}
+
+func sliceDecode(t reflect.Type, e *program) func(d *decoder, at unsafe.Pointer) bool {
+	return func(d *decoder, at unsafe.Pointer) bool {
+		n, isNil, ok := d.lengthOrNil(e.least)
+		if !ok || isNil {
+			return ok
+		}
+		s, first := (*slice)(at), room(n, e.size, e.least)
+		*s = slice{reflect.MakeSlice(t, first, first).UnsafePointer(), first, first}
+		if first < n {
+			return decodeGrowing(d, s, n, t, e)
+		}
+		return decodeSlice(d, s, e)
+	}
+}
+
+// decodeGrowing takes memory for n elements of type t no faster than they turn out to be there.
+func decodeGrowing(d *decoder, s *slice, n int, t reflect.Type, e *program) bool {
+	for i := range n {
+		if i == s.len {
+			more := min(n, 2*i)
+			v := reflect.MakeSlice(t, more, more)
+			reflect.Copy(v, reflect.NewAt(t, unsafe.Pointer(s)).Elem())
+			*s = slice{v.UnsafePointer(), more, more}
+		}
+		if !e.decode(d, unsafe.Add(s.data, uintptr(i)*e.size)) {
+			return false
+		}
+	}
+	return true
 }
 
 func decodeSlice(d *decoder, s *slice, e *program) bool {
@@ -121,18 +144,7 @@ func (c *compiler) fillPointer(p *program, t reflect.Type) error {
 		}
 		return e.append(append(dst, 1), to, depth)
 	}
-	p.decode = func(d *decoder, at unsafe.Pointer) bool {
-		b := d.take(1)
-		if b == nil || b[0] > 1 {
-			return d.fail(errValue)
-		}
-		if b[0] == 0 {
-			return true
-		}
-		to := reflect.New(elem).UnsafePointer()
-		*(*unsafe.Pointer)(at) = to
-		return e.decode(d, to)
-	}
+	p.decode = pointerDecode(elem, e)
 	p.clone = func(at unsafe.Pointer, depth int) {
 		to := (*unsafe.Pointer)(at)
 		if *to == nil {
@@ -148,6 +160,21 @@ func (c *compiler) fillPointer(p *program, t reflect.Type) error {
 	return nil
 }
 
+func pointerDecode(elem reflect.Type, e *program) func(d *decoder, at unsafe.Pointer) bool {
+	return func(d *decoder, at unsafe.Pointer) bool {
+		b := d.take(1)
+		if b == nil || b[0] > 1 {
+			return d.fail(errValue)
+		}
+		if b[0] == 0 {
+			return true
+		}
+		to := reflect.New(elem).UnsafePointer()
+		*(*unsafe.Pointer)(at) = to
+		return e.decode(d, to)
+	}
+}
+
 func (c *compiler) fillMap(p *program, t reflect.Type) error {
 	k, err := c.inside("[key]", t.Key())
 	if err != nil {
@@ -157,10 +184,7 @@ func (c *compiler) fillMap(p *program, t reflect.Type) error {
 	if err != nil {
 		return err
 	}
-	m := &mapProgram{t: t, key: k, value: v}
-	m.scratch.New = func() any {
-		return &mapScratch{key: reflect.New(t.Key()), value: reflect.New(t.Elem())}
-	}
+	m := newMapProgram(t, k, v)
 	p.schema, p.least = "map["+k.schema+"]"+v.schema, 1
 	p.append, p.decode, p.clone = m.append, m.decode, m.clone
 	return nil
@@ -172,6 +196,14 @@ type mapProgram struct {
 	t          reflect.Type
 	key, value *program
 	scratch    sync.Pool // of *mapScratch
+}
+
+func newMapProgram(t reflect.Type, key, value *program) *mapProgram {
+	m := &mapProgram{t: t, key: key, value: value}
+	m.scratch.New = func() any {
+		return &mapScratch{key: reflect.New(t.Key()), value: reflect.New(t.Elem())}
+	}
+	return m
 }
 
 type mapScratch struct {
@@ -214,7 +246,7 @@ func (m *mapProgram) decode(d *decoder, at unsafe.Pointer) bool {
 		return d.fail(errLength) // all such keys are equal
 	}
 	to := reflect.NewAt(m.t, at).Elem()
-	to.Set(reflect.MakeMapWithSize(m.t, n))
+	to.Set(reflect.MakeMapWithSize(m.t, room(n, m.key.size+m.value.size, m.key.least+m.value.least)))
 	s := m.scratch.Get().(*mapScratch)
 	defer m.put(s)
 	for range n {

@@ -84,9 +84,23 @@ func Empty(t job.StateType) Snapshot {
 	return Snapshot{Handle: h, Data: []byte(magic + "\x00\x00\x00\x00")}
 }
 
+// Decoder is a record.Codec, or the record.Decoder of what was written under another schema.
+type Decoder[T any] interface {
+	Decode(frame []byte, dst []T) ([]T, error)
+}
+
+// ReadPiece is Read of a piece, whatever version of its type it was written with.
+func ReadPiece[T any](piece Restored, codec *record.Codec[T], each func([]T) error) error {
+	from, err := codec.From(piece.Handle.Schema)
+	if err != nil {
+		return err
+	}
+	return Read(piece.Data, from, each)
+}
+
 // Read calls each with the values of a state, some at a time; the slice is its own until it
 // returns. It fails unless data is all of a state, and nothing else.
-func Read[T any](data []byte, codec *record.Codec[T], each func([]T) error) error {
+func Read[T any](data []byte, from Decoder[T], each func([]T) error) error {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
 		return fmt.Errorf("%w: it does not begin as version %d does", ErrMalformed, magic[len(magic)-1])
 	}
@@ -106,7 +120,7 @@ func Read[T any](data []byte, codec *record.Codec[T], each func([]T) error) erro
 			return fmt.Errorf("%w: a frame of %d bytes has only %d", ErrMalformed, length, len(rest))
 		}
 		var err error
-		if values, err = codec.Decode(rest[:length], values); err != nil {
+		if values, err = from.Decode(rest[:length], values); err != nil {
 			return fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		if len(values) == 0 {

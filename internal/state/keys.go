@@ -77,19 +77,24 @@ func readEntries[K comparable, V any](keys *Keys[K], pieces []Restored, each fun
 		return err
 	}
 	for _, piece := range pieces {
-		err := Read(piece.Data, codec, func(entries []Entry[K, V]) error {
-			for i := range entries {
-				if !keys.Own(entries[i].Key) {
-					continue
-				}
-				if err := each(&entries[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		from, err := codec.FromEntry(piece.Handle.Schema)
+		if err == nil {
+			err = Read(piece.Data, from, func(entries []Entry[K, V]) error { return pick(keys, entries, each) })
+		}
 		if err != nil {
 			return fmt.Errorf("state %q, written by subtask %d: %w", piece.Handle.State, piece.Subtask, err)
+		}
+	}
+	return nil
+}
+
+func pick[K comparable, V any](keys *Keys[K], entries []Entry[K, V], each func(*Entry[K, V]) error) error {
+	for i := range entries {
+		if !keys.Own(entries[i].Key) {
+			continue
+		}
+		if err := each(&entries[i]); err != nil {
+			return err
 		}
 	}
 	return nil

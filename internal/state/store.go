@@ -25,7 +25,6 @@ type Store[K comparable] struct {
 	now       int64               // ms since 1970, as the operator last told
 	sweeps    []func(entries int) // remove what has outlived its time
 
-	prefix     []byte // of the key, in the backend: its group, then key again
 	encodedKey []byte
 	keyCodec   *record.Codec[K]
 	one        [1]K

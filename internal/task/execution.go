@@ -38,7 +38,7 @@ type Execution struct {
 	plan     *operator.Plan
 	cfg      Assignment
 	subtasks []*subtask
-	gates    map[job.Subtask]any // a *shuffle.Gate of the vertex's input type
+	gates    map[input]any // a *shuffle.Gate of the input's type
 	wg       sync.WaitGroup
 	uploads  sync.WaitGroup  // of what barriers brought
 	ctx      context.Context // ends the uploads
@@ -53,7 +53,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	x := &Execution{plan: plan, cfg: a, gates: map[job.Subtask]any{}, ctx: ctx}
+	x := &Execution{plan: plan, cfg: a, gates: map[input]any{}, ctx: ctx}
 	if err := x.checkPeers(); err != nil {
 		return nil, err
 	}

@@ -22,8 +22,7 @@ type subtask struct {
 	x      *Execution
 	id     job.Subtask
 	head   *operator.Node
-	in     operator.Carrier // of the gate; nil without one
-	gate   any
+	inputs []operator.Input
 	wiring *operator.Wiring
 	ctx    context.Context // ends with the execution's, and when the subtask has ended
 	cancel context.CancelCauseFunc
@@ -80,7 +79,7 @@ func (s *subtask) work() (err error) {
 	if err := s.restore(); err != nil {
 		return err
 	}
-	s.driver, err = s.head.Wire(s.wiring, s.in, s.gate, func(e int) (any, error) { return s.x.outlet(s, e) })
+	s.driver, err = s.head.Wire(s.wiring, s.inputs, func(e int) (any, error) { return s.x.outlet(s, e) })
 	if err != nil {
 		return err
 	}

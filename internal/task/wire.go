@@ -14,40 +14,52 @@ func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 	vertex := x.plan.Graph.Vertices[id.Vertex]
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &subtask{x: x, id: id, head: x.plan.Heads[id.Vertex], ctx: ctx, cancel: cancel}
-	channels := x.newGate(s)
 	s.wiring = operator.NewWiring(ctx, operator.ContextConfig{
 		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
 		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger,
-	}, channels)
+	})
+	s.wiring.KeepIn(x.plan.Keep)
+	x.newGates(s)
 	s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })
 	return s
 }
 
-// newGate makes the gate of s, if its vertex has an input, and binds the channels that come
-// from other processes. The channels are those of the first edge, by producer, then the next.
-func (x *Execution) newGate(s *subtask) (channels int) {
-	for e, edge := range x.plan.Graph.Edges {
-		if edge.To == s.id.Vertex {
-			s.in = x.plan.Edges[e].Carrier
-			channels += len(x.producers(e, s.id.Index))
-		}
-	}
-	if channels == 0 {
-		return 0
-	}
-	s.gate = s.in.Gate(channels)
-	x.gates[s.id] = s.gate
+// newGates makes a gate for each input of s's vertex, and binds the channels that come from other
+// processes. The channels of a gate are those of the input's first edge, by producer, then the next.
+func (x *Execution) newGates(s *subtask) {
 	for e, edge := range x.plan.Graph.Edges {
 		if edge.To != s.id.Vertex {
 			continue
 		}
+		i := x.plan.Edges[e].Input
+		for len(s.inputs) <= i {
+			s.inputs = append(s.inputs, operator.Input{})
+		}
+		s.inputs[i].Carrier = x.plan.Edges[e].Carrier
+		s.inputs[i].Channels += len(x.producers(e, s.id.Index))
+	}
+	for i := range s.inputs {
+		in := &s.inputs[i]
+		in.Gate = in.Carrier.Gate(in.Channels)
+		x.gates[input{s.id, i}] = in.Gate
+	}
+	for e, edge := range x.plan.Graph.Edges {
+		if edge.To != s.id.Vertex {
+			continue
+		}
+		in := s.inputs[x.plan.Edges[e].Input]
 		for _, from := range x.producers(e, s.id.Index) {
 			if !x.isHere(from) {
-				s.in.Bind(x.cfg.Exchange, x.channel(e, from, s.id.Index), s.gate, x.gateChannel(e, from, s.id.Index))
+				in.Carrier.Bind(x.cfg.Exchange, x.channel(e, from, s.id.Index), in.Gate, x.gateChannel(e, from, s.id.Index))
 			}
 		}
 	}
-	return channels
+}
+
+// input names one input of a subtask.
+type input struct {
+	job.Subtask
+	index int
 }
 
 // producers lists the subtasks that send to subtask to of edge e's consumer.
@@ -76,12 +88,12 @@ func indexes(n int) []int {
 	return is
 }
 
-// gateChannel is the number, in the gate of subtask to of edge e's consumer, of the channel
+// gateChannel is the number, in the gate of edge e's input in subtask to of its consumer, of the channel
 // from the producer's subtask from.
 func (x *Execution) gateChannel(e, from, to int) int {
 	n := 0
 	for before := range e {
-		if x.plan.Graph.Edges[before].To == x.plan.Graph.Edges[e].To {
+		if x.plan.Graph.Edges[before].To == x.plan.Graph.Edges[e].To && x.plan.Edges[before].Input == x.plan.Edges[e].Input {
 			n += len(x.producers(before, to))
 		}
 	}
@@ -100,7 +112,7 @@ func (x *Execution) outlet(s *subtask, e int) (any, error) {
 	edge := x.plan.Edges[e]
 	var outs []any
 	for _, to := range x.consumers(e, s.id.Index) {
-		if gate, here := x.gates[job.Subtask{Vertex: x.plan.Graph.Edges[e].To, Index: to}]; here {
+		if gate, here := x.gates[input{job.Subtask{Vertex: x.plan.Graph.Edges[e].To, Index: to}, edge.Input}]; here {
 			outs = append(outs, edge.Carrier.Local(gate, x.gateChannel(e, s.id.Index, to)))
 			continue
 		}

@@ -1,0 +1,322 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
+	"github.com/perennial-io/perennial/internal/state"
+)
+
+// KeyedOperator is one subtask of an operator that a user writes with keyed state and timers: what its functions ask,
+// set and emit. They all run in the subtask's goroutine, one at a time, each for one key.
+//
+// It also serves to ask, when a job is planned, which states the operator has: then no function runs.
+type KeyedOperator[K comparable, R any] struct {
+	w     *Wiring // nil when the job is planned
+	name  string
+	ctx   *Context // nil when the job is planned
+	store *state.Store[K]
+	out   Receiver[R]
+	buf   []R
+	err   error // the first: of a state that cannot be opened, or of what takes the output
+
+	restored     []state.Restored
+	broadcasts   []broadcast
+	broadcasting bool // the record at hand is one of the broadcast input
+
+	watermark  int64
+	ended      bool
+	eventTimes timers[K]
+	clock      timers[K]
+	opens      []func(*Context) error
+}
+
+// broadcast is a BroadcastState of any types.
+type broadcast interface {
+	Type() job.StateType
+	Snapshot() state.Snapshot
+}
+
+// timers are those of one of the two times, and what is to be called.
+type timers[K comparable] struct {
+	*state.Timers[K]
+	fire func(at time.Time) error
+}
+
+// The names of the states that timers are kept in.
+const (
+	eventTimers      = "event timers"
+	processingTimers = "timers"
+)
+
+// DescribeKeyed returns the states that an operator opens in open, or what is wrong with them.
+func DescribeKeyed[K comparable, R any](open func(*KeyedOperator[K, R]) []any) ([]job.StateType, error) {
+	keys, err := state.KeysOf[K](1, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	o := &KeyedOperator[K, R]{}
+	if o.store, err = state.NewStore(keys, nil, nil); err != nil {
+		return nil, err
+	}
+	open(o)
+	return o.types(), o.err
+}
+
+// NewKeyed makes the operator of that name in one subtask, with the states that it opens in open, as w
+// restores them, and returns its steps, which open made: a Receiver for each input.
+func NewKeyed[K comparable, R any](w *Wiring, name string, groups int, out Receiver[R], open func(*KeyedOperator[K, R]) []any) ([]any, error) {
+	o := &KeyedOperator[K, R]{
+		w: w, name: name, ctx: w.Context(name), out: out, buf: make([]R, 0, record.BatchSize[R]()),
+		restored: w.restored[name], watermark: NoWatermark,
+	}
+	keys, err := state.KeysOf[K](groups, o.ctx.Subtask(), o.ctx.Parallelism())
+	if err != nil {
+		return nil, err
+	}
+	backend, err := w.backend(name, groups)
+	if err != nil {
+		return nil, err
+	}
+	if o.store, err = state.NewStore(keys, o.restored, backend); err != nil {
+		return nil, err
+	}
+	steps := open(o)
+	if o.err != nil {
+		return nil, o.err
+	}
+	for _, f := range o.opens {
+		if err := f(o.ctx); err != nil {
+			return nil, err
+		}
+	}
+	w.Remember(name, keyedSubtask[K, R]{o})
+	w.flushers = append(w.flushers, keyedSubtask[K, R]{o})
+	return steps, nil
+}
+
+// Fail notes an error; the first one ends the subtask once the function at hand has returned.
+func Fail[K comparable, R any](o *KeyedOperator[K, R], err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// StoreOf is where the operator's keyed states are opened.
+func StoreOf[K comparable, R any](o *KeyedOperator[K, R]) *state.Store[K] { return o.store }
+
+// OpenBroadcastState opens a state of the operator that is the same in every subtask.
+func OpenBroadcastState[M comparable, V any, K comparable, R any](o *KeyedOperator[K, R], name string) *state.BroadcastState[M, V] {
+	subtask := 0
+	if o.ctx != nil {
+		subtask = o.ctx.Subtask()
+	}
+	b, err := state.OpenBroadcast[M, V](name, subtask, o.restored, func() bool { return o.broadcasting })
+	for _, t := range o.types() {
+		if t.Name == name {
+			err = fmt.Errorf("state %q is there twice; give each a name of its own", name)
+		}
+	}
+	if err != nil {
+		Fail(o, err)
+		return nil
+	}
+	o.broadcasts = append(o.broadcasts, b)
+	return b
+}
+
+func (o *KeyedOperator[K, R]) types() []job.StateType {
+	types := o.store.Types()
+	for _, b := range o.broadcasts {
+		types = append(types, b.Type())
+	}
+	return types
+}
+
+// OnOpen says what is called once in each subtask, before the first record. What it opens can be closed by
+// context.AfterFunc on ctx, which ends with the subtask.
+func (o *KeyedOperator[K, R]) OnOpen(f func(ctx *Context) error) { o.opens = append(o.opens, f) }
+
+// OnEventTimer says what is called for each timer that SetEventTimer has set, once the watermark has
+// reached it; the timer's key is the one at hand. The end of a bounded input reaches all of them.
+func (o *KeyedOperator[K, R]) OnEventTimer(f func(at time.Time) error) {
+	o.open(&o.eventTimes, eventTimers, f)
+}
+
+// OnTimer says what is called for each timer that SetTimer has set, once its time has come by the host's
+// clock; the timer's key is the one at hand. Those that are left at the end of a bounded input are dropped.
+func (o *KeyedOperator[K, R]) OnTimer(f func(at time.Time) error) {
+	o.open(&o.clock, processingTimers, f)
+}
+
+func (o *KeyedOperator[K, R]) open(t *timers[K], name string, f func(at time.Time) error) {
+	t.fire = f
+	var err error
+	if t.Timers, err = state.OpenTimers(o.store, name); err != nil {
+		Fail(o, err)
+	}
+}
+
+// Key returns the key of the record or timer at hand.
+func (o *KeyedOperator[K, R]) Key() K { return o.store.Key() }
+
+// Context tells where the operator runs. It is nil while states are opened and the functions are made.
+func (o *KeyedOperator[K, R]) Context() *Context { return o.ctx }
+
+// Emit emits a record.
+func (o *KeyedOperator[K, R]) Emit(r R) {
+	if o.buf = append(o.buf, r); len(o.buf) == cap(o.buf) {
+		o.handOn()
+	}
+}
+
+// Watermark returns the event time before which no record follows, the zero Time while that is unknown.
+// A record whose time is before it has come late.
+func (o *KeyedOperator[K, R]) Watermark() time.Time {
+	if o.watermark == NoWatermark {
+		return time.Time{}
+	}
+	return time.UnixMilli(o.watermark)
+}
+
+// Ended reports whether the input has ended, and event-time timers fire for that reason alone. A function
+// that sets a timer anew each time is to stop then: all that are set fire at once.
+func (o *KeyedOperator[K, R]) Ended() bool { return o.ended }
+
+// SetEventTimer sets a timer for the key at hand: OnEventTimer's function is called once the watermark
+// has reached at, to the millisecond. Setting it twice sets it once.
+func (o *KeyedOperator[K, R]) SetEventTimer(at time.Time) {
+	o.eventTimes.must("OnEventTimer").Set(milliseconds(at))
+}
+
+// DeleteEventTimer deletes a timer of the key at hand, if there is one.
+func (o *KeyedOperator[K, R]) DeleteEventTimer(at time.Time) {
+	o.eventTimes.must("OnEventTimer").Delete(milliseconds(at))
+}
+
+// SetTimer sets a timer for the key at hand: OnTimer's function is called once it is at by the host's
+// clock, to the millisecond. Setting it twice sets it once.
+func (o *KeyedOperator[K, R]) SetTimer(at time.Time) { o.clock.must("OnTimer").Set(milliseconds(at)) }
+
+// DeleteTimer deletes a timer of the key at hand, if there is one.
+func (o *KeyedOperator[K, R]) DeleteTimer(at time.Time) {
+	o.clock.must("OnTimer").Delete(milliseconds(at))
+}
+
+// milliseconds is the first full millisecond that is not before at.
+func milliseconds(at time.Time) int64 {
+	ms := at.UnixMilli()
+	if at.After(time.UnixMilli(ms)) {
+		ms++
+	}
+	return ms
+}
+
+func (t *timers[K]) must(verb string) *state.Timers[K] {
+	if t.Timers == nil {
+		panic(state.Failure{Err: errors.New("a timer was set, and nothing is to be called for it: give the operator a function by " + verb)})
+	}
+	return t.Timers
+}
+
+// begin begins a batch.
+func (o *KeyedOperator[K, R]) begin() { o.store.SetTime(time.Now().UnixMilli()) }
+
+// end ends a batch, or what timers called for: what was emitted is handed on.
+func (o *KeyedOperator[K, R]) end() error {
+	o.handOn()
+	return o.err
+}
+
+func (o *KeyedOperator[K, R]) handOn() {
+	if len(o.buf) > 0 && o.err == nil {
+		o.err = o.out.Batch(o.buf)
+	}
+	clear(o.buf)
+	o.buf = o.buf[:0]
+}
+
+// fire calls for the timers that are due at now, those included that are set meanwhile.
+func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
+	if t.Timers == nil {
+		return nil
+	}
+	for at, ok := t.Pop(now); ok; at, ok = t.Pop(now) {
+		if err := t.fire(time.UnixMilli(at)); err != nil {
+			return err
+		}
+		if o.err != nil {
+			return o.err
+		}
+	}
+	o.store.ClearKey()
+	return nil
+}
+
+// event handles what is no batch.
+func (o *KeyedOperator[K, R]) event(e record.Event) error {
+	if e.Kind == record.Watermark {
+		o.begin()
+		o.watermark = e.Value
+		if err := o.fire(&o.eventTimes, e.Value); err != nil {
+			return err
+		}
+		if err := o.end(); err != nil {
+			return err
+		}
+	}
+	return o.out.Event(e)
+}
+
+// finish handles the end of the input: no event time follows.
+func (o *KeyedOperator[K, R]) finish() error {
+	o.begin()
+	o.watermark, o.ended = math.MaxInt64, true
+	if err := o.fire(&o.eventTimes, math.MaxInt64); err != nil {
+		return err
+	}
+	if err := o.end(); err != nil {
+		return err
+	}
+	return o.out.End()
+}
+
+// keyedSubtask is what the subtask, and no user, does with an operator.
+type keyedSubtask[K comparable, R any] struct{ *KeyedOperator[K, R] }
+
+// Snapshot returns all states as they are now.
+func (s keyedSubtask[K, R]) Snapshot() ([]state.Snapshot, error) {
+	all, err := s.store.Snapshot()
+	for _, b := range s.broadcasts {
+		all = append(all, b.Snapshot())
+	}
+	return all, err
+}
+
+// Deadline is when the next timer is due by the clock.
+func (s keyedSubtask[K, R]) Deadline() (time.Time, bool) {
+	if s.clock.Timers == nil {
+		return time.Time{}, false
+	}
+	at, ok := s.clock.Next()
+	return time.UnixMilli(at), ok
+}
+
+// Flush calls for the timers that are due.
+func (s keyedSubtask[K, R]) Flush() error {
+	caller := s.w.current
+	s.w.Enter(s.name)
+	s.begin()
+	if err := s.fire(&s.clock, time.Now().UnixMilli()); err != nil {
+		return err
+	}
+	if err := s.end(); err != nil {
+		return err
+	}
+	s.w.Enter(caller)
+	return nil
+}
