@@ -213,6 +213,8 @@ type Start struct {
 	Local  string `json:"local"` // the data address of this TaskManager, as it appears in Peers
 	// Storage is where checkpoints are, as storage.Open takes it.
 	Storage string `json:"storage"`
+	// Scratch is a directory for what is of no use after the task process.
+	Scratch string `json:"scratch,omitempty"`
 }
 
 // Ready answers Start once the graph is built and its hash matches.

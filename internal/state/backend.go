@@ -77,6 +77,23 @@ func (s *Store[K]) appendPrefix(dst []byte, name string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(encoded))), encoded...)
 }
 
+// decodeKey returns the key of what appendPrefix appends behind the name.
+func (s *Store[K]) decodeKey(b []byte) (key K, err error) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length > uint64(len(b)-n) {
+		return key, fmt.Errorf("%w: %w", ErrMalformed, errCut)
+	}
+	frame := append(binary.LittleEndian.AppendUint32(nil, 1), b[n:n+int(length)]...)
+	keys, err := s.keyCodec.Decode(frame, nil)
+	if err != nil {
+		return key, err
+	}
+	if len(keys) != 1 {
+		return key, fmt.Errorf("%w: %d keys where one was expected", ErrMalformed, len(keys))
+	}
+	return keys[0], nil
+}
+
 // after returns the first key behind those that have the prefix.
 func after(prefix []byte) []byte {
 	next := slices.Clone(prefix)

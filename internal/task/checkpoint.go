@@ -143,6 +143,7 @@ type uploads struct {
 	pending job.CheckpointID // announced; of an ended subtask, to be contributed to
 	base    job.CheckpointID // of pending
 	told    chan struct{}    // closed by the next announcement; nil: nobody waits
+	closed  bool             // what keeps the states is closed
 	cancel  context.CancelFunc
 }
 
@@ -199,6 +200,16 @@ func (u *uploads) end(s *subtask) {
 	u.final(s)
 }
 
+// close closes what keeps the subtask's states: it contributes nothing any more.
+func (u *uploads) close(s *subtask) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	if err := guarded(s.wiring.Close); err != nil {
+		s.x.cfg.Logger.Warn("the state was not closed cleanly", "subtask", s.id.Index, "error", err)
+	}
+}
+
 // final contributes the final state to what is pending.
 func (u *uploads) final(s *subtask) {
 	if s.x.cfg.Checkpoints == nil {
@@ -217,7 +228,7 @@ func (u *uploads) final(s *subtask) {
 func (u *uploads) prepare(s *subtask) (id job.CheckpointID, p operator.Prepared, ok bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if id = u.pending; id == 0 {
+	if id = u.pending; id == 0 || u.closed {
 		return id, p, false, nil
 	}
 	operator.Guarded(func() (err error) {

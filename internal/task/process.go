@@ -150,7 +150,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 		return err
 	}
 	x, err := Start(ctx, plan, Assignment{
-		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir,
+		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch,
 		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})
@@ -161,6 +161,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	go p.obey(x)                // likewise
 	p.follow(x)
 	<-ctx.Done() // the exchange answers its peers until then
+	x.Close()
 	return nil
 }
 

@@ -177,6 +177,9 @@ func (s *subtask) close(err error) error {
 	if err != nil {
 		s.abort()
 	}
+	if err != nil || s.x.cfg.Checkpoints == nil {
+		s.uploads.close(s) // else it goes on contributing
+	}
 	return err
 }
 
