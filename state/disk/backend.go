@@ -27,16 +27,17 @@ type backend struct {
 	db       *pebble.DB
 	held     io.Closer // of the value that Get returned last
 
-	changed bool     // since the last snapshot
 	pending *capture // nil: none, or it was seen to be captured
 	room    int64    // bytes that are written at most until pending is captured
 	taken   int      // snapshots so far
 
+	closed bool
+
 	// snapshots:
-	failure atomic.Pointer[error] // of the disk, in the background
-	using   sync.RWMutex          // db, by captures
-	closed  bool
-	bases   bases
+	captures sync.WaitGroup
+	failure  atomic.Pointer[error] // of the disk, in the background
+	broken   chan struct{}         // closed when failure is set
+	bases    bases
 }
 
 // formatVersion is that of the files. A later one can be read by later programs alone.
@@ -55,6 +56,8 @@ func (b *backend) options() *pebble.Options {
 		MemTableSize:                uint64(b.memtable),
 		MemTableStopWritesThreshold: 2,
 		MaxManifestFileSize:         manifestMost,
+		L0CompactionThreshold:       12, // Pebble's 4 has every other checkpoint rewrite what it has
+		L0StopWritesThreshold:       48,
 		Logger:                      silent{},
 		EventListener:               &pebble.EventListener{BackgroundError: b.fail},
 	}
@@ -73,7 +76,6 @@ func (b *backend) open() (err error) {
 	if err := os.Mkdir(b.dir, 0o755); err != nil {
 		return err
 	}
-	b.changed = true // nothing is known of what was restored
 	from, err := readIndexes(b.place.Restored)
 	if err != nil {
 		return err
@@ -100,14 +102,13 @@ func (b *backend) discard() error {
 	return errors.Join(err, os.RemoveAll(b.dir), b.store.leave(b.memtable))
 }
 
-// Close ends the backend and removes its files. Snapshots that are captured may still be stored.
+// Close ends the backend and removes its files. Snapshots may still be stored.
 func (b *backend) Close() error {
-	b.using.Lock()
-	defer b.using.Unlock()
 	if b.closed {
 		return nil
 	}
 	b.closed = true
+	b.captures.Wait()
 	b.release()
 	return b.discard()
 }
@@ -115,7 +116,9 @@ func (b *backend) Close() error {
 // fail notes what the disk could not do. A write that was accepted is lost then, and so is the store.
 func (b *backend) fail(err error) {
 	err = fmt.Errorf("the files in %s cannot be written: %w", b.store.dir.path, err)
-	b.failure.CompareAndSwap(nil, &err)
+	if b.failure.CompareAndSwap(nil, &err) {
+		close(b.broken)
+	}
 }
 
 func (b *backend) failed() error {
@@ -168,7 +171,6 @@ func (b *backend) Delete(key []byte) error {
 
 // changing is called before each write.
 func (b *backend) changing(key, value []byte) error {
-	b.changed = true
 	if b.pending != nil {
 		b.await(int64(len(key) + len(value)))
 	}

@@ -20,42 +20,28 @@ import (
 // On the record path the memtable is rotated: the one that was written to is flushed in the background, and
 // another one takes its place. That is all of the pause.
 //
-// When it is flushed, whoever stores the snapshot captures the tree: its files are linked into a directory
-// of the snapshot's own (Pebble's Checkpoint). They hold what was written until the rotation, and nothing that came after it,
+// When it is flushed, a goroutine of the backend's captures the tree: its files are linked into a directory of the
+// snapshot's own (Pebble's Checkpoint). They hold what was written until the rotation, and nothing that came after it,
 // as long as no second rotation comes in between. Pebble rotates by itself when a memtable is full: so until
 // the capture the record path writes no more than certainly fits, and then waits. That this holds is not
 // believed: each file tells the last write in it, and one that came later fails the snapshot.
 //
-// Then the files are stored, but for those that the base has.
+// Then whoever has the snapshot stores the files, but for those that the base has. The record path does not depend
+// on when, or whether, that is.
 //
 // Rejected: a flush on the record path (it would stand still for as long as 64 MB take to be written);
 // Pebble's EventuallyFileOnlySnapshot (it does not tell its files, and they may hold later writes).
 
-// capture is a snapshot that is not captured yet.
+// capture is a snapshot on its way into a directory.
 type capture struct {
-	flushed  <-chan struct{}
-	through  uint64        // sequence number of the last write in it
-	done     chan struct{} // closed when it is captured, or never will be
-	finish   sync.Once
-	dir      string
-	previous *capture
+	flushed <-chan struct{}
+	through uint64 // sequence number of the last write in it
+	dir     string
+
+	done  chan struct{} // closed when what follows is set
+	files []file
+	err   error
 }
-
-func (c *capture) end() { c.finish.Do(func() { close(c.done) }) }
-
-func (c *capture) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
-
-var (
-	errClosed   = errors.New("the store is closed")
-	errOvertook = errors.New("the snapshot was overtaken by another")
-)
 
 // Snapshot returns the backend as it is now.
 func (b *backend) Snapshot(states []job.StateType) ([]state.Snapshot, error) {
@@ -75,11 +61,11 @@ func (b *backend) Snapshot(states []job.StateType) ([]state.Snapshot, error) {
 	b.store.use()
 	put := func(p state.Pieces) (handles []job.StateHandle, err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(c.dir), b.store.leave(0)) }()
-		files, err := b.capture(c)
-		if err != nil {
-			return nil, err
+		<-c.done
+		if c.err != nil {
+			return nil, c.err
 		}
-		return b.upload(c, files, p)
+		return b.upload(c, p)
 	}
 	return append(snapshots, state.Snapshot{Handle: job.StateHandle{Kind: job.StoreState}, Store: put}), nil
 }
@@ -87,8 +73,8 @@ func (b *backend) Snapshot(states []job.StateType) ([]state.Snapshot, error) {
 // rotate ends the memtable. What is written from now on is in another one.
 func (b *backend) rotate() (*capture, error) {
 	c := &capture{done: make(chan struct{}), dir: b.captureDir()}
-	if b.pending != nil {
-		b.pending.end() // whoever stores it finds that it was overtaken
+	if b.pending != nil { // a second rotation would add to it
+		<-b.pending.done
 	}
 	mark := b.db.NewBatch()
 	defer mark.Close()
@@ -113,7 +99,11 @@ func (b *backend) rotate() (*capture, error) {
 		b.room -= int64(before.Size)
 	}
 	b.room = b.room*7/8 - 4096
-	b.changed, b.pending = false, c
+	b.pending = c
+	b.captures.Go(func() {
+		defer close(c.done)
+		c.files, c.err = b.capture(c)
+	})
 	return c, nil
 }
 
@@ -122,10 +112,6 @@ const nodeSize = 80
 
 // await makes sure that what is written fits into the memtable while a snapshot is not captured yet.
 func (b *backend) await(size int64) {
-	if b.pending.ended() {
-		b.pending = nil
-		return
-	}
 	b.room -= size + nodeSize
 	if b.room > 0 && size < b.memtable/4 { // a large value gets a memtable of its own
 		return
@@ -136,20 +122,12 @@ func (b *backend) await(size int64) {
 
 // capture links the files of the tree into the directory of the snapshot, and returns them.
 func (b *backend) capture(c *capture) ([]file, error) {
-	defer c.end()
-	b.using.RLock() // the store is not closed meanwhile
-	defer b.using.RUnlock()
-	if b.closed {
-		return nil, errClosed
-	}
-	<-c.flushed
-	if err := b.failed(); err != nil {
-		return nil, err
+	select {
+	case <-c.flushed:
+	case <-b.broken:
+		return nil, b.failed()
 	}
 	for {
-		if c.ended() {
-			return nil, errOvertook
-		}
 		known := map[string]file{}
 		if err := b.tables(known); err != nil {
 			return nil, err
@@ -160,7 +138,7 @@ func (b *backend) capture(c *capture) ([]file, error) {
 		if err := b.tables(known); err != nil {
 			return nil, err
 		}
-		files, complete, err := c.files(known)
+		files, complete, err := c.list(known)
 		if complete || err != nil {
 			return files, err
 		}
@@ -195,8 +173,8 @@ func groupOf(key []byte) int {
 
 const tableSuffix = ".sst"
 
-// files lists what was captured.
-func (c *capture) files(known map[string]file) (files []file, complete bool, err error) {
+// list lists what was captured.
+func (c *capture) list(known map[string]file) (files []file, complete bool, err error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return nil, false, err
@@ -218,7 +196,7 @@ func (c *capture) files(known map[string]file) (files []file, complete bool, err
 }
 
 // upload stores what the base does not have.
-func (b *backend) upload(c *capture, files []file, p state.Pieces) ([]job.StateHandle, error) {
+func (b *backend) upload(c *capture, p state.Pieces) ([]job.StateHandle, error) {
 	base, err := p.Base()
 	if err != nil {
 		return nil, err
@@ -226,7 +204,7 @@ func (b *backend) upload(c *capture, files []file, p state.Pieces) ([]job.StateH
 	before := b.bases.of(base)
 	pieces := map[string]job.StateHandle{}
 	var handles []job.StateHandle
-	for _, f := range files {
+	for _, f := range c.files {
 		h, there := before[f.Name]
 		if !there {
 			if h, err = p.Put(part(f.Name), sendFile(filepath.Join(c.dir, f.Name))); err != nil {
@@ -236,7 +214,7 @@ func (b *backend) upload(c *capture, files []file, p state.Pieces) ([]job.StateH
 		pieces[f.Name] = h
 		handles = append(handles, h)
 	}
-	x := index{Subtask: b.place.Subtask, Parallelism: b.place.Parallelism, Groups: b.place.Groups, Files: files}
+	x := index{Subtask: b.place.Subtask, Parallelism: b.place.Parallelism, Groups: b.place.Groups, Files: c.files}
 	if err := x.readRest(c.dir); err != nil {
 		return nil, err
 	}

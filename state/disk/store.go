@@ -42,7 +42,7 @@ func (s *store) Open(p state.Place) (state.Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of operator %q on disk: %w", p.Operator, err)
 	}
-	b := &backend{store: s, dir: dir, memtable: memtable, place: p}
+	b := &backend{store: s, dir: dir, memtable: memtable, place: p, broken: make(chan struct{})}
 	if err := b.open(); err != nil {
 		b.discard()
 		return nil, fmt.Errorf("open the state of operator %q on disk: %w", p.Operator, err)
