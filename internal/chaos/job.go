@@ -5,6 +5,7 @@ import (
 
 	"github.com/perennial-io/perennial/connector/file"
 	"github.com/perennial-io/perennial/connector/generator"
+	"github.com/perennial-io/perennial/state/disk"
 	"github.com/perennial-io/perennial/stream"
 )
 
@@ -15,11 +16,14 @@ type Row struct{ Key, Value uint64 }
 func Main() { stream.Main("chaos", Build) }
 
 // Build draws the job from --seed: sources, filters and keyed stages between exchanges, and a sink of the
-// result of each key. With --unbounded every record comes out by itself, and the job does not end.
+// result of each key. State is kept on disk in two seeds of four. With --unbounded every record comes out by itself, and the job does not end.
 func Build(env *stream.Env) {
 	seed, records := env.IntArg("seed"), env.IntArg("records")
 	output := env.Arg("output")
 	rate := env.FloatArgOr("rate", 0)
+	if seed/2%2 == 1 {
+		env.KeepState(disk.Store(disk.Budget(32 << 20)))
+	}
 	if env.BoolArg("unbounded") {
 		buildUnbounded(env, records, rate, output)
 		return
