@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -44,7 +45,7 @@ func (s *store) Open(p state.Place) (state.Backend, error) {
 	}
 	b := &backend{store: s, dir: dir, memtable: memtable, place: p, broken: make(chan struct{})}
 	if err := b.open(); err != nil {
-		b.discard()
+		err = errors.Join(err, b.discard())
 		return nil, fmt.Errorf("open the state of operator %q on disk: %w", p.Operator, err)
 	}
 	return b, nil
