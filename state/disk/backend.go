@@ -56,8 +56,8 @@ func (b *backend) options() *pebble.Options {
 		MemTableSize:                uint64(b.memtable),
 		MemTableStopWritesThreshold: 2,
 		MaxManifestFileSize:         manifestMost,
-		L0CompactionThreshold:       8, // Pebble's 4 has every other checkpoint rewrite what it has
-		L0StopWritesThreshold:       32,
+		L0CompactionThreshold:       12, // with less, every few checkpoints rewrite much of the tree; with more, reads ask too many files
+		L0StopWritesThreshold:       48,
 		Logger:                      silent{},
 		EventListener:               &pebble.EventListener{BackgroundError: b.fail},
 	}

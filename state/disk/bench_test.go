@@ -22,8 +22,8 @@ import (
 
 const (
 	benchKeys = 1_000_000
-	rounds    = 2
-	window    = 10 * time.Second
+	rounds    = 3
+	window    = 12 * time.Second
 )
 
 // counting reads and raises the count of a random key, as a keyed count does.
