@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 LINT_VERSION := v2.15.0
+VERSITYGW_VERSION := v1.8.0
 TOOLS := $(CURDIR)/.tools
 PACKAGES := ./...
 
@@ -20,11 +21,11 @@ demo: build ## a job on a cluster whose leader is killed again and again (needs 
 	@bin/perennial demo --job examples/wordcount
 
 .PHONY: test
-test: zookeeper ## all tests, real ZooKeeper and etcd servers included
+test: zookeeper versitygw ## all tests, real ZooKeeper, etcd and S3 servers included
 	go test -timeout 15m $(PACKAGES)
 
 .PHONY: race
-race: zookeeper ## all tests under the race detector
+race: zookeeper versitygw ## all tests under the race detector
 	go test -race -timeout 30m $(PACKAGES)
 
 .PHONY: check
@@ -72,6 +73,15 @@ zookeeper: # Debian's own ZooKeeper, for the tests that want a real one
 	  echo "installing Debian's zookeeper for the tests"; \
 	  if [ "$$(id -u)" = 0 ]; then S=; else S=sudo; fi; \
 	  $$S apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$S apt-get install -y -qq --no-install-recommends zookeeper >/dev/null; }
+
+.PHONY: versitygw
+versitygw: $(TOOLS)/versitygw-$(VERSITYGW_VERSION) # an S3 server, for the tests that want a real one
+
+$(TOOLS)/versitygw-$(VERSITYGW_VERSION):
+	@echo "installing the S3 server versitygw $(VERSITYGW_VERSION) into .tools, for the tests"
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+	@mv $(TOOLS)/versitygw $@
 
 .PHONY: clean
 clean: ## what was built

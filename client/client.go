@@ -39,6 +39,8 @@ type (
 	Vertex = api.Vertex
 	// Subtask is one parallel instance of a vertex.
 	Subtask = api.Subtask
+	// Operator is what one operator of a job has done.
+	Operator = api.Operator
 	// Checkpoints is what a job could continue from.
 	Checkpoints = api.Checkpoints
 	// Checkpoint is a completed checkpoint.
@@ -77,6 +79,9 @@ type Client struct {
 	// Waiting, unless nil, is called once in a call that no leader has answered for a second,
 	// with the latest reason. Set it before the first call.
 	Waiting func(reason error)
+	// Pending, unless nil, is called once for a request to a job that is not served within some seconds, with
+	// the job as it is then.
+	Pending func(Job, Request)
 
 	locate Locator
 	http   *http.Client

@@ -64,12 +64,16 @@ func (e *Env) planFor(spec job.Spec) (*operator.Plan, error) {
 
 func (e *Env) check(ctx context.Context, spec job.Spec, args map[string]string) error {
 	var errs []error
+	attempt := job.Attempt(1)
+	if spec.Continues {
+		attempt = 2
+	}
 	for _, n := range e.nodes {
 		if n.checker == nil {
 			continue
 		}
 		c := operator.NewContext(ctx, operator.ContextConfig{
-			Job: spec.ID, Operator: n.Name, Parallelism: n.parallelism, Args: args, Dir: spec.Dir,
+			Job: spec.ID, Attempt: attempt, Operator: n.Name, Parallelism: n.parallelism, Args: args, Dir: spec.Dir,
 		})
 		if err := n.checker.Check(c); err != nil {
 			errs = append(errs, fmt.Errorf("operator %q: %w", n.Name, err))

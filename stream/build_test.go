@@ -70,6 +70,28 @@ func TestProblems(t *testing.T) {
 			[]string{`operator "numbers"`, "rate -1"}},
 		{"misplaced options", nil, func(env *Env) { end(Map(numbers(env), "m", same, Rate(1), Updates(), Unbounded())) },
 			[]string{`operator "m": stream.Rate`, `operator "m": stream.Updates`, `operator "m": stream.Unbounded`}},
+		{"misplaced policies", nil, func(env *Env) {
+			end(Reduce(KeyBy(numbers(env), same), "sum", func(a, b int) int { return a + b }, OnError(Skip)))
+			To(numbers2(env), "out", discard.All[int](), OnError(Skip))
+			end(Map(From(env, "in", slice.Of(1), OnError(Skip)), "m", same, OnError(7)))
+		}, []string{`operator "sum": stream.OnError and`, `operator "out": a sink fails as a whole`, `operator "in": stream.OnError and`, `stream.OnError(7)`}},
+		{"dead letters of another type", nil, func(env *Env) {
+			var dead Stream[DeadLetter[string]]
+			end(Map(numbers(env), "m", same, DeadLetters(&dead)))
+			To(dead, "dead", discard.All[DeadLetter[string]]())
+		}, []string{`operator "m": it takes records of type int, and stream.DeadLetters was given a stream for those of type string`, `"dead"`, "no input"}},
+		{"dead letters that nothing takes", nil, func(env *Env) {
+			var dead Stream[DeadLetter[int]]
+			end(Map(numbers(env), "m", same, DeadLetters(&dead)))
+		}, []string{`operator "m dead letters": nothing takes`}},
+		{"only dead letters are taken", nil, func(env *Env) {
+			var dead Stream[DeadLetter[int]]
+			Map(numbers(env), "m", same, DeadLetters(&dead))
+			To(dead, "dead", discard.All[DeadLetter[int]]())
+		}, []string{`operator "m": nothing takes`}},
+		{"dead letters and another policy", nil, func(env *Env) {
+			end(Map(numbers(env), "m", same, DeadLetters[int](nil), OnError(Skip)))
+		}, []string{`operator "m": stream.OnError and stream.DeadLetters exclude`, "stream.DeadLetters(nil)"}},
 		{"missing arguments", []string{"--input", "x"}, func(env *Env) {
 			env.Arg("input")
 			env.Arg("output")

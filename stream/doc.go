@@ -20,6 +20,9 @@
 // to whoever received it. Where an operator has several consumers, each gets its own copy of the
 // record, but what it points to (slices, maps, pointers) is shared: change it in none of them.
 //
+// A function that fails, by an error or a panic, fails the job, unless its operator says what else becomes
+// of the record: [OnError] and [DeadLetters].
+//
 // Building a stream runs nothing and never panics: what is wrong is collected and reported
 // together, each line naming its operator. [Main] then runs the job in this process, or, started
 // by a cluster, becomes one of its task processes; [Run] runs it in this process and returns.

@@ -108,7 +108,7 @@ func (e *Env) add(n *node, o options) {
 		if !slices.Contains(e.nodes, in.from) { // its records would never come
 			e.errorf("operator %q: its input %q belongs to another Env; a job's streams all come from its own", n.Name, in.from.Name)
 		}
-		in.from.consumed = true
+		in.from.consumed = in.from.consumed || n.kind != kindDeadLetters
 	}
 	e.nodes = append(e.nodes, n)
 }

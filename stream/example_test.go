@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/perennial-io/perennial/connector/discard"
@@ -168,6 +169,38 @@ func ExampleApply() {
 	// Output:
 	// 1: good morning, Ada
 	// 2: good morning, Grace
+}
+
+func ExampleOnError() {
+	run(func(env *stream.Env) {
+		numbers := stream.From(env, "numbers", slice.Of(3, 2, 0, 1))
+		quotients := stream.Map(numbers, "divide", func(n int) int { return 6 / n }, stream.OnError(stream.Skip))
+		printed(quotients) // nothing for 0, by which Go cannot divide; it is counted and logged
+	})
+	// Output:
+	// 2
+	// 3
+	// 6
+}
+
+func ExampleDeadLetters() {
+	run(func(env *stream.Env) {
+		words := stream.From(env, "words", slice.Of("1", "two", "3"))
+		var rejected stream.Stream[stream.DeadLetter[string]]
+		numbers := stream.Apply(words, "parse", func(*stream.Context) (func(string, func(int)) error, error) {
+			return func(word string, emit func(int)) error {
+				n, err := strconv.Atoi(word)
+				emit(n)
+				return err
+			}, nil
+		}, stream.DeadLetters(&rejected))
+		printed(numbers)
+		stream.ForEach(rejected, "rejected", func(d stream.DeadLetter[string]) { fmt.Printf("%s, %q: %s\n", d.Operator, d.Record, d.Error) })
+	})
+	// Unordered output:
+	// 1
+	// 3
+	// parse, "two": strconv.Atoi: parsing "two": invalid syntax
 }
 
 func ExampleReduce() {

@@ -31,7 +31,11 @@ func TestMain(m *testing.M) {
 // byHandJob counts up to --count, and says when the first record has arrived.
 func byHandJob(env *stream.Env) {
 	n := env.IntArg("count", "how far to count")
-	fail := env.BoolArg("fail", "fail at the first record")
+	fail := env.BoolArg("fail", "fail at each record")
+	policy := stream.Fail
+	if env.BoolArg("skip", "skip records that fail") {
+		policy = stream.Skip
+	}
 	s := stream.From(env, "numbers", generator.Count(uint64(max(n, 0)), func(i uint64) uint64 { return i }), stream.Rate(env.FloatArgOr("rate", 0)))
 	stream.ToFunc(s, "show", func(*stream.Context) (func(uint64) error, error) {
 		return func(i uint64) error {
@@ -43,7 +47,7 @@ func byHandJob(env *stream.Env) {
 			}
 			return nil
 		}, nil
-	})
+	}, stream.OnError(policy))
 }
 
 func byHand(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
@@ -65,6 +69,7 @@ func TestMainByHand(t *testing.T) {
 		{"finished", []string{"--count", "1000", "-p", "2"}, 0, "byhand 0s | numbers 1k; finished after ", "begun"},
 		{"quiet", []string{"--count", "1000", "--quiet"}, 0, "", "begun"},
 		{"failed", []string{"--count", "1000", "--fail"}, 1, `job "byhand" failed: operator "show", subtask 0: as you like`, "begun"},
+		{"skipped", []string{"--count", "1000", "--fail", "--skip"}, 0, "\noperator \"show\": 1000 records failed and were given up\n", "begun"},
 		{"missing argument", nil, 2, `job "byhand" cannot run: missing arguments: count; pass them as --count VALUE`, ""},
 		{"unknown flag", []string{"--count=1", "--colour"}, 2, "unknown flag --colour", ""},
 		{"help", []string{"--help"}, 0, "", "--count VALUE                how far to count (required)"},

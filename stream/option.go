@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Option changes how one operator runs.
@@ -16,6 +17,11 @@ type options struct {
 	unbounded      bool
 	rate           float64
 	rateSet        bool
+	onError        ErrorPolicy
+	onErrorSet     bool
+	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
+	deadLettersOf  reflect.Type // T
+	byRecord       bool         // of a sink: it is a function, which fails for a record and not for all
 }
 
 func newOptions(opts []Option) options {
@@ -65,5 +71,5 @@ func (o *options) check(kind string) []error {
 	if o.updates && kind != kindReduce && kind != kindAggregate {
 		errs = append(errs, errors.New("stream.Updates is for Reduce and Aggregate"))
 	}
-	return errs
+	return append(errs, o.checkPolicy(kind)...)
 }

@@ -75,7 +75,11 @@ func (p *planner) place(n *node) {
 	v := len(p.plan.Heads)
 	if n.fused() {
 		from := n.inputs[0].from
-		from.Next = append(from.Next, &n.Node)
+		if n.kind == kindDeadLetters {
+			from.Dead = &n.Node
+		} else {
+			from.Next = append(from.Next, &n.Node)
+		}
 		v = p.vertexOf[from]
 	} else {
 		p.plan.Heads = append(p.plan.Heads, &n.Node)

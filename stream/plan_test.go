@@ -47,6 +47,28 @@ func TestPlan(t *testing.T) {
 1: in -> map -> odd -> out 1 -> out 2 x2
 0 (in splits) rebalance 1.0
 `},
+		{"dead letters are fused to where they come from", func(env *Env) {
+			var dead Stream[DeadLetter[int]]
+			out(Map(in(env), "map", same, DeadLetters(&dead)), "out")
+			To(dead, "dead", discard.All[DeadLetter[int]]())
+		}, `
+0: in splits x1
+1: in -> map -> map dead letters -> out -> dead x2
+0 (in splits) rebalance 1.0
+`},
+		{"dead letters to another parallelism are an edge", func(env *Env) {
+			var dead Stream[DeadLetter[int]]
+			out(Map(in(env), "map", same, Parallelism(3), DeadLetters(&dead)), "out", Parallelism(3))
+			To(dead, "dead", discard.All[DeadLetter[int]](), Parallelism(1))
+		}, `
+0: in splits x1
+1: in x2
+2: map -> map dead letters -> out x3
+3: dead x1
+0 (in splits) rebalance 1.0
+1 (in) rebalance 2.0
+2 (map dead letters) rebalance 3.0
+`},
 		{"another parallelism is an edge", func(env *Env) { out(Map(in(env), "map", same), "out", Parallelism(1)) }, `
 0: in splits x1
 1: in -> map x2

@@ -18,9 +18,11 @@ type Operator[K comparable, R any] = operator.KeyedOperator[K, R]
 // A state is found again by the name of the operator and its own, after a failure as after an upgrade. A string or
 // slice of a record shares the memory of the batch that it came in: what is kept of it is better cloned.
 func Process[K comparable, T, R any](s KeyedStream[K, T], name string, open func(op *Operator[K, R]) func(record T) error, opts ...Option) Stream[R] {
-	return keyedOperator(kindProcess, name, opts, func(op *Operator[K, R]) []any {
+	n, out := keyedOperator(kindProcess, name, opts, func(op *Operator[K, R]) []any {
 		return []any{operator.Step(op, s.key, open(op))}
 	}, s.partitioned().feed())
+	survive[T](out.env, n, newOptions(opts))
+	return out
 }
 
 // CoProcess is [Process] of two streams with keys of one type: the functions that open returns are called
@@ -30,10 +32,11 @@ func CoProcess[K comparable, A, B, R any](
 	a KeyedStream[K, A], b KeyedStream[K, B], name string,
 	open func(op *Operator[K, R]) (ofA func(record A) error, ofB func(record B) error), opts ...Option,
 ) Stream[R] {
-	return keyedOperator(kindCoProcess, name, opts, func(op *Operator[K, R]) []any {
+	_, out := keyedOperator(kindCoProcess, name, opts, func(op *Operator[K, R]) []any {
 		ofA, ofB := open(op)
 		return []any{operator.Step(op, a.key, ofA), operator.Step(op, b.key, ofB)}
 	}, a.partitioned().feed(), b.partitioned().feed())
+	return out
 }
 
 // ProcessBroadcast is [Process] of a stream beside another one, all of whose records go to every
@@ -43,10 +46,11 @@ func ProcessBroadcast[K comparable, A, B, R any](
 	a KeyedStream[K, A], b Stream[B], name string,
 	open func(op *Operator[K, R]) (ofA func(record A) error, ofB func(record B) error), opts ...Option,
 ) Stream[R] {
-	return keyedOperator(kindBroadcast, name, opts, func(op *Operator[K, R]) []any {
+	_, out := keyedOperator(kindBroadcast, name, opts, func(op *Operator[K, R]) []any {
 		ofA, ofB := open(op)
 		return []any{operator.Step(op, a.key, ofA), operator.BroadcastStep(op, ofB)}
 	}, a.partitioned().feed(), Broadcast(b).feed())
+	return out
 }
 
 // feed is a stream of whatever type that goes into one input of an operator.
@@ -59,7 +63,7 @@ type feed struct {
 func (s Stream[T]) feed() feed { return feed{s.env, s.inputs, s.bounded} }
 
 // keyedOperator adds an operator with keyed state; open returns its steps, one for each feed.
-func keyedOperator[K comparable, R any](kind, name string, opts []Option, open func(*Operator[K, R]) []any, feeds ...feed) Stream[R] {
+func keyedOperator[K comparable, R any](kind, name string, opts []Option, open func(*Operator[K, R]) []any, feeds ...feed) (*node, Stream[R]) {
 	n := &node{kind: kind, bounded: true}
 	n.Name, n.Out = name, operator.CarrierOf[R]()
 	env := n.take(feeds)
@@ -71,7 +75,7 @@ func keyedOperator[K comparable, R any](kind, name string, opts []Option, open f
 		env.errorf("operator %q: %w", name, err)
 	}
 	env.add(n, newOptions(opts))
-	return streamOf[R](env, n)
+	return n, streamOf[R](env, n)
 }
 
 // take makes the feeds the inputs of n.

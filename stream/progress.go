@@ -3,7 +3,9 @@ package stream
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -116,6 +118,23 @@ func (p *progress) summary() {
 		fmt.Fprintf(p.w, ", %d output %s", n, plural(n, "file", "files"))
 	}
 	fmt.Fprintln(p.w)
+	p.tellSkipped()
+}
+
+// tellSkipped tells how many records failed and were given up, by operator.
+func (p *progress) tellSkipped() {
+	skipped := map[string]int{}
+	_, counters := p.run.execution.Progress()
+	for _, c := range counters {
+		for name, op := range c.Operators {
+			skipped[name] += int(op.Skipped)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(skipped)) {
+		if n := skipped[name]; n > 0 {
+			fmt.Fprintf(p.w, "operator %q: %d %s failed and %s given up\n", name, n, plural(n, "record", "records"), plural(n, "was", "were"))
+		}
+	}
 }
 
 func plural(n int, one, more string) string {

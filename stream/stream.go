@@ -81,7 +81,9 @@ func KeyBy[K comparable, T any](s Stream[T], key func(T) K) KeyedStream[K, T] {
 func next[T, U any](s Stream[T], n *node, opts []Option) Stream[U] {
 	env := s.take(n)
 	n.Out = operator.CarrierOf[U]()
-	env.add(n, newOptions(opts))
+	o := newOptions(opts)
+	env.add(n, o)
+	survive[T](env, n, o)
 	return streamOf[U](env, n)
 }
 

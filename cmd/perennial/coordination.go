@@ -77,7 +77,7 @@ func back(ctx context.Context, c *config.Config, store *storage.Storage, log *sl
 
 // backEmbedded starts this JobManager's member of the quorum, and returns once it answers.
 func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage, log *slog.Logger) (backing, error) {
-	_, err := store.Incarnation()
+	_, err := store.Incarnation(ctx)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return backing{}, fmt.Errorf("read the cluster's incarnation: %w", err)
 	}

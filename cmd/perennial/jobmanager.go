@@ -32,7 +32,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 
 func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
-	store, err := storage.Open(c.String(config.StorageDir))
+	store, err := openStorage(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		Checkpoints: jobmanager.Checkpoints{
 			Interval: c.Duration(config.CheckpointInterval), MinPause: c.Duration(config.CheckpointMinPause),
 			Timeout: c.Duration(config.CheckpointTimeout), Retained: c.Int(config.CheckpointRetained),
+			RestartAfter: restartAfter(c),
 		},
 		Restart:    restartStrategy(c),
 		ClaimDelay: b.claimDelay, HandOver: b.handOver,
@@ -72,6 +73,23 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		return cause
 	}
 	return err
+}
+
+// restartAfter is how many checkpoints in a row fail before a job is restarted; 0: any number may.
+func restartAfter(c *config.Config) int {
+	if c.String(config.CheckpointFailures) == "" {
+		return 0
+	}
+	return c.Int(config.CheckpointFailures) + 1
+}
+
+// openStorage opens what storage.dir names.
+func openStorage(ctx context.Context, c *config.Config) (*storage.Storage, error) {
+	return storage.Open(ctx, s3Server(c).Complete(c.String(config.StorageDir)))
+}
+
+func s3Server(c *config.Config) storage.S3 {
+	return storage.S3{Endpoint: c.String(config.S3Endpoint), Region: c.String(config.S3Region), PathStyle: c.String(config.S3PathStyle)}
 }
 
 func restartStrategy(c *config.Config) restart.Strategy {

@@ -68,7 +68,8 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
-		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g), jobManagersCommand(g),
+		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
+		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g),
 		demoCommand(), versionCommand(),
 	)
 	checkBuiltIn(root)

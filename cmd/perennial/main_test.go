@@ -19,6 +19,7 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/localcluster"
+	"github.com/perennial-io/perennial/internal/tests3"
 )
 
 // These tests run the built command as a person does, against one small cluster without high
@@ -30,6 +31,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	tests3.Setenv()
 	dir, err := os.MkdirTemp("", "perennial-command-")
 	if err == nil {
 		err = prepare(dir)

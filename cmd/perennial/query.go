@@ -106,7 +106,9 @@ func printJob(w io.Writer, j client.Job) error {
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
+	printSkipped(w, j)
 	printCheckpoints(w, j.Checkpoints)
+	printRequests(w, j.Requests)
 	if len(j.Vertices) == 0 {
 		return nil
 	}
@@ -126,6 +128,17 @@ func printJob(w io.Writer, j client.Job) error {
 	return table(w, rows)
 }
 
+// printSkipped tells of the operators that gave records up.
+func printSkipped(w io.Writer, j client.Job) {
+	for _, v := range j.Vertices {
+		for _, op := range v.Operators {
+			if op.Skipped > 0 {
+				fmt.Fprintf(w, "operator %q: %d of %d records failed and were given up in this attempt\n", op.Name, op.Skipped, op.RecordsIn)
+			}
+		}
+	}
+}
+
 // printCheckpoints tells of the newest checkpoint, of the one under way, and of what went wrong.
 func printCheckpoints(w io.Writer, c client.Checkpoints) {
 	if len(c.Completed) > 0 {
@@ -138,7 +151,13 @@ func printCheckpoints(w io.Writer, c client.Checkpoints) {
 	if c.Aborted > 0 {
 		fmt.Fprintf(w, "checkpoints given up: %d; the last: %s\n", c.Aborted, c.LastAbort)
 	}
-	if c.Restored != 0 {
+	if c.Failures > 0 {
+		fmt.Fprintf(w, "no checkpoint has succeeded since: %d in a row failed\n", c.Failures)
+	}
+	switch {
+	case c.Savepoint != "":
+		fmt.Fprintf(w, "continued from savepoint %s\n", c.Savepoint)
+	case c.Restored != 0:
 		fmt.Fprintf(w, "continued from checkpoint %d\n", c.Restored)
 	}
 }
@@ -151,9 +170,9 @@ func checkpointsCommand(g *global) *cobra.Command {
 		}
 		j, err := c.Job(ctx, id)
 		return answer{j.Checkpoints, func(w io.Writer) error {
-			rows := [][]any{{"ID", "ATTEMPT", "COMPLETED", "MS", "BYTES", "LOCATION"}}
+			rows := [][]any{{"ID", "ATTEMPT", "COMPLETED", "MS", "PAUSED-MS", "BYTES", "LOCATION"}}
 			for _, k := range j.Checkpoints.Completed {
-				rows = append(rows, []any{k.ID, k.Attempt, k.Completed.Local().Format(time.DateTime), fmt.Sprintf("%.0f", k.Millis), k.Size, k.Location})
+				rows = append(rows, []any{k.ID, k.Attempt, k.Completed.Local().Format(time.DateTime), fmt.Sprintf("%.0f", k.Millis), fmt.Sprintf("%.2f", k.PausedMillis), k.Size, k.Location})
 			}
 			return table(w, rows)
 		}}, err

@@ -161,3 +161,17 @@ func TestTables(t *testing.T) {
 		}
 	}
 }
+
+// TestSkippedIsTold: info tells of operators that gave records up, and of those alone.
+func TestSkippedIsTold(t *testing.T) {
+	var b strings.Builder
+	err := printJob(&b, client.Job{Vertices: []client.Vertex{{Name: "in -> parse", Operators: []client.Operator{
+		{Name: "in", RecordsOut: 7}, {Name: "parse", RecordsIn: 7, RecordsOut: 5, Skipped: 2},
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "operator \"parse\": 2 of 7 records failed and were given up in this attempt\n"; strings.Count(b.String(), "given up") != 1 || !strings.Contains(b.String(), want) {
+		t.Errorf("got %s\nwant it to contain %s", b.String(), want)
+	}
+}

@@ -21,6 +21,9 @@ type runOptions struct {
 	detached    bool
 	parallelism int
 	json        bool
+	savepoint   string
+	dropped     bool   // state that no operator takes
+	upgrade     string // the job that the binary takes over, or ""
 }
 
 func runCommand(g *global) *cobra.Command {
@@ -30,7 +33,11 @@ func runCommand(g *global) *cobra.Command {
 		Short: "Submit a job: a directory with a Go package main, or a binary",
 		Long: `Run builds JOB if it is a directory, uploads it once, submits it with ARGS and follows it to its end.
 The job belongs to the cluster from the moment it is accepted: interrupting this command leaves it running.
-With -d, the job's id is printed alone on standard output once the job runs or waits for slots.`,
+With -d, the job's id is printed alone on standard output once the job runs or waits for slots.
+
+With --from-savepoint the job continues from a savepoint: state is found by operator and state name. With --upgrade JOB takes over
+the state of a running job, under that one's id: whatever cannot be continued is refused before the running job is stopped. Its
+arguments are ARGS, or, if there are none, those of the running job.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("run: which job? Give a directory with a Go package main, or a binary")}
@@ -41,10 +48,16 @@ With -d, the job's id is printed alone on standard output once the job runs or w
 			if cmd.Flags().Changed("parallelism") && o.parallelism < 1 {
 				return usageError{fmt.Errorf("run: -p %d: expected 1 or more subtasks", o.parallelism)}
 			}
+			if o.upgrade != "" && o.savepoint != "" {
+				return usageError{fmt.Errorf("run: --upgrade continues from the running job's own state; leave out --from-savepoint")}
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				if o.upgrade != "" {
+					return upgrade(ctx, c, o, args[0], args[1:])
+				}
 				return run(ctx, c, o, args[0], args[1:])
 			})
 		},
@@ -53,6 +66,9 @@ With -d, the job's id is printed alone on standard output once the job runs or w
 	flags.BoolVarP(&o.detached, "detached", "d", false, "print the job's id and return once it runs")
 	flags.IntVarP(&o.parallelism, "parallelism", "p", 0, "subtasks per operator (default: what the job says, or 1)")
 	flags.BoolVar(&o.json, "json", false, "print the job at its end as JSON")
+	flags.StringVar(&o.savepoint, "from-savepoint", "", "continue from this savepoint: its directory, as savepoint and stop print it")
+	flags.BoolVar(&o.dropped, "allow-dropped-state", false, "go on without state that no operator of the job takes")
+	flags.StringVar(&o.upgrade, "upgrade", "", "take over the state of this running `job`, and its id")
 	flags.SetInterspersed(false) // what follows JOB is the job's
 	return cmd
 }
@@ -69,33 +85,77 @@ func run(ctx context.Context, c *client.Client, o runOptions, path string, args 
 }
 
 func submit(ctx context.Context, c *client.Client, o runOptions, path string, args []string) (client.ID, error) {
+	savepoint, err := location(o.savepoint)
+	if err != nil {
+		return "", err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, fmt.Errorf("nothing happened for 5 minutes"))
 	defer cancel()
-	cluster, err := askCluster(ctx, c)
+	artifact, name, err := upload(ctx, c, path)
 	if err != nil {
 		return "", err
-	}
-	tmp, err := os.MkdirTemp("", "perennial-job-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	binary, err := client.Build(ctx, path, tmp, cluster)
-	if err != nil {
-		return "", err
-	}
-	artifact, err := c.Upload(ctx, binary)
-	if err != nil {
-		return "", fmt.Errorf("upload %s: %w", binary, err)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	j, err := c.Submit(ctx, client.Spec{
-		ID: client.NewID(), Name: filepath.Base(binary), Artifact: artifact, Args: args, Dir: dir, Parallelism: o.parallelism,
+		ID: client.NewID(), Name: name, Artifact: artifact, Args: args, Dir: dir, Parallelism: o.parallelism,
+		Savepoint: savepoint, AllowDropped: o.dropped, Continues: savepoint != "",
 	})
 	return j.ID, err
+}
+
+// upload makes a binary of path, if it is none, and uploads it.
+func upload(ctx context.Context, c *client.Client, path string) (artifact, name string, err error) {
+	cluster, err := askCluster(ctx, c)
+	if err != nil {
+		return "", "", err
+	}
+	tmp, err := os.MkdirTemp("", "perennial-job-")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.RemoveAll(tmp)
+	binary, err := client.Build(ctx, path, tmp, cluster)
+	if err != nil {
+		return "", "", err
+	}
+	artifact, err = c.Upload(ctx, binary)
+	if err != nil {
+		return "", "", fmt.Errorf("upload %s: %w", binary, err)
+	}
+	return artifact, filepath.Base(binary), nil
+}
+
+// upgrade has a new binary take over a running job.
+func upgrade(ctx context.Context, c *client.Client, o runOptions, path string, args []string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Hour, errSlow)
+	defer cancel()
+	id, err := resolve(ctx, c, o.upgrade)
+	if err != nil {
+		return err
+	}
+	artifact, _, err := upload(ctx, c, path)
+	if err != nil {
+		return err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	r, err := c.Change(ctx, id, client.Change{Parallelism: o.parallelism, Artifact: artifact, Args: args, Dir: dir, AllowDropped: o.dropped})
+	switch {
+	case err != nil:
+		return explain("upgrade", id, err)
+	case o.json:
+		return printJSON(r)
+	case o.detached:
+		fmt.Println(id)
+		return nil
+	}
+	fmt.Fprintln(os.Stderr, changed(r)+notes(r))
+	return follow(ctx, c, id, false)
 }
 
 // askCluster fails soon when nobody answers: a build would only delay the message.

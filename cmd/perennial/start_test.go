@@ -24,6 +24,18 @@ func taken(t *testing.T) string {
 	return port
 }
 
+// nobody is a port that nobody listens at.
+func nobody(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
 // below is the REST port whose Raft port is taken.
 func below(t *testing.T, raft string) string {
 	t.Helper()
@@ -55,7 +67,8 @@ func TestCannotStart(t *testing.T) {
 		"bind host":             {"jobmanager -D jobmanager.rpc.port=0 -D rest.bind-host=203.0.113.7", []string{"203.0.113.7", "rest.bind-host", "whoever reaches this port can run code here"}},
 		"storage is a file":     {"jobmanager -D storage.dir=" + file, []string{"storage.dir", file, "name a directory"}},
 		"storage below a file":  {"taskmanager -D storage.dir=" + file + "/x", []string{"storage.dir", file, "name a directory"}},
-		"storage in S3":         {"jobmanager -D storage.dir=s3://bucket/x", []string{"s3://bucket/x", "only a path or a file:/// URL"}},
+		"storage elsewhere":     {"jobmanager -D storage.dir=ftp://host/x", []string{"storage.dir", "ftp:// is not known", "s3://bucket/prefix"}},
+		"storage in S3":         {"jobmanager -D storage.dir=s3://bucket/x -D storage.s3.endpoint=http://127.0.0.1:" + nobody(t), []string{"storage.dir", "s3://bucket/x cannot be used", "connection refused", "storage.s3.endpoint"}},
 		"local coordination":    {"jobmanager -D coordination.local.dir=" + file, []string{"coordination.local.dir", file}},
 		"work directory":        {"taskmanager -D taskmanager.dir=" + file, []string{"taskmanager.dir", file}},
 		"work directory in use": {"taskmanager -D taskmanager.dir=" + workDir(), []string{"another TaskManager uses", "taskmanager.dir"}},
@@ -114,11 +127,11 @@ func sharedStorage() string {
 func TestOtherStorage(t *testing.T) {
 	t.Parallel()
 	other := t.TempDir()
-	store, err := storage.Open(other)
+	store, err := storage.Open(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.CreateIncarnation("another"); err != nil {
+	if _, err := store.CreateIncarnation(t.Context(), "another"); err != nil {
 		t.Fatal(err)
 	}
 	b := inBackground(t, t.TempDir(), "taskmanager", "-D", "jobmanager.rpc.port="+rpcPort(t), "-D", "storage.dir="+other)

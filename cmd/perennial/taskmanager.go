@@ -12,7 +12,6 @@ import (
 	"github.com/perennial-io/perennial/internal/build"
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/discovery"
-	"github.com/perennial-io/perennial/internal/storage"
 	"github.com/perennial-io/perennial/internal/taskmanager"
 )
 
@@ -31,7 +30,7 @@ func taskManagerCommand(g *global) *cobra.Command {
 
 func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	warnOpen(log, c, config.TaskManagerBind)
-	store, err := storage.Open(c.String(config.StorageDir))
+	store, err := openStorage(ctx, c)
 	if err != nil {
 		return err
 	}

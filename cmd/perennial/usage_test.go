@@ -12,29 +12,36 @@ import (
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string][]string{
-		"frob":                               {`no command "frob"`, "--help"},
-		"jobmanagr":                          {"did you mean jobmanager"},
-		"help frob":                          {`no command "frob"`},
-		"completion ksh":                     {"ksh", "bash, zsh, fish"},
-		"list extra":                         {"list takes no argument", `"extra"`},
-		"info":                               {"info takes JOB and got nothing"},
-		"cancel a b":                         {"cancel takes JOB", `"a" "b"`},
-		"list --frob":                        {"--frob", "list --help"},
-		"run":                                {"which job?"},
-		"run -p 0 x":                         {"-p 0", "1 or more"},
-		"run -p many x":                      {`"many"`, "run --help"},
-		"demo --length 1ms --job x":          {"1ms", "at least 1s"},
-		"list --conf nowhere":                {"nowhere", "--conf"},
-		"list -D rest.prt=1":                 {`"rest.prt"`, `nearest is "rest.port"`},
-		"list -D rest.port":                  {"expected key=value"},
-		"list -D rest.port=high":             {"rest.port", `"high"`, "0 to 65535"},
-		"list -D heartbeat.interval=5":       {"heartbeat.interval", `"5"`, "500ms"},
-		"list -D zookeeper.quorum=localhost": {`"localhost"`, "expected host:port"},
-		"list -D zookeeper.quorum=a:1,,b:1":  {"entry 2 is empty"},
-		"jobmanager -D storage.dir=~/x":      {`"~/x"`, "write the home directory out"},
-		"jobmanager -D high-availability=embedded":                                                   {"no JobManagers are listed", "conf/masters"},
-		"jobmanager -D high-availability=embedded -D jobmanagers=a:1,b:1":                            {"2 JobManagers", "even", "3 or 5"},
-		"jobmanager -D high-availability=embedded -D jobmanagers=a:1,b:1,c:1":                        {"rest.port 8081", "none of the JobManagers"},
+		"frob":                                 {`no command "frob"`, "--help"},
+		"jobmanagr":                            {"did you mean jobmanager"},
+		"help frob":                            {`no command "frob"`},
+		"completion ksh":                       {"ksh", "bash, zsh, fish"},
+		"list extra":                           {"list takes no argument", `"extra"`},
+		"info":                                 {"info takes JOB and got nothing"},
+		"cancel a b":                           {"cancel takes JOB", `"a" "b"`},
+		"list --frob":                          {"--frob", "list --help"},
+		"run":                                  {"which job?"},
+		"run -p 0 x":                           {"-p 0", "1 or more"},
+		"run --upgrade a --from-savepoint b x": {"--upgrade", "leave out --from-savepoint"},
+		"rescale x":                            {"-p 0", "1 or more"},
+		"savepoint":                            {"savepoint takes JOB"},
+		"savepoint a b c":                      {"savepoint", "JOB", "DIR"},
+		"savepoint inspect":                    {"inspect takes PATH"},
+		"stop a b":                             {"stop takes JOB"},
+		"list -D checkpoint.tolerable-failures=-1": {"checkpoint.tolerable-failures", `"-1"`, "0 or more"},
+		"run -p many x":                                                       {`"many"`, "run --help"},
+		"demo --length 1ms --job x":                                           {"1ms", "at least 1s"},
+		"list --conf nowhere":                                                 {"nowhere", "--conf"},
+		"list -D rest.prt=1":                                                  {`"rest.prt"`, `nearest is "rest.port"`},
+		"list -D rest.port":                                                   {"expected key=value"},
+		"list -D rest.port=high":                                              {"rest.port", `"high"`, "0 to 65535"},
+		"list -D heartbeat.interval=5":                                        {"heartbeat.interval", `"5"`, "500ms"},
+		"list -D zookeeper.quorum=localhost":                                  {`"localhost"`, "expected host:port"},
+		"list -D zookeeper.quorum=a:1,,b:1":                                   {"entry 2 is empty"},
+		"jobmanager -D storage.dir=~/x":                                       {`"~/x"`, "write the home directory out"},
+		"jobmanager -D high-availability=embedded":                            {"no JobManagers are listed", "conf/masters"},
+		"jobmanager -D high-availability=embedded -D jobmanagers=a:1,b:1":     {"2 JobManagers", "even", "3 or 5"},
+		"jobmanager -D high-availability=embedded -D jobmanagers=a:1,b:1,c:1": {"rest.port 8081", "none of the JobManagers"},
 		"jobmanager -D high-availability=embedded -D jobmanagers=a:1,b:1,c:65001 -D rest.port=65001": {"c:65001", "64535 at most"},
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -75,7 +82,8 @@ func TestConfiguration(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, c := range []string{"jobmanager", "taskmanager", "run", "list", "info", "cancel", "jobmanagers", "demo", "version", "completion"} {
+	for _, c := range []string{"jobmanager", "taskmanager", "run", "list", "info", "cancel", "checkpoint", "checkpoints", "savepoint", "stop", "rescale",
+		"jobmanagers", "demo", "version", "completion"} {
 		r := typed(t, c, "--help")
 		r.expect(t, 0)
 		if !strings.Contains(r.stdout, "Usage:") || !strings.Contains(r.stdout, "perennial "+c) {

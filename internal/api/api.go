@@ -12,6 +12,7 @@ import (
 // Paths of the API. {id} is a job id, {sha256} the hash of a job binary in hex.
 //
 //	GET  /v1/self                   who am I, who leads (any JobManager)          -> Self
+//	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
@@ -20,8 +21,9 @@ import (
 //	GET  /v1/jobs                                                                 -> []Summary
 //	GET  /v1/jobs/{id}                                                            -> Job
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
+//	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
-// All but /v1/self are answered by the leader only. Another JobManager answers 421 with an
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
 // Every failure is an Error.
 
@@ -109,16 +111,45 @@ type Job struct {
 	Vertices     []Vertex `json:"vertices"`
 	// Checkpoints tells of the job's checkpoints.
 	Checkpoints Checkpoints `json:"checkpoints"`
+	// Requests are what was asked of the job, the oldest first: those under way, and the newest outcomes.
+	Requests []Request `json:"requests,omitempty"`
+	// Forgotten is the highest id of a request whose outcome is not remembered any more.
+	Forgotten job.ID `json:"forgotten,omitempty"`
 }
+
+// Request is what was asked of a job, and what became of it.
+type Request struct {
+	job.Request
+	State      string           `json:"state"` // ASKED, RESERVED, COPYING, STOPPING, STARTING; DONE or FAILED at the end
+	Asked      time.Time        `json:"asked"`
+	Ended      *time.Time       `json:"ended,omitempty"`
+	Failure    string           `json:"failure,omitempty"`
+	Checkpoint job.CheckpointID `json:"checkpoint,omitempty"` // that was taken for it
+	Savepoint  string           `json:"savepoint,omitempty"`  // where it is
+	Size       int64            `json:"size,omitempty"`       // bytes of state in it
+	Notes      []string         `json:"notes,omitempty"`      // what became of state
+	// DowntimeMillis is for how long a change kept the job from running, by the clocks of the leaders.
+	DowntimeMillis float64 `json:"downtimeMillis,omitempty"`
+}
+
+// Open reports whether something is still to come of the request.
+func (r Request) Open() bool { return r.Ended == nil }
 
 // Checkpoints is what a job could continue from.
 type Checkpoints struct {
+	// Completions is how many were ever completed, those that are not retained any more included.
+	Completions int `json:"completions"`
+
 	Completed  []Checkpoint     `json:"completed"` // the retained ones, the newest first
 	InProgress job.CheckpointID `json:"inProgress,omitempty"`
 	Since      *time.Time       `json:"since,omitempty"`     // when that one began
 	Aborted    int              `json:"aborted"`             // how many were given up
 	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
 	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+	// Savepoint is where that is, if it is a savepoint.
+	Savepoint string `json:"savepoint,omitempty"`
+	// Failures is how many were given up since one was completed.
+	Failures int `json:"failures,omitempty"`
 }
 
 // Checkpoint is a completed checkpoint.
@@ -126,9 +157,11 @@ type Checkpoint struct {
 	ID        job.CheckpointID `json:"id"`
 	Attempt   job.Attempt      `json:"attempt"`
 	Completed time.Time        `json:"completed"`
-	Millis    float64          `json:"millis"`   // from its reservation to its completion
-	Size      int64            `json:"size"`     // bytes of state
-	Location  string           `json:"location"` // of its manifest, below storage.dir
+	Millis    float64          `json:"millis"` // from its reservation to its completion
+	// PausedMillis is the longest that the record path of a subtask stood still for it.
+	PausedMillis float64 `json:"pausedMillis"`
+	Size         int64   `json:"size"`     // bytes of state
+	Location     string  `json:"location"` // of its manifest, below storage.dir
 }
 
 // Vertex is a chain of fused operators of a job.
@@ -140,6 +173,24 @@ type Vertex struct {
 	Busy        float64   `json:"busy"`    // share of the last second, mean over its subtasks
 	Blocked     float64   `json:"blocked"` // share of the last second: back-pressured
 	Subtasks    []Subtask `json:"subtasks"`
+	// BusySeconds, BlockedSeconds and IdleSeconds are the time of its subtasks together, since the attempt
+	// began: working, back-pressured, and without input.
+	BusySeconds    float64 `json:"busySeconds"`
+	BlockedSeconds float64 `json:"blockedSeconds"`
+	IdleSeconds    float64 `json:"idleSeconds"`
+	// Operators are those that are fused in it, in the order of the plan.
+	Operators []Operator `json:"operators"`
+}
+
+// Operator is what one operator has done in all of its subtasks since the attempt began.
+type Operator struct {
+	Name       string `json:"name"`
+	Kind       string `json:"kind"`       // source, map, sink …
+	RecordsIn  uint64 `json:"recordsIn"`  // 0 of a source
+	RecordsOut uint64 `json:"recordsOut"` // 0 of a sink
+	// Skipped are the records that made its function fail and were given up: dropped, or sent to its
+	// dead letters.
+	Skipped uint64 `json:"skipped"`
 }
 
 // Subtask is one parallel instance of a vertex.

@@ -86,17 +86,22 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Encode returns the manifest as it is stored: a line of JSON, and a line with the CRC-32C of the
 // first one in hex. It is the same for equal manifests, in whichever order the subtasks are.
 func (m *Manifest) Encode() []byte {
+	b, err := json.Marshal(m.ordered())
+	if err != nil {
+		panic(err) // only a time could fail, and writable has seen to it
+	}
+	return seal(b)
+}
+
+// ordered is what is written of m.
+func (m *Manifest) ordered() Manifest {
 	c := *m
 	c.Version = Version
 	c.Triggered, c.Completed = writable(m.Triggered), writable(m.Completed)
 	c.Subtasks = slices.SortedStableFunc(slices.Values(m.Subtasks), func(a, b job.Acknowledgement) int {
 		return compare(a.Subtask, b.Subtask)
 	})
-	b, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // only a time could fail, and writable has seen to it
-	}
-	return seal(b)
+	return c
 }
 
 func seal(b []byte) []byte {
@@ -120,25 +125,33 @@ func compare(a, b job.Subtask) int {
 // Decode reads what Encode wrote. It refuses everything that is damaged or contradicts itself, and
 // with ErrNewer what is neither but of a later format.
 func Decode(b []byte) (*Manifest, error) {
-	text, err := unseal(b)
-	if err != nil {
-		return nil, err
-	}
-	var format struct{ Version int }
-	if err := json.Unmarshal(text, &format); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if format.Version > Version {
-		return nil, fmt.Errorf("%w: manifest of format %d, this program reads up to %d", ErrNewer, format.Version, Version)
-	}
 	m := new(Manifest)
-	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	if err := decode(b, m); err != nil {
+		return nil, err
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	return m, nil
+}
+
+// decode reads into what was sealed.
+func decode(b []byte, into any) error {
+	text, err := unseal(b)
+	if err != nil {
+		return err
+	}
+	var format struct{ Version int }
+	if err := json.Unmarshal(text, &format); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if format.Version > Version {
+		return fmt.Errorf("%w: manifest of format %d, this program reads up to %d", ErrNewer, format.Version, Version)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
 }
 
 // unseal checks the last line and returns what is before it.

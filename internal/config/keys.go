@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"runtime"
 	"strconv"
@@ -18,6 +19,9 @@ const (
 	HighAvailability = Name("high-availability")
 	ClusterID        = Name("cluster.id")
 	StorageDir       = Name("storage.dir")
+	S3Endpoint       = Name("storage.s3.endpoint")
+	S3Region         = Name("storage.s3.region")
+	S3PathStyle      = Name("storage.s3.path-style")
 	LocalDir         = Name("coordination.local.dir")
 	EmbeddedDir      = Name("coordination.embedded.dir")
 
@@ -36,6 +40,7 @@ const (
 	CheckpointTimeout  = Name("checkpoint.timeout")
 	CheckpointMinPause = Name("checkpoint.min-pause")
 	CheckpointRetained = Name("checkpoint.retained")
+	CheckpointFailures = Name("checkpoint.tolerable-failures")
 
 	RestartStrategy       = Name("restart.strategy")
 	RestartInitialBackoff = Name("restart.exponential-delay.initial-backoff")
@@ -80,7 +85,10 @@ type Key struct {
 var Keys = []Key{
 	{HighAvailability, "choice", "", "none, zookeeper, etcd or embedded; unset, it is zookeeper if a quorum is set, else none", "0.1", oneOf("none", "zookeeper", "etcd", "embedded")},
 	{ClusterID, "string", "default", "tells clusters apart that share one ensemble", "0.1", pathElement},
-	{StorageDir, "path", "./data", "job binaries and what must outlive processes; one directory shared by all JobManagers and TaskManagers", "0.1", directory},
+	{StorageDir, "path", "./data", "job binaries, checkpoints and what else must outlive processes: one directory shared by all JobManagers and TaskManagers, or s3://bucket/prefix", "0.1", directory},
+	{S3Endpoint, "string", "", "http://host:port or https://host of the server of an s3:// location; unset, Amazon's. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in ~/.aws/credentials, or the host's role", "0.1", endpoint},
+	{S3Region, "string", "", "the bucket's region; unset, Amazon is asked for it, and another server is told us-east-1", "0.1", pathElement},
+	{S3PathStyle, "choice", "", "true: the bucket is in the path of a URL, false: in its host; unset, in the path but for Amazon", "0.1", oneOf("true", "false")},
 	{LocalDir, "path", "./local", "without high availability: where the JobManager keeps its jobs, on a local disk", "0.1", directory},
 	{EmbeddedDir, "path", "", "with the embedded quorum: where this member keeps its log, on a local disk; unset, ./quorum-<rest.port>", "0.1", directory},
 
@@ -99,6 +107,7 @@ var Keys = []Key{
 	{CheckpointTimeout, "duration", "10m", "after which a checkpoint that is not complete is given up; the job goes on", "0.1", positive},
 	{CheckpointMinPause, "duration", "0s", "at least, between the end of a checkpoint and the next", "0.1", notNegative},
 	{CheckpointRetained, "count", "3", "completed checkpoints of a job that are kept", "0.1", atLeastOne},
+	{CheckpointFailures, "count", "", "checkpoints of a job that may fail in a row; at one more it restarts from the newest one that did not; unset, any number", "0.1", zeroOrMore},
 
 	{RestartStrategy, "choice", "exponential-delay", "whether a job runs again that lost a TaskManager or a task process: exponential-delay (always), fixed-delay, failure-rate or none", "0.1", oneOf("exponential-delay", "fixed-delay", "failure-rate", "none")},
 	{RestartInitialBackoff, "duration", "100ms", "before the second restart without a completed checkpoint in between, then twice as long each time; the first does not wait", "0.1", positive},
@@ -190,6 +199,18 @@ func directory(s string) error {
 	return nil
 }
 
+// endpoint leaves it to whoever uses it to refuse one with credentials in it, which must not be repeated.
+func endpoint(s string) error {
+	u, err := url.Parse(s)
+	if err == nil && u.User != nil {
+		return nil
+	}
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return fmt.Errorf("expected http://host:port or https://host")
+	}
+	return nil
+}
+
 // hostName checks a name or an address by itself, an IPv6 address with or without brackets.
 func hostName(s string) error {
 	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
@@ -209,6 +230,13 @@ func port(s string) error {
 func atLeastOne(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {
 		return fmt.Errorf("expected a whole number of at least 1")
+	}
+	return nil
+}
+
+func zeroOrMore(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 {
+		return fmt.Errorf("expected a whole number, 0 or more; leave it unset for any number")
 	}
 	return nil
 }

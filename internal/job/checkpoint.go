@@ -19,6 +19,9 @@ const (
 	TimersState    StateKind = "timers"    // by key: times
 	BroadcastState StateKind = "broadcast" // the same in every subtask
 	StoreState     StateKind = "store"     // a part of what a store has of all keyed states of an operator, in its own form
+
+	// CommittablesState is that of a sink: prepared transactions, which any subtask may commit.
+	CommittablesState StateKind = "committables"
 )
 
 // Keyed reports whether the entries belong to keys, and so to key groups.
@@ -80,4 +83,8 @@ type Pointer struct {
 	Size       int64        `json:"size"`     // bytes of state
 	Triggered  time.Time    `json:"triggered"`
 	Completed  time.Time    `json:"completed"`
+	// Paused is the longest that the record path of a subtask stood still for it, in nanoseconds.
+	Paused int64 `json:"paused,omitempty"`
+	// Savepoint is the directory of the savepoint that this is instead, a path or a URL.
+	Savepoint string `json:"savepoint,omitempty"`
 }

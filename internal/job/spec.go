@@ -2,7 +2,8 @@ package job
 
 import "time"
 
-// Spec is what a client submits: which binary to run and how. It is immutable.
+// Spec is what a client submits: which binary to run and how. It is immutable; a change of a running
+// job makes another one under the same id.
 type Spec struct {
 	ID          ID       `json:"id"`
 	Name        string   `json:"name"`           // what the client calls it; the graph's name once planned
@@ -10,6 +11,12 @@ type Spec struct {
 	Args        []string `json:"args,omitempty"` // the job's own arguments
 	Dir         string   `json:"dir,omitempty"`  // the client's working directory: relative paths in Args start here
 	Parallelism int      `json:"parallelism"`    // 0: what the job says, or 1
+	// Savepoint is what the job continues from, an absolute path or a URL; "": it begins at the beginning.
+	Savepoint string `json:"savepoint,omitempty"`
+	// AllowDropped says that state of the savepoint which no operator takes may be dropped.
+	AllowDropped bool `json:"allowDropped,omitempty"`
+	// Continues says that outputs may be there already which the job goes on from.
+	Continues bool `json:"continues,omitempty"`
 }
 
 // Times are when a job came and went, by the clock of the JobManager that led then.
@@ -33,4 +40,15 @@ type Counters struct {
 	BusyNanos    uint64 `json:"busyNanos"`    // working
 	BlockedNanos uint64 `json:"blockedNanos"` // waiting for a consumer: back-pressured
 	IdleNanos    uint64 `json:"idleNanos"`    // waiting for input
+	// Operators tells more of each operator in the subtask, by name.
+	Operators map[string]OperatorCounters `json:"operators,omitempty"`
+}
+
+// OperatorCounters are the running totals of one operator in one subtask.
+type OperatorCounters struct {
+	In  uint64 `json:"in,omitempty"`  // records taken; 0 of a source
+	Out uint64 `json:"out,omitempty"` // records emitted, however many operators take them; 0 of a sink
+	// Skipped are the records that made the user function fail and were given up: dropped, or sent to the
+	// operator's dead letters.
+	Skipped uint64 `json:"skipped,omitempty"`
 }

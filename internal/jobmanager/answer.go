@@ -159,11 +159,11 @@ func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
 }
 
 // HasArtifact tells whether a job binary is stored.
-func (jm *JobManager) HasArtifact(sum string) (bool, error) {
+func (jm *JobManager) HasArtifact(ctx context.Context, sum string) (bool, error) {
 	if _, err := jm.led(); err != nil {
 		return false, err
 	}
-	has, err := jm.cfg.Storage.HasArtifact(sum)
+	has, err := jm.cfg.Storage.HasArtifact(ctx, sum)
 	return has, storageError(err)
 }
 
@@ -191,7 +191,7 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 	if err != nil {
 		return api.Job{}, err
 	}
-	if err := jm.checkSpec(spec); err != nil {
+	if err := jm.checkSpec(ctx, spec); err != nil {
 		return api.Job{}, err
 	}
 	if l.jobs.unreadable(spec.ID) {
@@ -205,7 +205,7 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 	if !sameSpec(o.spec, spec) {
 		return api.Job{}, &api.Error{Code: api.Conflict, Message: fmt.Sprintf("job id %s was used for another job, %q; make a new id", spec.ID, o.spec.Name)}
 	}
-	return l.answer(o)
+	return l.answer(ctx, o)
 }
 
 // await waits until ready is closed, for as long as a client should wait.
@@ -224,31 +224,31 @@ func (l *leader) await(ctx context.Context, ready <-chan struct{}) error {
 }
 
 // answer is the job as it is. What was committed before is in force: later changes are not claimed.
-func (l *leader) answer(o *owner) (api.Job, error) {
+func (l *leader) answer(ctx context.Context, o *owner) (api.Job, error) {
 	if v := o.view.Load(); !v.State.Terminal() || len(v.Vertices) > 0 || v.SlotsNeeded == 0 {
 		return *v, nil
 	}
-	return l.recall(o)
+	return l.recall(ctx, o)
 }
 
 // recall shows a job that ended under an earlier leader: its plan was not needed until now.
-func (l *leader) recall(o *owner) (api.Job, error) {
-	graph, err := l.cfg.Storage.Graph(o.intent.GraphHash)
+func (l *leader) recall(ctx context.Context, o *owner) (api.Job, error) {
+	graph, err := l.cfg.Storage.Graph(ctx, o.intent.GraphHash)
 	if err != nil {
 		return api.Job{}, storageError(err)
 	}
-	v := execution.New(o.intent, graph).View()
+	v := execution.New(o.intent, graph, nil).View()
 	o.view.Store(&v)
 	return v, nil
 }
 
 func sameSpec(a, b job.Spec) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Artifact == b.Artifact && a.Dir == b.Dir &&
-		a.Parallelism == b.Parallelism && slices.Equal(a.Args, b.Args)
+		a.Savepoint == b.Savepoint && a.AllowDropped == b.AllowDropped && a.Parallelism == b.Parallelism && slices.Equal(a.Args, b.Args)
 }
 
 // checkSpec says what is wrong with a submission.
-func (jm *JobManager) checkSpec(spec job.Spec) error {
+func (jm *JobManager) checkSpec(ctx context.Context, spec job.Spec) error {
 	bad := func(format string, args ...any) error {
 		return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf(format, args...)}
 	}
@@ -264,14 +264,7 @@ func (jm *JobManager) checkSpec(spec job.Spec) error {
 	if b, err := json.Marshal(spec); err != nil || len(b) > maxSpec {
 		return bad("the job's arguments have %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec)
 	}
-	has, err := jm.cfg.Storage.HasArtifact(spec.Artifact)
-	if err != nil {
-		return storageError(err)
-	}
-	if !has {
-		return bad("artifact: no job binary %s is stored; upload it first", spec.Artifact)
-	}
-	return nil
+	return jm.checkArtifact(ctx, spec.Artifact)
 }
 
 // Jobs lists the jobs, the oldest first.
@@ -299,7 +292,7 @@ func (jm *JobManager) Job(ctx context.Context, id job.ID) (api.Job, error) {
 	if err != nil {
 		return api.Job{}, err
 	}
-	return l.answer(o)
+	return l.answer(ctx, o)
 }
 
 // known finds a job that is committed.
@@ -333,7 +326,7 @@ func (jm *JobManager) Cancel(ctx context.Context, id job.ID) (api.Job, error) {
 			return api.Job{}, err
 		}
 	}
-	return l.answer(o)
+	return l.answer(ctx, o)
 }
 
 // committed reports whether the job is more than a wish.

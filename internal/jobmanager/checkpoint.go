@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
@@ -21,14 +22,17 @@ type Checkpoints struct {
 	MinPause time.Duration // between the end of one and the reservation of the next; none
 	Timeout  time.Duration // after which an incomplete one is aborted; 10m
 	Retained int           // completed ones that are kept; 3
+	// RestartAfter is how many may be aborted in a row before the job is restarted; 0: any number.
+	RestartAfter int
 }
 
 func (c Checkpoints) withDefaults() (Checkpoints, error) {
 	c.Interval = cmp.Or(c.Interval, 10*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Minute)
 	c.Retained = cmp.Or(c.Retained, 3)
-	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 {
-		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d: none may be negative", c.Interval, c.Timeout, c.MinPause, c.Retained)
+	if c.Interval < 0 || c.Timeout < 0 || c.MinPause < 0 || c.Retained < 0 || c.RestartAfter < 0 {
+		return c, fmt.Errorf("checkpoints: interval %v, timeout %v, min-pause %v, retained %d, restart after %d: none may be negative",
+			c.Interval, c.Timeout, c.MinPause, c.Retained, c.RestartAfter)
 	}
 	return c, nil
 }
@@ -121,6 +125,7 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 	if c.Completes != nil {
 		in.Completed[0].Completed = now
 	}
+	stampRequests(in, now)
 	if in.TotalRestarts > before.TotalRestarts {
 		times := append(slices.Clone(before.RestartedAt), now)
 		in.RestartedAt = times[max(len(times)-o.cfg.Restart.Keep(), 0):]
@@ -129,9 +134,10 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 
 // storeManifest stores what a checkpoint consists of, and puts its name into the intent that
 // completes it. It is tried once: a storage that fails costs a checkpoint and no more.
-func (o *owner) storeManifest(c execution.Commit, in *execution.Intent) error {
+func (o *owner) storeManifest(ctx context.Context, c execution.Commit, in *execution.Intent) error {
+	failpoint.LeaderStores.Reached()
 	p := &in.Completed[0]
-	name, err := o.cfg.Storage.PutManifest(&checkpoint.Manifest{
+	name, err := o.cfg.Storage.PutManifest(ctx, &checkpoint.Manifest{
 		Job: o.id, Checkpoint: p.Checkpoint, Epoch: uint64(o.term.Epoch()), Attempt: p.Attempt, GraphHash: in.GraphHash,
 		Bounded: o.exec.Bounded(), Triggered: p.Triggered, Completed: p.Completed, Subtasks: c.Completes,
 	})
@@ -160,7 +166,7 @@ func (o *owner) publishLeft(outputs []job.Output) error {
 func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 	unreadable, taken := false, ""
 	err := o.persist(ctx, fmt.Sprintf("make visible what checkpoint %d names", p.Checkpoint), func() error {
-		m, err := o.cfg.Storage.Manifest(p.Manifest)
+		m, err := o.cfg.Storage.Manifest(ctx, p.Manifest)
 		if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrNewer) {
 			o.log.Error("a completed checkpoint cannot be read", "job", o.id, "checkpoint", p.Checkpoint, "error", err)
 			unreadable = true
@@ -175,6 +181,7 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 		}
 		return err
 	})
+	failpoint.LeaderPublished.Reached()
 	if err == nil {
 		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable, Error: taken})
 	}
@@ -194,7 +201,7 @@ func (o *owner) collectGarbage(in execution.Intent) {
 	o.jobs.spawn(func() {
 		o.collecting.Lock()
 		defer o.collecting.Unlock()
-		dirs, err := o.cfg.Storage.ListCheckpoints(o.id)
+		dirs, err := o.cfg.Storage.ListCheckpoints(o.ctx, o.id)
 		retained, unknown := o.retained(kept, dirs)
 		if unknown != nil {
 			o.log.Warn("no checkpoint is collected while a kept one cannot be read, as it may refer to any", "job", o.id, "error", unknown)
@@ -202,10 +209,13 @@ func (o *owner) collectGarbage(in execution.Intent) {
 		}
 		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
 			if o.ctx.Err() == nil {
-				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.id, d.Checkpoint, d.Attempt))
+				failpoint.LeaderCollects.Reached()
+				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.ctx, o.id, d.Checkpoint, d.Attempt))
+				failpoint.LeaderDeleted.Reached()
 			}
 		}
 		if err != nil {
+			o.counts.storageFailures.Add(1)
 			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
 		}
 	})
@@ -225,7 +235,7 @@ func (o *owner) retained(kept []job.Pointer, dirs []checkpoint.Dir) (all []check
 	for _, p := range kept {
 		refers, read := o.refers[p.Manifest]
 		if !read {
-			m, err := o.cfg.Storage.Manifest(p.Manifest)
+			m, err := o.cfg.Storage.Manifest(o.ctx, p.Manifest)
 			if err != nil {
 				return nil, err
 			}
@@ -246,7 +256,7 @@ func (o *owner) discardOutputs(in execution.Intent) {
 	if len(in.Completed) == 0 {
 		return
 	}
-	m, err := o.cfg.Storage.Manifest(in.Completed[0].Manifest)
+	m, err := o.cfg.Storage.Manifest(o.ctx, in.Completed[0].Manifest)
 	if err == nil && m.Bounded {
 		err = output.Discard(m.Outputs())
 	}

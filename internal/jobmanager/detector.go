@@ -79,7 +79,7 @@ func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.
 	switch {
 	case err == nil && greeting.ID != leader.ID:
 		verdict = "its port answers under another id, " + greeting.ID
-	case err == nil && d.misplaced(header):
+	case err == nil && d.misplaced(ctx, header):
 		err = &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and the leader, %s, to cluster %s: storage.dir must be the same directory everywhere",
 			d.cfg.Storage.Dir(), d.standbyHeader().Cluster, leader.ID, header.Cluster)}
 	case err == nil && !greeting.Lead:
@@ -117,8 +117,10 @@ func (d *detector) hello(raw net.Conn) (h rpc.Header, greeting rpc.Greeting, con
 
 // misplaced reports whether this process's storage is known to belong to another cluster than
 // a leader's message (R16). It must not depose that leader, nor stand by for it.
-func (d *detector) misplaced(h rpc.Header) bool {
-	own, err := d.cluster()
+func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout()) // a storage that is away must not blind the detector
+	defer cancel()
+	own, err := d.cluster(ctx)
 	return err == nil && h.Cluster != "" && h.Cluster != own
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // fakeTaskManager speaks the protocol, keeps R2 and R6, and runs nothing. Tests change what it does
@@ -124,7 +125,7 @@ func (f *fakeTaskManager) session(raw net.Conn) {
 	}
 	cluster := f.storage
 	if cluster == "" {
-		if cluster, err = f.w.storage.Incarnation(); err != nil {
+		if cluster, err = f.w.storage.Incarnation(context.Background()); err != nil {
 			return
 		}
 	}
@@ -184,7 +185,14 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 		reply(f.report())
 	case rpc.Plan:
 		f.note("plans")
-		reply(f.plan(m))
+		answer := f.plan(m)
+		answer.Request = m.Request
+		reply(answer)
+	case rpc.Trigger:
+		f.note("triggers %d stop=%t", m.Checkpoint, m.Stop)
+		reply(f.acknowledge(m))
+	case rpc.Closed:
+		f.note("closes %d resume=%t", m.Checkpoint, m.Resume)
 	case rpc.Deploy:
 		f.deploy(m, reply)
 	case rpc.Stop:
@@ -197,6 +205,18 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 			delete(f.attempts, m.Job)
 		}
 	}
+}
+
+// acknowledge contributes a small state of each subtask.
+func (f *fakeTaskManager) acknowledge(m rpc.Trigger) rpc.Acknowledge {
+	answer := rpc.Acknowledge{Job: m.Job, Attempt: m.Attempt}
+	if a := f.attempts[m.Job]; a != nil && a.deploy.Attempt == m.Attempt {
+		for s := range a.states {
+			state := storage.InlineState(job.StateHandle{Operator: "count", State: "sums", Kind: job.ValueState}, []byte("state"))
+			answer.Acks = append(answer.Acks, job.Acknowledgement{Checkpoint: m.Checkpoint, Subtask: s, States: []job.StateHandle{state}})
+		}
+	}
+	return answer
 }
 
 func (f *fakeTaskManager) deploy(d rpc.Deploy, reply func(rpc.Message)) {
@@ -215,7 +235,7 @@ func (f *fakeTaskManager) deploy(d rpc.Deploy, reply func(rpc.Message)) {
 }
 
 func (f *fakeTaskManager) newAttempt(d rpc.Deploy) *fakeAttempt {
-	g, err := f.w.storage.Graph(d.GraphHash)
+	g, err := f.w.storage.Graph(context.Background(), d.GraphHash)
 	if err != nil {
 		panic(err)
 	}
@@ -262,7 +282,7 @@ func (f *fakeTaskManager) change(id job.ID, state job.State, failure string) {
 		a.states[s] = r
 	}
 	if f.leader != nil {
-		cluster, _ := f.w.storage.Incarnation()
+		cluster, _ := f.w.storage.Incarnation(context.Background())
 		_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Status{AttemptReport: a.report()})
 	}
 }

@@ -40,6 +40,7 @@ type JobManager struct {
 	serving     atomic.Pointer[leader]       // nil: the API is not answered here
 	takeover    atomic.Pointer[api.Takeover] // the latest
 	detector    detector
+	counts      counts
 }
 
 // Run takes part in the cluster until ctx ends, then resigns and returns nil. Before that it

@@ -35,7 +35,7 @@ func (j *jobs) load() error {
 		if !isIntent {
 			continue
 		}
-		in, err := decodeIntent(j.cfg.Storage, e.Value)
+		in, err := decodeIntent(j.ctx, j.cfg.Storage, e.Value)
 		if err == nil && string(in.Spec.ID) != id {
 			err = fmt.Errorf("it names job %q", in.Spec.ID)
 		}

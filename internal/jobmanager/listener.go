@@ -66,7 +66,7 @@ func (jm *JobManager) receive(ctx context.Context, raw net.Conn, introduced func
 	switch m := first.(type) {
 	case rpc.Register:
 		s.register = m
-		err = jm.receiveTaskManager(header, s)
+		err = jm.receiveTaskManager(ctx, header, s)
 	case rpc.Hello:
 		s.hello = m
 		err = jm.receiveJobManager(header, s)
@@ -95,8 +95,8 @@ func introduce(raw net.Conn) (*rpc.Conn, rpc.Header, rpc.Message, error) {
 }
 
 // receiveTaskManager is the life of a TaskManager's session.
-func (jm *JobManager) receiveTaskManager(header rpc.Header, s *session) error {
-	cluster, err := jm.cluster()
+func (jm *JobManager) receiveTaskManager(ctx context.Context, header rpc.Header, s *session) error {
+	cluster, err := jm.cluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -172,11 +172,11 @@ func (r *refusals) isNew(instance, reason string) bool {
 }
 
 // cluster is the incarnation of the cluster (R16), once there is one.
-func (jm *JobManager) cluster() (string, error) {
+func (jm *JobManager) cluster(ctx context.Context) (string, error) {
 	if c := jm.incarnation.Load(); c != nil {
 		return *c, nil
 	}
-	c, err := jm.cfg.Storage.Incarnation()
+	c, err := jm.cfg.Storage.Incarnation(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
 		return "", errors.New("no JobManager has led this cluster yet")
 	}

@@ -160,7 +160,7 @@ func TestFarewellIsEvidence(t *testing.T) {
 	w.leader()
 	id := w.submit(n)
 	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
-	cluster, _ := w.storage.Incarnation()
+	cluster, _ := w.storage.Incarnation(t.Context())
 	tm.mu.Lock()
 	_ = tm.leader.Send(rpc.Header{Cluster: cluster, Epoch: tm.seen}, rpc.Farewell{})
 	tm.mu.Unlock()
@@ -192,7 +192,7 @@ func TestMessageOfAnotherClusterEndsTheConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, _ := w.storage.Incarnation()
+	cluster, _ := w.storage.Incarnation(t.Context())
 	_ = conn.Send(rpc.Header{Cluster: cluster}, rpc.Register{Instance: "tm-1", Slots: 1, Data: "127.0.0.1:1", Storage: cluster})
 	w.eventually("registered", func() bool {
 		_, m, err := conn.Receive()

@@ -52,7 +52,7 @@ type node struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func (w *world) phase(id job.ID) string {
 	for _, n := range w.jms {
 		if l := n.leading.Load(); l != nil {
 			if e, err := l.term.Get(context.Background(), intentKey(id)); err == nil {
-				in, err := decodeIntent(w.storage, e.Value)
+				in, err := decodeIntent(context.Background(), w.storage, e.Value)
 				if err == nil {
 					return string(in.Phase)
 				}

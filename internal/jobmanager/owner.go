@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 )
@@ -48,7 +49,7 @@ func newOwner(l *leader, in execution.Intent, version coordination.Version) *own
 		ready: make(chan struct{}), adopted: make(chan struct{}),
 	}
 	o.mailbox.wake = make(chan struct{}, 1)
-	o.exec = execution.New(in, nil)
+	o.exec = execution.New(in, nil, nil)
 	o.show()
 	return o
 }
@@ -127,19 +128,30 @@ func (o *owner) prepare(ctx context.Context) error {
 		}
 		close(o.ready)
 	}
-	var graph *job.Graph
-	if o.intent.GraphHash != "" && !o.intent.Phase.Terminal() {
-		err := o.persist(ctx, "read the plan", func() (err error) {
-			graph, err = o.cfg.Storage.Graph(o.intent.GraphHash)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	graph, err := o.graph(ctx, o.intent.GraphHash)
+	if err != nil {
+		return err
 	}
-	o.exec = execution.New(o.intent, graph)
+	next, err := o.graph(ctx, o.intent.NextGraph())
+	if err != nil {
+		return err
+	}
+	o.exec = execution.New(o.intent, graph, next)
 	o.exec.Retain(o.cfg.Checkpoints.Retained)
+	o.exec.Tolerate(o.cfg.Checkpoints.RestartAfter - 1)
 	return nil
+}
+
+// graph reads a plan of a job that goes on; there is none with the name "".
+func (o *owner) graph(ctx context.Context, hash string) (graph *job.Graph, err error) {
+	if hash == "" || o.intent.Phase.Terminal() {
+		return nil, nil
+	}
+	err = o.persist(ctx, "read the plan", func() (err error) {
+		graph, err = o.cfg.Storage.Graph(ctx, hash)
+		return err
+	})
+	return graph, err
 }
 
 // create commits the job as CREATED (R9). If it is there already, which a write of this
@@ -147,7 +159,7 @@ func (o *owner) prepare(ctx context.Context) error {
 func (o *owner) create(ctx context.Context) error {
 	var value []byte
 	err := o.persist(ctx, "store the job", func() (err error) {
-		value, err = encodeIntent(o.cfg.Storage, o.intent)
+		value, err = encodeIntent(ctx, o.cfg.Storage, o.intent)
 		return err
 	})
 	if err != nil {
@@ -165,7 +177,7 @@ func (o *owner) create(ctx context.Context) error {
 		return err
 	}
 	o.version = entry.Version
-	o.intent, err = decodeIntent(o.cfg.Storage, entry.Value)
+	o.intent, err = decodeIntent(ctx, o.cfg.Storage, entry.Value)
 	o.spec = o.intent.Spec
 	return err
 }
@@ -178,6 +190,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 		if err == nil {
 			return nil
 		}
+		o.counts.storageFailures.Add(1)
 		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
 		if pause(ctx, wait); ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -207,7 +220,11 @@ func (o *owner) handle(ctx context.Context, e execution.Event) {
 func (o *owner) step(e execution.Event) []execution.Action {
 	in := o.exec.Intent()
 	o.exec.RefuseRestart(o.cfg.Restart.Refusal(in.TotalRestarts, in.RestartedAt, time.Now()))
-	return o.exec.Step(e)
+	actions := o.exec.Step(e)
+	if _, is := e.(execution.Acknowledged); is {
+		failpoint.LeaderAcknowledged.Reached()
+	}
+	return actions
 }
 
 // show publishes the job as it is now, for those who ask.

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
 	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // perform does what an execution asks for. It returns what came of it, if that is known at
@@ -22,7 +24,18 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Commit:
 		return o.commit(ctx, a)
 	case execution.Plan:
-		o.registry.post(planWanted{o.id, o.spec})
+		o.registry.post(planWanted{o.id, a.Request, a.Spec})
+	case execution.CheckSlots:
+		o.registry.post(checkSlots{o.id, a.Request, a.Slots})
+	case execution.OpenSavepoint:
+		o.jobs.spawn(func() { o.openSavepoint(ctx, a.Location) })
+	case execution.Copy:
+		in := o.exec.Intent()
+		o.jobs.spawn(func() { o.copyOut(ctx, a, in) })
+	case execution.Note:
+		for _, line := range a.Lines {
+			o.log.Info("the job continues from a savepoint: "+line, "job", o.id)
+		}
 	case execution.RequestSlots:
 		o.clock.wantSlots(a, o.cfg.Restart.Wait(a.Restarts))
 	case execution.ReleaseSlots:
@@ -35,9 +48,13 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Confirm:
 		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
 	case execution.Trigger:
-		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base}})
+		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base, Stop: a.Stop}})
+	case execution.Drain:
+		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
 	case execution.Closed:
-		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published}})
+		o.registry.post(sendWanted{a.Instance, rpc.Closed{
+			Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Completed: a.Completed, Published: a.Published, Resume: a.Resume,
+		}})
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:
@@ -45,7 +62,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 		if !o.exec.Bounded() {
 			publish = o.publishLeft
 		}
-		o.jobs.spawn(func() { o.publish(ctx, a.Outputs, publish) })
+		o.jobs.spawn(func() { o.publish(ctx, a, publish) })
 	case execution.Discard:
 		if err := output.Discard(a.Outputs); err != nil {
 			o.log.Warn("files of an attempt that was given up stay behind", "job", o.id, "error", err)
@@ -59,7 +76,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 func (o *owner) deploy(a execution.Deploy) {
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
-		Instance: a.Instance, Spec: o.spec, GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
+		Instance: a.Instance, Spec: in.Present(), GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
 		Subtasks: o.exec.Subtasks(a.Slots), Restore: in.Restore,
 	}})
 }
@@ -74,24 +91,28 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	}
 	o.stamp(c, &in)
 	if c.Completes != nil {
-		if err := o.storeManifest(c, &in); err != nil {
+		if err := o.storeManifest(ctx, c, &in); err != nil {
 			o.log.Warn("a checkpoint cannot be stored; the job goes on", "job", o.id, "checkpoint", in.Reserved, "error", err)
+			o.counts.storageFailures.Add(1)
 			return execution.NotStored{Error: err.Error()}, nil
 		}
 	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
-		value, err = o.store(c, &in)
+		value, err = o.store(ctx, c, &in)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	passed := passing(c, before, in)
+	passed[0].Reached()
 	versions, err := o.term.Commit(ctx, coordination.Set(intentKey(o.id), value, o.version))
 	if err != nil {
 		return nil, fmt.Errorf("commit job %s as %s: %w", o.id, in.Phase, err)
 	}
 	o.version = versions[0]
+	passed[1].Reached()
 	o.tell(before, in)
 	if c.Completes != nil || in.Reserved > 0 && (in.Phase == execution.Finished || in.Phase == execution.Canceled) {
 		o.collectGarbage(in)
@@ -100,29 +121,33 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 }
 
 // store writes what the intent names to storage, and returns the value to commit.
-func (o *owner) store(c execution.Commit, in *execution.Intent) ([]byte, error) {
+func (o *owner) store(ctx context.Context, c execution.Commit, in *execution.Intent) ([]byte, error) {
 	if c.Graph != nil {
-		if _, err := o.cfg.Storage.PutGraph(c.Graph); err != nil {
+		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
 			return nil, err
 		}
 	}
-	if in.Phase == execution.Publishing {
-		name, err := o.cfg.Storage.PutOutputs(o.id, in.Attempt, c.Outputs)
+	if in.Phase == execution.Publishing && in.Stopped == nil {
+		name, err := o.cfg.Storage.PutOutputs(ctx, o.id, in.Attempt, c.Outputs)
 		if err != nil {
 			return nil, err
 		}
 		in.Outputs = name
 	}
-	return encodeIntent(o.cfg.Storage, *in)
+	return encodeIntent(ctx, o.cfg.Storage, *in)
 }
 
 // tell logs what was committed, unless it is a step of a checkpoint.
 func (o *owner) tell(before, in execution.Intent) {
-	switch {
-	case in.Phase != before.Phase || in.Attempt != before.Attempt:
+	o.tellRequests(&before, &in)
+	if in.Phase != before.Phase || in.Attempt != before.Attempt {
 		o.report(in)
-	case in.Aborted > before.Aborted:
-		o.log.Warn("a checkpoint was given up; the job goes on", "job", o.id, "reason", in.LastAbort)
+	}
+	switch {
+	case in.Aborted > before.Aborted && in.Failures <= 1:
+		o.log.Warn("a checkpoint was given up; the job goes on, and it is said when one succeeds again", "job", o.id, "reason", in.LastAbort)
+	case before.Failures > 0 && in.Failures == 0 && in.Aborted == before.Aborted:
+		o.log.Info("checkpoints succeed again", "job", o.id, "failed", before.Failures)
 	}
 }
 
@@ -144,24 +169,20 @@ func (o *owner) report(in execution.Intent) {
 
 // publish makes the committed outputs visible. It repeats what a moment's trouble prevented,
 // until the term ends; then the next leader repeats it.
-func (o *owner) publish(ctx context.Context, name string, publish func([]job.Output) error) {
-	var list []job.Output
-	err := o.persist(ctx, "read the list of outputs", func() (err error) {
-		list, err = o.cfg.Storage.Outputs(name)
-		return err
-	})
-	if err != nil {
-		return
-	}
+func (o *owner) publish(ctx context.Context, p execution.Publish, publish func([]job.Output) error) {
 	var lasting error
-	err = o.persist(ctx, "make outputs visible", func() error {
-		err := publish(list)
-		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) {
+	err := o.persist(ctx, "make outputs visible", func() error {
+		list, err := o.listed(ctx, p)
+		if err == nil {
+			err = publish(list)
+		}
+		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) || errors.Is(err, storage.ErrDamaged) {
 			lasting = err
 			return nil
 		}
 		return err
 	})
+	failpoint.LeaderPublished.Reached()
 	switch {
 	case err != nil: // the term has ended
 	case lasting != nil:
@@ -169,4 +190,16 @@ func (o *owner) publish(ctx context.Context, name string, publish func([]job.Out
 	default:
 		o.post(execution.Published{})
 	}
+}
+
+// listed reads what is to become visible: the committed list, or what the checkpoint of a stop names.
+func (o *owner) listed(ctx context.Context, p execution.Publish) ([]job.Output, error) {
+	if p.Stopped == nil {
+		return o.cfg.Storage.Outputs(ctx, p.Outputs)
+	}
+	m, err := o.cfg.Storage.Manifest(ctx, p.Stopped.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return m.Outputs(), nil
 }

@@ -15,21 +15,23 @@ const replanPause = time.Second
 
 // planning is a job that waits for its plan.
 type planning struct {
-	id    job.ID
-	spec  job.Spec
-	asked string        // the instance that is planning, "" while none is
-	avoid string        // the instance that could not
-	after time.Duration // not before, see monotonic
+	id      job.ID
+	request job.ID // the change that it is for, or ""
+	spec    job.Spec
+	asked   string        // the instance that is planning, "" while none is
+	avoid   string        // the instance that could not
+	after   time.Duration // not before, see monotonic
 }
 
 // planWanted: a job asks for its plan.
 type planWanted struct {
-	id   job.ID
-	spec job.Spec
+	id      job.ID
+	request job.ID
+	spec    job.Spec
 }
 
 func (h planWanted) apply(r *registry) {
-	r.plans = append(r.plans, &planning{id: h.id, spec: h.spec})
+	r.plans = append(r.plans, &planning{id: h.id, request: h.request, spec: h.spec})
 	r.dispatch()
 }
 
@@ -41,7 +43,7 @@ func (r *registry) dispatch() {
 		}
 		if t := r.planner(p.avoid); t != nil {
 			p.asked = t.instance
-			t.session.post(r.header, rpc.Plan{Spec: p.spec})
+			t.session.post(r.header, rpc.Plan{Spec: p.spec, Request: p.request})
 		}
 	}
 }
@@ -68,7 +70,7 @@ func (r *registry) planner(avoid string) *taskManager {
 
 // planned gives an answer to the job, or has another TaskManager try.
 func (r *registry) planned(t *taskManager, m rpc.Planned) {
-	i := slices.IndexFunc(r.plans, func(p *planning) bool { return p.id == m.Job && p.asked == t.instance })
+	i := slices.IndexFunc(r.plans, func(p *planning) bool { return p.id == m.Job && p.request == m.Request && p.asked == t.instance })
 	if i < 0 {
 		return
 	}
@@ -78,7 +80,7 @@ func (r *registry) planned(t *taskManager, m rpc.Planned) {
 		return
 	}
 	r.plans = slices.Delete(r.plans, i, i+1)
-	r.tell(m.Job, execution.Planned{Graph: m.Graph, Error: m.Error})
+	r.tell(m.Job, execution.Planned{Request: m.Request, Graph: m.Graph, Error: m.Error})
 }
 
 // replan forgets that an instance, which is gone, was asked for plans.

@@ -58,7 +58,7 @@ type storedIntent struct {
 }
 
 // encodeIntent makes the value of an intent, and stores what is too large for one.
-func encodeIntent(s *storage.Storage, in execution.Intent) ([]byte, error) {
+func encodeIntent(ctx context.Context, s *storage.Storage, in execution.Intent) ([]byte, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, fmt.Errorf("encode the intent of %s: %w", in.Spec.ID, err)
@@ -66,7 +66,7 @@ func encodeIntent(s *storage.Storage, in execution.Intent) ([]byte, error) {
 	if len(b) <= maxIntent {
 		return b, nil
 	}
-	hash, err := s.PutIntent(b)
+	hash, err := s.PutIntent(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +74,13 @@ func encodeIntent(s *storage.Storage, in execution.Intent) ([]byte, error) {
 }
 
 // decodeIntent reverses encodeIntent.
-func decodeIntent(s *storage.Storage, value []byte) (execution.Intent, error) {
+func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
 	stored := storedIntent{Intent: new(execution.Intent)}
 	if err := json.Unmarshal(value, &stored); err != nil {
 		return execution.Intent{}, err
 	}
 	if stored.Blob != "" {
-		b, err := s.Intent(stored.Blob)
+		b, err := s.Intent(ctx, stored.Blob)
 		if err != nil {
 			return execution.Intent{}, err
 		}
@@ -116,7 +116,7 @@ func readTaskManagers(ctx context.Context, term coordination.Term) ([]storedTask
 // returns its incarnation (R16). The first leader makes one, in coordination first: a leader that
 // dies in between leaves a cluster that has nothing else yet, which the next completes.
 func ensureIncarnation(ctx context.Context, term coordination.Term, s *storage.Storage) (string, error) {
-	inStorage, err := s.Incarnation()
+	inStorage, err := s.Incarnation(ctx)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", fmt.Errorf("read the cluster's incarnation: %w", err)
 	}
@@ -161,7 +161,7 @@ func completeIncarnation(ctx context.Context, term coordination.Term, s *storage
 	if len(used) > 0 {
 		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s is empty, and cluster %s has %d jobs: set storage.dir to the directory that it was started with", s.Dir(), incarnation, len(used))}
 	}
-	stored, err := s.CreateIncarnation(incarnation)
+	stored, err := s.CreateIncarnation(ctx, incarnation)
 	if err != nil {
 		return "", err
 	}

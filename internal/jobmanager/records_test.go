@@ -40,7 +40,7 @@ func TestIncarnation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			term := claimed(t)
-			s, err := storage.Open(t.TempDir())
+			s, err := storage.Open(t.Context(), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestIncarnation(t *testing.T) {
 				}
 			}
 			if c.stored != "" {
-				if _, err := s.CreateIncarnation(c.stored); err != nil {
+				if _, err := s.CreateIncarnation(t.Context(), c.stored); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -72,7 +72,7 @@ func TestIncarnation(t *testing.T) {
 			if err != nil || c.want != "" && got != c.want || got == "" {
 				t.Errorf("incarnation %q, %v", got, err)
 			}
-			stored, _ := s.Incarnation()
+			stored, _ := s.Incarnation(context.Background())
 			if e, err := term.Get(t.Context(), incarnationKey); err != nil || string(e.Value) != got || stored != got {
 				t.Errorf("storage has %q, coordination %q, want %q", stored, e.Value, got)
 			}
@@ -83,7 +83,7 @@ func TestIncarnation(t *testing.T) {
 // R16: a JobManager whose storage and coordination do not belong together does not run.
 func TestRunRefusesAWrongCluster(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.storage.CreateIncarnation("of old"); err != nil {
+	if _, err := w.storage.CreateIncarnation(context.Background(), "of old"); err != nil {
 		t.Fatal(err)
 	}
 	n := w.start("jm-a")
@@ -100,9 +100,9 @@ func TestStandbyOfAWrongClusterEnds(t *testing.T) {
 	a := w.start("jm-a")
 	w.leader()
 	ours := w.storage
-	other, err := storage.Open(t.TempDir())
+	other, err := storage.Open(t.Context(), t.TempDir())
 	if err == nil {
-		_, err = other.CreateIncarnation("of another cluster")
+		_, err = other.CreateIncarnation(context.Background(), "of another cluster")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -167,16 +167,16 @@ func TestBrokenIntentIsLeftAlone(t *testing.T) {
 }
 
 func TestDecodeIntentRefusesWhatCannotRun(t *testing.T) {
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := execution.Intent{Phase: execution.Running, Attempt: 1, GraphHash: "x", Slots: 2, Assignment: []string{"tm"}}
-	b, err := encodeIntent(s, in)
+	b, err := encodeIntent(context.Background(), s, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := decodeIntent(s, b); err == nil {
+	if _, err := decodeIntent(context.Background(), s, b); err == nil {
 		t.Error("two slots and one instance were accepted")
 	}
 }

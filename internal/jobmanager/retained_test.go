@@ -16,11 +16,11 @@ import (
 // TestKeptCheckpointsKeepWhatTheyReferTo: a checkpoint names a file of an older one, whose directory stays; and
 // everything does while it cannot be said.
 func TestKeptCheckpointsKeepWhatTheyReferTo(t *testing.T) {
-	store, err := storage.Open(t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &owner{leader: &leader{JobManager: &JobManager{cfg: Config{Storage: store}}}, id: job.NewID()}
+	o := &owner{leader: &leader{ctx: t.Context(), JobManager: &JobManager{cfg: Config{Storage: store}}}, id: job.NewID()}
 	var files []job.StateHandle
 	var kept []job.Pointer
 	for id := job.CheckpointID(1); id <= 4; id++ {
@@ -34,13 +34,13 @@ func TestKeptCheckpointsKeepWhatTheyReferTo(t *testing.T) {
 		if id == 4 {
 			m.Subtasks[0].States = append(m.Subtasks[0].States, files[0]) // of 1
 		}
-		name, err := store.PutManifest(m)
+		name, err := store.PutManifest(t.Context(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
 		kept = append(kept, job.Pointer{Checkpoint: id, Attempt: 1, Manifest: name})
 	}
-	dirs, err := store.ListCheckpoints(o.id)
+	dirs, err := store.ListCheckpoints(t.Context(), o.id)
 	if err != nil {
 		t.Fatal(err)
 	}

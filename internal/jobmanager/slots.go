@@ -75,6 +75,24 @@ func (r *registry) allot() {
 	})
 }
 
+// checkSlots: a job asks whether it could have so many slots instead of those that it has.
+type checkSlots struct {
+	id      job.ID
+	request job.ID
+	slots   int
+}
+
+func (h checkSlots) apply(r *registry) {
+	free := r.free()
+	for _, instance := range r.claims[h.id] {
+		if _, usable := free[instance]; usable {
+			free[instance]++
+		}
+	}
+	_, missing := spread(free, h.slots)
+	r.tell(h.id, execution.SlotsChecked{Request: h.request, Missing: missing})
+}
+
 // free counts the free slots of each TaskManager that can be used.
 func (r *registry) free() map[string]int {
 	free := make(map[string]int)

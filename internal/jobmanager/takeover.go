@@ -24,6 +24,7 @@ func (jm *JobManager) serve(l *leader, s vacancy, claimed time.Time) {
 		ClaimMillis: millis(claimed.Sub(s.at)), ServingMillis: millis(now.Sub(s.at)),
 	}
 	jm.takeover.Store(t)
+	jm.counts.takeovers.Add(1)
 	jm.serving.Store(l)
 	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
 		"claim-ms", t.ClaimMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)

@@ -18,17 +18,21 @@ var damages = []struct {
 	name, file string // the latter a pattern within its directory
 	do         func(path string) error
 }{
-	{"a flipped bit of a state", "state-*", func(path string) error {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		b[len(b)/2] ^= 4
-		return os.WriteFile(path, b, 0o644)
-	}},
+	{"a flipped bit of a state", "state-*", flip},
 	{"a truncated state", "state-*", func(path string) error { return os.Truncate(path, 100) }},
 	{"a missing state", "state-*", os.Remove},
+	{"a flipped bit of a manifest", "manifest-*", flip},
 	{"a truncated manifest", "manifest-*", func(path string) error { return os.Truncate(path, 100) }},
+	{"a missing manifest", "manifest-*", os.Remove},
+}
+
+func flip(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	b[len(b)/2] ^= 4
+	return os.WriteFile(path, b, 0o644)
 }
 
 // TestDamagedCheckpoint: whatever became of the newest checkpoint is noticed, the one before is restored, and
@@ -41,10 +45,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 	f := newFixture(t, localcluster.Config{JobManagers: 1, Settings: map[string]string{"checkpoint.interval": "300ms"}})
 	for i, d := range damages {
 		t.Run(d.name, func(t *testing.T) {
-			j := f.submit(t, fmt.Sprint("job", i), 60_000, 20_000)
+			j := f.submit(t, fmt.Sprint("job", i), 40_000, 20_000)
 			f.running(t, j.id)
 			f.checkpointed(t, j.id, 3)
-			damaged := f.damage(t, j.id, d.file, d.do)
+			damaged := f.damageIn(t, filepath.Join(f.dir, "storage"), j.id, d.file, d.do)
 			end := f.wait(t, j.id)
 			if end.State != job.Finished || end.Restarts != 2 || end.Checkpoints.Restored != damaged-1 {
 				t.Errorf("the job is %s after %d restarts, continued from checkpoint %d: %s; want checkpoint %d to be struck",
@@ -57,9 +61,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 }
 
-// damage spoils a file of the newest checkpoint, and kills a task process. It freezes that first, just after
+// damageIn spoils a file of the newest checkpoint, in the storage's directory, and kills a task process. It freezes that first, just after
 // a checkpoint was completed and long before the next is due: so no newer one comes in between.
-func (f *fixture) damage(t *testing.T, id client.ID, pattern string, do func(string) error) job.CheckpointID {
+func (f *fixture) damageIn(t *testing.T, storage string, id client.ID, pattern string, do func(string) error) job.CheckpointID {
 	t.Helper()
 	first := f.running(t, id)
 	f.checkpointed(t, id, first.Checkpoints.Completed[0].ID+1)
@@ -69,7 +73,7 @@ func (f *fixture) damage(t *testing.T, id client.ID, pattern string, do func(str
 	}
 	j := f.running(t, id)
 	newest := j.Checkpoints.Completed[0]
-	dir := filepath.Join(f.dir, "storage", filepath.Dir(newest.Location))
+	dir := filepath.Join(storage, filepath.Dir(newest.Location))
 	files, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no %s in %s: %v", pattern, dir, err)
@@ -122,6 +126,9 @@ func TestStorageFailsForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.checkpointed(t, j.id, newest.Completed[0].ID+1)
+	if log := f.cluster.Logs(); strings.Count(log, "a checkpoint was given up") != 1 || strings.Count(log, "checkpoints succeed again") != 1 {
+		t.Error("that storage failed was not said once, and once that it does not any more")
+	}
 	if touched := localcluster.Touched(before, f.running(t, j.id)); len(touched) > 0 {
 		t.Errorf("subtasks are not what they were: %+v", touched)
 	}

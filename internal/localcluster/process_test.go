@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 	"github.com/perennial-io/perennial/internal/testetcd"
+	"github.com/perennial-io/perennial/internal/tests3"
 	"github.com/perennial-io/perennial/stream"
 )
 
@@ -27,8 +28,9 @@ var binaries struct{ perennial, wordcount string }
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
-		stream.Main("lopsided", lopsided) // this process is a job's
+		stream.Main("test", func(env *stream.Env) { jobs[env.ArgOr("job", "lopsided")](env) }) // this process is a job's
 	}
+	tests3.Setenv()
 	testetcd.Serve() // in a process that is an etcd server it does not return
 	dir, err := os.MkdirTemp("", "perennial-test-")
 	if err == nil {
@@ -46,6 +48,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// jobs are those of this binary.
+var jobs = map[string]func(*stream.Env){"lopsided": lopsided, "doubtful": doubtful, "tally": tallied}
 
 func build(dir string) error {
 	binaries.perennial = filepath.Join(dir, "perennial")

@@ -66,7 +66,7 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	c.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	c.network, c.observer = newNetwork(c.chronicle), c.coordination.Open()
 	var err error
-	if c.storage, err = storage.Open(c.dir + "/storage"); err != nil {
+	if c.storage, err = storage.Open(context.Background(), c.dir+"/storage"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range cfg.JobManagers {

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"reflect"
+	"sync/atomic"
 
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/shuffle"
@@ -33,6 +34,8 @@ type Carrier interface {
 	Remote(x *shuffle.Exchange, ch shuffle.Channel, peer string) (any, error)
 	// Writer takes Outputs and returns a Receiver that writes to them, which it makes known to w.
 	Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConfig) any
+	// Counted takes a Receiver and returns one that adds to n what it hands to it.
+	Counted(out any, n *atomic.Uint64) any
 	// The partitioners that know no key, as shuffle.Partitioner.
 	Forward() any
 	Rebalance() any
@@ -92,7 +95,11 @@ func (c carrier[T]) Writer(w *Wiring, e Edge, outs []any, cfg shuffle.WriterConf
 		w.Enter(e.Consumer)
 		return writer.Drain()
 	})
-	return Guard[T](w, e.Consumer, &outlet[T]{w, writer})
+	return &guard[T]{w: w, name: e.Consumer, out: &outlet[T]{w, writer}}
+}
+
+func (c carrier[T]) Counted(out any, n *atomic.Uint64) any {
+	return Receiver[T](&emitted[T]{n, out.(Receiver[T])})
 }
 
 func typed[X any](erased []any) []X {

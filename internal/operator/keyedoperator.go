@@ -22,6 +22,7 @@ type KeyedOperator[K comparable, R any] struct {
 	store *state.Store[K]
 	out   Receiver[R]
 	buf   []R
+	holds bool  // what is emitted waits until its record is done
 	err   error // the first: of a state that cannot be opened, or of what takes the output
 
 	restored     []state.Restored
@@ -169,7 +170,7 @@ func (o *KeyedOperator[K, R]) Context() *Context { return o.ctx }
 
 // Emit emits a record.
 func (o *KeyedOperator[K, R]) Emit(r R) {
-	if o.buf = append(o.buf, r); len(o.buf) == cap(o.buf) {
+	if o.buf = append(o.buf, r); len(o.buf) == cap(o.buf) && !o.holds {
 		o.handOn()
 	}
 }

@@ -11,7 +11,12 @@ func Step[K comparable, T, R any](o *KeyedOperator[K, R], key func(T) K, f func(
 	if f == nil {
 		Fail(o, errNoFunction)
 	}
-	return Guard[T](o.w, o.name, &keyedStep[K, T, R]{o: o, key: key, f: f})
+	s := &keyedStep[K, T, R]{o: o, key: key, f: f}
+	if o.w == nil { // the job is planned
+		return s
+	}
+	s.survivor, s.through, s.pass = SurvivorOf[T](o.w, o.name), s.tryOn, o.end
+	return Guard[T](o.w, o.name, s)
 }
 
 var errNoFunction = errors.New("what makes its functions returned nil where a function for records was expected")
@@ -20,26 +25,83 @@ type keyedStep[K comparable, T, R any] struct {
 	o   *KeyedOperator[K, R]
 	key func(T) K
 	f   func(T) error
+
+	survivor      *Survivor[T] // nil: a record that fails fails the job
+	through, pass func() error // bound once
 }
 
 func (s *keyedStep[K, T, R]) Batch(records []T) error {
 	s.o.begin()
-	for i := range records {
-		s.o.store.SetKey(s.key(records[i]))
-		if err := s.f(records[i]); err != nil {
-			return err
-		}
-		if s.o.err != nil {
-			return s.o.err
-		}
-	}
+	err := s.each(records)
 	s.o.store.ClearKey() // it would pin the batch
+	if err != nil {
+		return err
+	}
 	s.o.store.Sweep(len(records))
 	return s.o.end()
 }
 
-func (s *keyedStep[K, T, R]) Event(e record.Event) error { return s.o.event(e) }
-func (s *keyedStep[K, T, R]) End() error                 { return s.o.finish() }
+func (s *keyedStep[K, T, R]) each(records []T) error {
+	if s.survivor != nil {
+		s.o.holds = true
+		err := s.survivor.batch(records, s.through, s.pass)
+		s.o.holds = false
+		return err
+	}
+	for i := range records {
+		if err := s.one(&records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *keyedStep[K, T, R]) one(record *T) error {
+	s.o.store.SetKey(s.key(*record))
+	if err := s.f(*record); err != nil {
+		return err
+	}
+	return s.o.err
+}
+
+// tryOn tries the records from the one in hand on, until one fails, there is enough to hand on, or there
+// are no more. What a record that fails had emitted is dropped.
+func (s *keyedStep[K, T, R]) tryOn() error {
+	v, o := s.survivor, s.o
+	emitted, failed := len(o.buf), true
+	defer func() {
+		if failed {
+			clear(o.buf[emitted:])
+			o.buf = o.buf[:emitted]
+		}
+	}()
+	for size := record.BatchSize[R](); v.at < len(v.records) && len(o.buf) < size; v.at++ {
+		emitted = len(o.buf)
+		if err := s.one(&v.records[v.at]); err != nil {
+			return err
+		}
+	}
+	failed = false
+	return nil
+}
+
+func (s *keyedStep[K, T, R]) Event(e record.Event) error {
+	if s.survivor != nil {
+		if err := s.survivor.event(e); err != nil {
+			return err
+		}
+	}
+	return s.o.event(e)
+}
+
+func (s *keyedStep[K, T, R]) End() error {
+	if s.survivor != nil {
+		if err := s.survivor.end(); err != nil {
+			return err
+		}
+	}
+	return s.o.finish()
+}
 
 // BroadcastStep returns the step of an input of which every subtask gets every record: f is called for
 // each, with no key at hand.
@@ -47,7 +109,11 @@ func BroadcastStep[K comparable, T, R any](o *KeyedOperator[K, R], f func(T) err
 	if f == nil {
 		Fail(o, errNoFunction)
 	}
-	return Guard[T](o.w, o.name, &broadcastStep[K, T, R]{o, f})
+	s := &broadcastStep[K, T, R]{o, f}
+	if o.w == nil {
+		return s
+	}
+	return Guard[T](o.w, o.name, s)
 }
 
 type broadcastStep[K comparable, T, R any] struct {

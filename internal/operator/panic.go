@@ -13,10 +13,16 @@ var ErrGoexit = errors.New("user code ended its goroutine by runtime.Goexit (as 
 // PanicError is a panic of user code as an error.
 type PanicError struct {
 	Value any
-	Stack string // from the place of the panic downwards
+	Stack string // from the place of the panic downwards; "" where nobody would read it
 }
 
-func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", p.Value, p.Stack) }
+func (p *PanicError) Error() string {
+	text := fmt.Sprint("panic: ", p.Value)
+	if p.Stack == "" {
+		return text
+	}
+	return text + "\n\n" + p.Stack
+}
 
 // Unwrap returns the value, if it is an error.
 func (p *PanicError) Unwrap() error {

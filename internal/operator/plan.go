@@ -48,6 +48,11 @@ type Node struct {
 	// the input of a source that is given splits, and nil for one that is not.
 	Read func(w *Wiring, gate, out any) (Driver, error)
 
+	// Survives says that a record which makes the operator's function fail does not fail the job: it
+	// goes to Dead, as a DeadLetter, or is skipped if that is nil. The step asks for it by SurvivorOf.
+	Survives bool
+	Dead     *Node // has no step of its own
+
 	Next  []*Node // the operators fused behind it
 	Edges []int   // the edges by which its records leave the vertex, in Plan.Edges
 }
@@ -98,6 +103,9 @@ func (n *Node) steps(w *Wiring, out any) ([]any, error) {
 
 // out returns the Receiver of what n emits; nil for a sink.
 func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
+	if err := w.survive(n, outlet); err != nil {
+		return nil, err
+	}
 	if n.Out == nil {
 		return nil, nil
 	}
@@ -125,5 +133,5 @@ func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
 	if len(outs) == 0 {
 		return nil, fmt.Errorf("operator %q emits records that nothing takes", n.Name)
 	}
-	return n.Out.Tee(outs), nil
+	return n.Out.Counted(n.Out.Tee(outs), &w.count(n.Name).out), nil
 }

@@ -75,6 +75,12 @@ func (r *reading[S, T]) Step() (Outcome, error) {
 	if err := r.checkpoint(); err != nil {
 		return Worked, err
 	}
+	switch {
+	case r.w.silent():
+		return Waiting, nil
+	case r.w.inputEnds():
+		return r.endInput()
+	}
 	if err := r.openMore(); err != nil {
 		return Worked, err
 	}
@@ -165,10 +171,11 @@ func (r *reading[S, T]) close(i int) error {
 // to wait anyhow, what announces a checkpoint, and wake. There is nothing per record here, so it may reflect.
 func (r *reading[S, T]) Wait(ctx context.Context, wake <-chan time.Time) {
 	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake), receive(r.w.Wake())}
-	if len(r.open) == 0 || !r.Bounded || r.w.Announced() != 0 {
+	silent, ending := r.w.silent(), r.w.inputEnds()
+	if !silent && (len(r.open) == 0 || !r.Bounded || r.w.Announced() != 0 || ending) {
 		cases = append(cases, receive(r.splits.items))
 	}
-	if r.WakeAt().IsZero() { // else they would wake it before its turn
+	if !silent && !ending && r.WakeAt().IsZero() { // else they would wake it before its turn
 		for _, o := range r.open {
 			if ready := o.Ready(); ready != nil {
 				cases = append(cases, receive(ready))

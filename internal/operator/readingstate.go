@@ -45,7 +45,16 @@ func (r *reading[S, T]) checkpoint() error {
 }
 
 // Snapshot returns what is left to be read.
-func (r *reading[S, T]) Snapshot() ([]Snapshot, error) {
+func (r *reading[S, T]) Snapshot() ([]state.Snapshot, error) {
+	kind := job.SplitsState
+	if r.splits.items == nil {
+		kind = job.PositionState
+	}
+	s, err := state.Small(sourceState, kind, r.codec, r.left())
+	return []state.Snapshot{s}, err
+}
+
+func (r *reading[S, T]) left() []left[S] {
 	lefts := make([]left[S], 0, len(r.open)+len(r.splits.kept)+len(r.splits.splits))
 	for _, o := range r.open {
 		if reader, ok := o.Reader.(resumable[S]); ok {
@@ -58,12 +67,26 @@ func (r *reading[S, T]) Snapshot() ([]Snapshot, error) {
 	for _, s := range r.splits.splits {
 		lefts = append(lefts, left[S]{Split: s})
 	}
-	kind := job.SplitsState
-	if r.splits.items == nil {
-		kind = job.PositionState
+	return lefts
+}
+
+// endInput ends a reading whose input is to be taken for ended, once all splits that were handed on are
+// here. What is left of them stays its state.
+func (r *reading[S, T]) endInput() (Outcome, error) {
+	r.splits.takeAll()
+	switch {
+	case r.splits.err != nil:
+		return Worked, r.splits.err
+	case r.splits.barrierCame(): // the next step takes the checkpoint
+		return Worked, nil
+	case r.splits.ends == 0:
+		return Waiting, nil
 	}
-	s, err := state.Small(sourceState, kind, r.codec, lefts)
-	return []state.Snapshot{s}, err
+	r.splits.kept = r.left()
+	if err := r.Close(); err != nil {
+		return Worked, err
+	}
+	return Done, r.out.End()
 }
 
 // restore returns what this subtask begins with. Splits that come from an enumerator are shared

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ type Wiring struct {
 	backends []state.Backend
 
 	checkpoints
+	survivors
+	tallies
 }
 
 // Flusher is a step that holds records back to hand on more of them at once.
@@ -50,7 +53,15 @@ type Finisher interface {
 	Prepare(id job.CheckpointID) ([]job.OperatorOutput, error)
 	// Finish does the same at the end of the input.
 	Finish() ([]job.OperatorOutput, error)
+	// Abort removes what is not prepared; after Finish it has nothing to do.
 	Abort() error
+	// Settles reports, after Finish, whether the sink has output that it makes visible itself, and that Settle is to wait for.
+	Settles() bool
+	// Settle returns once everything is visible. It is called after Finish: at once where there are checkpoints, of
+	// which one is to come, and else when every subtask of the job has come to its end.
+	Settle() error
+	// Close frees what the sink holds. It is called last, whatever happened.
+	Close() error
 }
 
 // NewWiring returns an empty subtask that ends with ctx. Of cfg, the operator's name is set for
@@ -121,6 +132,11 @@ func (w *Wiring) Flushers() []Flusher { return w.flushers }
 // Sinks returns what is to be finished or aborted at the end.
 func (w *Wiring) Sinks() []Finisher { return w.sinks }
 
+// Settles reports, after the sinks were asked to finish, whether there is one to wait for.
+func (w *Wiring) Settles() bool {
+	return slices.ContainsFunc(w.sinks, Finisher.Settles)
+}
+
 // Drain waits until the subtask's consumers have released all that it sent; it is called once,
 // after the end was passed on. It fails when the subtask's context ends.
 //
@@ -148,9 +164,13 @@ func (w *Wiring) Blocked() time.Duration {
 }
 
 // Guard returns a Receiver in front of the steps of the named operator that tells w when it is
-// at work.
+// at work, and counts what it takes.
 func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
-	return &guard[T]{w: w, name: name, out: out}
+	g := &guard[T]{w: w, name: name, out: out}
+	if w != nil { // nil: the operator is made to be looked at, not to run
+		g.in = &w.count(name).in
+	}
+	return g
 }
 
 // guard stands before the steps of one operator and tells the wiring that it is at work, so
@@ -158,10 +178,14 @@ func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
 type guard[T any] struct {
 	w    *Wiring
 	name string
+	in   *atomic.Uint64 // nil: what is taken is not counted here
 	out  Receiver[T]
 }
 
 func (g *guard[T]) Batch(records []T) error {
+	if g.in != nil {
+		g.in.Add(uint64(len(records)))
+	}
 	caller := g.w.current
 	g.w.current = g.name
 	if err := g.out.Batch(records); err != nil {

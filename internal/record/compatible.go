@@ -1,9 +1,6 @@
 package record
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Compatible reports whether values that were written as one schema can be read as another: nil,
 // or an error that names the first field that cannot, and says what to do. docs/state-evolution.md
@@ -36,10 +33,10 @@ func compatibleEntry(w, r *shape) error {
 	before, now := w.field("Key"), r.field("Key")
 	switch {
 	case before == nil || now == nil:
-		return fmt.Errorf("an entry of keyed state has a key, but was written as %s and is to be read as %s", brief(w), brief(r))
+		return fmt.Errorf("an entry of keyed state has a key, but was written as %s and is to be read as %s", w.brief(), r.brief())
 	case !same(before, now):
 		return fmt.Errorf("the key was written as %s and is to be read as %s: a key's type cannot change, because the hash of "+
-			"its encoding decides which subtask has it; keep its type, or give the state another name", brief(before), brief(now))
+			"its encoding decides which subtask has it; keep its type, or give the state another name", before.brief(), now.brief())
 	}
 	c := newResolution()
 	if err := c.content(w, r, ""); err != nil {
@@ -191,14 +188,5 @@ func refusal(w, r *shape, path, why string) error {
 	if path != "" {
 		what, instead = "field "+path, "keep its type and add a field of another name, or give the state another name"
 	}
-	return fmt.Errorf("%s was written as %s and is to be read as %s: %s; %s", what, brief(w), brief(r), why, instead)
-}
-
-// brief is a schema that fits in a message.
-func brief(s *shape) string {
-	text := s.String()
-	if len(text) > 120 {
-		return strings.ToValidUTF8(text[:120], "") + "…"
-	}
-	return text
+	return fmt.Errorf("%s was written as %s and is to be read as %s: %s; %s", what, w.brief(), r.brief(), why, instead)
 }

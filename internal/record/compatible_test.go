@@ -68,7 +68,7 @@ func TestIncompatible(t *testing.T) {
 		{"struct{V int8;Next *struct{V bool;Next *^4}}", "struct{V int8;Next *^2}", "field Next.V was written as bool"},
 		{"chan", "int8", `what was written: this version does not know the schema "chan": byte 0: a type is missing; use the version`},
 		{"int8", "", `what is to be read: this version does not know the schema ""`},
-		{"[]struct{A " + strings.Repeat("[]", 200) + "int}", "[]bool", "field [] was written as struct{A " + strings.Repeat("[]", 55) + "[… and is"},
+		{"[]struct{A " + strings.Repeat("[]", 150) + "int}", "[]bool", "field [] was written as struct{A " + strings.Repeat("[]", 55) + "[… and is"},
 	} {
 		if err := Compatible(c.written, c.read); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s as %s: got %v\nexpected %s", c.written, c.read, err, c.want)

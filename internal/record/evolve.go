@@ -107,7 +107,7 @@ func (e *evolver) fill(p *program, w, r *shape, t reflect.Type) error {
 	case w.kind == structKind && r.kind == structKind:
 		return e.fillStruct(p, w, r, t)
 	case w.kind != r.kind || w.elem == nil:
-		return fmt.Errorf("%s cannot be read as %s", brief(w), brief(r)) // as Compatible would have said
+		return fmt.Errorf("%s cannot be read as %s", w.brief(), r.brief()) // as Compatible would have said
 	}
 	elem, err := e.compile(w.elem, r.elem, t.Elem())
 	if err != nil {

@@ -169,8 +169,13 @@ func TestFromRefuses(t *testing.T) {
 	if _, err := c.FromEntry("struct{Key int32;acc struct{N int32}}"); err == nil || !strings.Contains(err.Error(), "a key's type cannot change") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.FromEntry("struct{acc struct{N int32};Key int64}"); err != nil {
-		t.Errorf("got %v", err)
+	from, err := c.FromEntry("struct{acc struct{N int8};Key int64}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := entry{Key: 7, acc: struct{ N int64 }{-1}}
+	if got, err := from.Decode([]byte("\x01\x00\x00\x00\xff\x07\x00\x00\x00\x00\x00\x00\x00"), nil); err != nil || got[0] != want {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestParse(t *testing.T) {
 	type self []self
 	for _, schema := range append(schemas(t),
 		codecOf[self](t).Schema(), codecOf[boxed[struct {
-			A string `json:"}\")"`
+			A string `x:"}\")"`
 		}]](t).Schema(), "struct{Größe int;_x2 bool}", "map[[2]uint8][0]struct{}", `[]binary("a\")\x00b")`) {
 		s, err := parse(schema)
 		if err != nil {
@@ -63,11 +64,35 @@ func TestParseRefuses(t *testing.T) {
 		"binary(record.celsius)":          "byte 7: a type in quotes is missing",
 		"binary(`a`)":                     "byte 7: a type in quotes is missing",
 		`binary("a"`:                      `byte 10: ")" is missing`,
-		strings.Repeat("*", 2000) + "int": "byte 1000: it is nested too deep",
+		strings.Repeat("*", 2000) + "int": "byte 200: it is nested too deep",
 	} {
 		if _, err := parse(schema); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.50s: got %v, expected %s", schema, err, want)
 		}
+	}
+}
+
+// TestPartOfSchema: a part is printed with all that it refers to, in reasonable time.
+func TestPartOfSchema(t *testing.T) {
+	const depth = 60
+	var schema strings.Builder
+	for i := range depth {
+		schema.WriteString("*struct{L struct{")
+		for j := range i {
+			fmt.Fprintf(&schema, "A%d *^%d;", j, 2*j+3)
+		}
+		schema.WriteString("B *int8};N ")
+	}
+	schema.WriteString("bool" + strings.Repeat("}", depth))
+	s, err := parse(schema.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range depth - 1 {
+		s = s.elem.field("N")
+	}
+	if got := s.brief(); len(got) < 100 || len(got) > 130 {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // shape is a schema that was parsed: what Codec.Schema writes, in this grammar.
@@ -42,41 +43,69 @@ const (
 )
 
 // String returns the schema that the shape was parsed from.
-func (s *shape) String() string { return string(s.appendTo(nil, nil)) }
+func (s *shape) String() string { return string((&printer{limit: math.MaxInt}).print(s)) }
 
-// appendTo appends the schema of s, which is inside the shapes in open, outermost first.
-func (s *shape) appendTo(dst []byte, open []*shape) []byte {
-	if i := slices.Index(open, s); i >= 0 {
-		return strconv.AppendInt(append(dst, '^'), int64(len(open)-i), 10)
+// brief is a schema that fits in a message.
+func (s *shape) brief() string {
+	text := (&printer{limit: 120}).print(s)
+	if len(text) <= 120 {
+		return string(text)
 	}
-	open = append(open, s)
-	switch s.kind {
-	case pointerKind:
-		return s.elem.appendTo(append(dst, '*'), open)
-	case sliceKind:
-		return s.elem.appendTo(append(dst, "[]"...), open)
-	case arrayKind:
-		dst = strconv.AppendInt(append(dst, '['), int64(s.length), 10)
-		return s.elem.appendTo(append(dst, ']'), open)
-	case mapKind:
-		dst = s.key.appendTo(append(dst, "map["...), open)
-		return s.elem.appendTo(append(dst, ']'), open)
-	case structKind:
-		return s.appendFields(append(dst, "struct{"...), open)
-	case binaryKind:
-		return append(strconv.AppendQuote(append(dst, "binary("...), s.own), ')')
-	}
-	return append(dst, s.kind...)
+	return strings.ToValidUTF8(string(text[:120]), "") + "…"
 }
 
-func (s *shape) appendFields(dst []byte, open []*shape) []byte {
+// printer prints a schema, no more of it than limit bytes and some: a part of one is printed with all that
+// it refers to, which may be much.
+type printer struct {
+	text  []byte
+	open  []*shape // being printed, outermost first
+	limit int
+}
+
+func (p *printer) print(s *shape) []byte {
+	if i := slices.Index(p.open, s); i >= 0 {
+		p.text = strconv.AppendInt(append(p.text, '^'), int64(len(p.open)-i), 10)
+	} else if len(p.text) <= p.limit {
+		p.open = append(p.open, s)
+		p.around(s)
+		p.open = p.open[:len(p.open)-1]
+	}
+	return p.text
+}
+
+func (p *printer) around(s *shape) {
+	switch s.kind {
+	case pointerKind:
+		p.text = append(p.text, '*')
+	case sliceKind:
+		p.text = append(p.text, "[]"...)
+	case arrayKind:
+		p.text = append(strconv.AppendInt(append(p.text, '['), int64(s.length), 10), ']')
+	case mapKind:
+		p.text = append(p.text, "map["...)
+		p.text = append(p.print(s.key), ']')
+	case structKind:
+		p.fields(s)
+	case binaryKind:
+		p.text = append(strconv.AppendQuote(append(p.text, "binary("...), s.own), ')')
+	default:
+		p.text = append(p.text, s.kind...)
+	}
+	if s.elem != nil {
+		p.print(s.elem)
+	}
+}
+
+func (p *printer) fields(s *shape) {
+	p.text = append(p.text, "struct{"...)
 	for i, f := range s.fields {
 		if i > 0 {
-			dst = append(dst, ';')
+			p.text = append(p.text, ';')
 		}
-		dst = f.appendTo(append(append(dst, f.name...), ' '), open)
+		p.text = append(append(p.text, f.name...), ' ')
+		p.print(f.shape)
 	}
-	return append(dst, '}')
+	p.text = append(p.text, '}')
 }
 
 // field returns the field of a struct's shape, or nil.

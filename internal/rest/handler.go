@@ -35,11 +35,13 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		"GET /v1/jobs":                h.jobs,
 		"GET /v1/jobs/{id}":           h.job,
 		"POST /v1/jobs/{id}/cancel":   h.cancel,
+		"POST /v1/jobs/{id}/requests": h.request,
 		"/":                           h.unknown,
 	} {
 		mux.Handle(pattern, bounded(answer))
 	}
 	mux.HandleFunc("PUT /v1/artifacts/{sha256}", h.putArtifact)
+	mux.Handle("GET /metrics", metrics(jm))
 	return mux
 }
 
@@ -58,7 +60,7 @@ func (h handler) jobManagers(r *http.Request) (int, any, error) {
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {
-	has, err := h.jm.HasArtifact(r.PathValue("sha256"))
+	has, err := h.jm.HasArtifact(r.Context(), r.PathValue("sha256"))
 	if err == nil && !has {
 		err = &api.Error{Code: api.NotFound, Message: "no such job binary is stored"}
 	}
@@ -94,6 +96,19 @@ func (h handler) cancel(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	j, err := h.jm.Cancel(r.Context(), id)
+	return http.StatusAccepted, j, err
+}
+
+func (h handler) request(r *http.Request) (int, any, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var request job.Request
+	if err := decode(r.Body, &request); err != nil {
+		return 0, nil, err
+	}
+	j, err := h.jm.Request(r.Context(), id, request)
 	return http.StatusAccepted, j, err
 }
 
@@ -165,7 +180,7 @@ func decode(r io.Reader, into any) error {
 	if errors.As(err, &tooLarge) {
 		return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf("the request has more than %d bytes; pass a file's name instead of its content", tooLarge.Limit)}
 	}
-	return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf("the request is no job in JSON: %v", err)}
+	return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf("the request is no JSON of this API: %v", err)}
 }
 
 // statuses are those of the codes; what has none is an error of this program.

@@ -94,7 +94,7 @@ func await(t *testing.T, url, role string) api.Self {
 }
 
 func TestAPI(t *testing.T) {
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +120,7 @@ func TestAPI(t *testing.T) {
 	}
 	other := spec
 	other.Name = "another"
+	requests, checkpoint := leader+"/v1/jobs/"+string(spec.ID)+"/requests", job.Request{ID: job.NewID(), Kind: job.TakeCheckpoint}
 	for _, step := range []struct {
 		method, url string
 		body        io.Reader
@@ -143,7 +144,15 @@ func TestAPI(t *testing.T) {
 		{"GET", leader + "/v1/jobs/" + string(spec.ID), nil, 200, "", ""},
 		{"GET", leader + "/v1/jobs/123", nil, 400, api.BadRequest, "no job id"},
 		{"GET", leader + "/v1/jobs/" + string(job.NewID()), nil, 404, api.NotFound, "there is no job"},
+		{"POST", requests, body(checkpoint), 202, "", ""},
+		{"POST", requests, body(checkpoint), 202, "", ""},
+		{"POST", requests, body(job.Request{ID: checkpoint.ID, Kind: job.StopJob}), 409, api.Conflict, "was used for another request"},
+		{"POST", requests, body(job.Request{ID: job.NewID(), Kind: "dance"}), 400, api.BadRequest, `no request "dance"`},
+		{"POST", requests, strings.NewReader(`{"kid":"x"}`), 400, api.BadRequest, `"kid"`},
+		{"POST", leader + "/v1/jobs/123/requests", body(checkpoint), 400, api.BadRequest, "no job id"},
+		{"POST", leader + "/v1/jobs/" + string(job.NewID()) + "/requests", body(checkpoint), 404, api.NotFound, "there is no job"},
 		{"POST", leader + "/v1/jobs/" + string(spec.ID) + "/cancel", nil, 202, "", ""},
+		{"POST", requests, body(job.Request{ID: job.NewID(), Kind: job.TakeCheckpoint}), 409, api.Conflict, "CANCELED"},
 		{"GET", leader + "/v1/cluster", nil, 200, "", ""},
 		{"GET", leader + "/v1/jobmanagers", nil, 200, "", ""},
 		{"GET", leader + "/v1/nothing", nil, 404, api.NotFound, "GET /v1/nothing"},
@@ -170,7 +179,7 @@ func TestSlowHeaders(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the server's patience")
 	}
-	s, err := storage.Open(t.TempDir())
+	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,5 +194,37 @@ func TestSlowHeaders(t *testing.T) {
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Errorf("the connection was not ended: %v", err)
+	}
+}
+
+// TestMetrics: leader and standby answer a scrape, each as what it is.
+func TestMetrics(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := memory.New()
+	leader := "http://" + start(t, c, s, "jm-a")
+	await(t, leader, "leader")
+	standby := "http://" + start(t, c, s, "jm-b")
+	await(t, standby, "standby")
+	for url, want := range map[string][]string{
+		leader:  {"perennial_jobmanager_is_leader 1", "perennial_jobmanager_epoch 1", "perennial_jobmanager_takeovers_total 1", "perennial_slots 0", "go_goroutines"},
+		standby: {"perennial_jobmanager_is_leader 0", "perennial_jobmanager_epoch 1", "perennial_jobmanager_takeovers_total 0", "go_goroutines"},
+	} {
+		resp, err := http.Get(url + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %s: %v", url, resp.Status, err)
+		}
+		for _, line := range want {
+			if !strings.Contains(string(text), "\n"+line) {
+				t.Errorf("%s does not tell %q:\n%s", url, line, text)
+			}
+		}
 	}
 }

@@ -35,7 +35,7 @@ var kinds = func() map[string]reflect.Type {
 	for _, v := range []Message{
 		Hello{}, Greeting{}, Heartbeat{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
-		Trigger{}, Closed{}, Acknowledge{},
+		Trigger{}, Closed{}, Drain{}, Acknowledge{},
 	} {
 		m[v.Kind()] = reflect.TypeOf(v)
 	}

@@ -81,6 +81,9 @@ type SubtaskReport struct {
 	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED (and delivered), CANCELED, FAILED
 	Failure string       `json:"failure,omitempty"` // of FAILED: operator, subtask, cause, stack or tail of stderr
 	Outputs []job.Output `json:"outputs,omitempty"` // of FINISHED: what it wrote and did not publish
+	// Settling, of RUNNING, says that the input has ended, and that the subtask waits for a checkpoint that
+	// names its last transactions.
+	Settling bool `json:"settling,omitempty"`
 	// Killed says that a signal ended the task process: the subtask itself did not fail, and may be
 	// restarted.
 	Killed bool `json:"killed,omitempty"`
@@ -111,9 +114,10 @@ type Acknowledge struct {
 
 // Planned answers Plan.
 type Planned struct {
-	Job   job.ID     `json:"job"`
-	Graph *job.Graph `json:"graph,omitempty"`
-	Error string     `json:"error,omitempty"`
+	Job     job.ID     `json:"job"`
+	Request job.ID     `json:"request,omitempty"` // as in Plan
+	Graph   *job.Graph `json:"graph,omitempty"`
+	Error   string     `json:"error,omitempty"`
 	// Retry says that the failure is the TaskManager's own (no disk space, shutting down) and
 	// another one may succeed; otherwise the job is at fault and fails.
 	Retry bool `json:"retry,omitempty"`
@@ -151,6 +155,8 @@ type Lead struct{}
 // in the environment variable PERENNIAL_SPEC.
 type Plan struct {
 	Spec job.Spec `json:"spec"`
+	// Request is that for the change of a running job to which Spec belongs; "": the job is new.
+	Request job.ID `json:"request,omitempty"`
 }
 
 // Deploy starts slots of a committed attempt, and is idempotent: a TaskManager that has
@@ -193,6 +199,15 @@ type Trigger struct {
 	// Base is the newest checkpoint that was completed when this one was reserved: what it may refer to beside its
 	// own files (R13). 0: none was.
 	Base job.CheckpointID `json:"base,omitempty"`
+	// Stop has sources emit nothing after the barrier, until Closed says Resume or a trigger without it comes.
+	Stop bool `json:"stop,omitempty"`
+}
+
+// Drain has sources end as if their input had. Once is enough; it may come again.
+type Drain struct {
+	Instance string      `json:"instance"`
+	Job      job.ID      `json:"job"`
+	Attempt  job.Attempt `json:"attempt"`
 }
 
 // Closed says that a checkpoint, and every lower one, is completed or aborted by a committed write.
@@ -201,8 +216,12 @@ type Closed struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Completed is the newest completed checkpoint of the job, 0 if there is none: what it names may be committed.
+	Completed job.CheckpointID `json:"completed,omitempty"`
 	// Published says that the outputs which it named are visible: they need not be named again.
 	Published bool `json:"published,omitempty"`
+	// Resume says that it was to stop the sources, and that they go on instead.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // Between a TaskManager and its task process, over an inherited socket pair.
@@ -249,4 +268,5 @@ func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }
 func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
+func (Drain) Kind() string       { return "drain" }
 func (Acknowledge) Kind() string { return "acknowledge" }

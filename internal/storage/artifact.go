@@ -8,18 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 )
 
 // MaxArtifact is the size of the largest job binary that is accepted, in bytes.
 const MaxArtifact = 1 << 30
 
-// ErrHash says that the bytes given for an artifact have another hash than its name, or are
-// more than MaxArtifact.
-var ErrHash = errors.New("storage: not the artifact that was named")
-
-// ErrName says that no object can have this name.
-var ErrName = errors.New("storage: not a name")
+// ErrHash says that the bytes of an artifact or an intent have another hash than its name, or that those
+// of an artifact are more than MaxArtifact.
+var ErrHash = errors.New("storage: not what was named")
 
 // PutArtifact stores the job binary with this SHA-256 (lower-case hex), reading r to its end
 // and holding little of it in memory. Storing one that is there already succeeds, and reads
@@ -28,10 +24,10 @@ func (s *Storage) PutArtifact(ctx context.Context, sum string, r io.Reader) erro
 	if err := checkSum(sum); err != nil {
 		return err
 	}
-	if has, err := s.HasArtifact(sum); err != nil || has {
+	if has, err := s.HasArtifact(ctx, sum); err != nil || has {
 		return err
 	}
-	_, err := s.create(artifactDir, sum, 0o755, func(w io.Writer) error { return copyVerified(ctx, w, r, sum) })
+	_, err := s.objects.Create(ctx, artifactDir+"/"+sum, func(w io.Writer) error { return copyVerified(ctx, w, r, sum) })
 	if err != nil {
 		return fmt.Errorf("store artifact %s: %w", sum, err)
 	}
@@ -53,28 +49,29 @@ func copyVerified(ctx context.Context, w io.Writer, r io.Reader, sum string) err
 }
 
 // HasArtifact reports whether the job binary with this hash is stored.
-func (s *Storage) HasArtifact(sum string) (bool, error) {
-	if err := checkSum(sum); err != nil {
-		return false, err
-	}
-	_, err := os.Stat(s.path(artifactDir, sum))
-	if errors.Is(err, fs.ErrNotExist) {
+func (s *Storage) HasArtifact(ctx context.Context, sum string) (bool, error) {
+	r, err := s.OpenArtifact(ctx, sum)
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	r.Close()
+	return true, nil
 }
 
 // OpenArtifact opens the job binary with this hash, or fails with ErrNotFound. The caller
-// closes it. The file may be executed in place but is never to be changed.
-func (s *Storage) OpenArtifact(sum string) (*os.File, error) {
+// closes it.
+func (s *Storage) OpenArtifact(ctx context.Context, sum string) (io.ReadCloser, error) {
 	if err := checkSum(sum); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(s.path(artifactDir, sum))
+	r, _, err := s.objects.Open(ctx, artifactDir+"/"+sum)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: artifact %s in %s", ErrNotFound, sum, s.dir)
+		return nil, fmt.Errorf("%w: artifact %s in %s", ErrNotFound, sum, s.Dir())
 	}
-	return f, err
+	return r, err
 }
 
 // checkSum refuses names that are no hash, and so every path that would leave the storage.

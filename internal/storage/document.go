@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,11 +15,11 @@ import (
 // Incarnation reads the cluster's incarnation, or fails with ErrNotFound in a storage that
 // no leader has used yet. It is read once, so that a storage that is away for a while keeps
 // nobody from leading.
-func (s *Storage) Incarnation() (string, error) {
+func (s *Storage) Incarnation(ctx context.Context) (string, error) {
 	if known := s.incarnation.Load(); known != nil {
 		return *known, nil
 	}
-	b, err := s.read(clusterDir, "incarnation")
+	b, err := s.read(ctx, clusterDir, "incarnation")
 	if err != nil {
 		return "", err
 	}
@@ -29,30 +30,30 @@ func (s *Storage) Incarnation() (string, error) {
 
 // CreateIncarnation stores the cluster's incarnation unless there is one, and returns the one
 // that is stored now.
-func (s *Storage) CreateIncarnation(incarnation string) (string, error) {
-	if _, err := s.createBytes(clusterDir, "incarnation", []byte(incarnation+"\n")); err != nil {
+func (s *Storage) CreateIncarnation(ctx context.Context, incarnation string) (string, error) {
+	if _, err := s.createBytes(ctx, clusterDir, "incarnation", []byte(incarnation+"\n")); err != nil {
 		return "", err
 	}
-	return s.Incarnation()
+	return s.Incarnation(ctx)
 }
 
 // PutGraph stores a job's plan under its hash, which it returns.
-func (s *Storage) PutGraph(g *job.Graph) (hash string, err error) {
+func (s *Storage) PutGraph(ctx context.Context, g *job.Graph) (hash string, err error) {
 	b, err := json.Marshal(g)
 	if err != nil {
 		return "", fmt.Errorf("encode graph of %q: %w", g.Name, err)
 	}
 	hash = g.Hash()
-	_, err = s.createBytes(graphDir, hash, b)
+	_, err = s.createBytes(ctx, graphDir, hash, b)
 	return hash, err
 }
 
 // Graph reads the plan with this hash, or fails with ErrNotFound.
-func (s *Storage) Graph(hash string) (*job.Graph, error) {
+func (s *Storage) Graph(ctx context.Context, hash string) (*job.Graph, error) {
 	if err := checkSum(hash); err != nil {
 		return nil, err
 	}
-	b, err := s.read(graphDir, hash)
+	b, err := s.read(ctx, graphDir, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -64,25 +65,33 @@ func (s *Storage) Graph(hash string) (*job.Graph, error) {
 }
 
 // PutIntent stores an intent that is too large for coordination, and returns its hash.
-func (s *Storage) PutIntent(b []byte) (hash string, err error) {
+func (s *Storage) PutIntent(ctx context.Context, b []byte) (hash string, err error) {
 	sum := sha256.Sum256(b)
 	hash = hex.EncodeToString(sum[:])
-	_, err = s.createBytes(intentDir, hash, b)
+	_, err = s.createBytes(ctx, intentDir, hash, b)
 	return hash, err
 }
 
-// Intent reads what PutIntent stored, or fails with ErrNotFound.
-func (s *Storage) Intent(hash string) ([]byte, error) {
+// Intent reads what PutIntent stored. It fails with ErrNotFound, and with ErrHash when it is not what
+// was stored.
+func (s *Storage) Intent(ctx context.Context, hash string) ([]byte, error) {
 	if err := checkSum(hash); err != nil {
 		return nil, err
 	}
-	return s.read(intentDir, hash)
+	b, err := s.read(ctx, intentDir, hash)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("%w: intent %s in %s was changed", ErrHash, hash, s.Location())
+	}
+	return b, nil
 }
 
 // PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A
 // second list for the same attempt must be equal: it is what the attempt's subtasks have
 // said, in order, whichever leader heard them.
-func (s *Storage) PutOutputs(id job.ID, attempt job.Attempt, outputs []job.Output) (name string, err error) {
+func (s *Storage) PutOutputs(ctx context.Context, id job.ID, attempt job.Attempt, outputs []job.Output) (name string, err error) {
 	if _, err := job.ParseID(string(id)); err != nil {
 		return "", err
 	}
@@ -91,11 +100,11 @@ func (s *Storage) PutOutputs(id job.ID, attempt job.Attempt, outputs []job.Outpu
 		return "", fmt.Errorf("encode outputs of %s: %w", id, err)
 	}
 	name = fmt.Sprintf("%s-%d", id, attempt)
-	created, err := s.createBytes(outputDir, name, b)
+	created, err := s.createBytes(ctx, outputDir, name, b)
 	if err != nil || created {
 		return name, err
 	}
-	stored, err := s.read(outputDir, name)
+	stored, err := s.read(ctx, outputDir, name)
 	if err == nil && !bytes.Equal(stored, b) {
 		err = fmt.Errorf("outputs %s: another list is stored already", name)
 	}
@@ -103,11 +112,11 @@ func (s *Storage) PutOutputs(id job.ID, attempt job.Attempt, outputs []job.Outpu
 }
 
 // Outputs reads the list with this name, or fails with ErrNotFound.
-func (s *Storage) Outputs(name string) ([]job.Output, error) {
+func (s *Storage) Outputs(ctx context.Context, name string) ([]job.Output, error) {
 	if name == "" || strings.ContainsAny(name, `/\`) || name[0] == '.' {
 		return nil, fmt.Errorf("%q is no name of a list of outputs", name)
 	}
-	b, err := s.read(outputDir, name)
+	b, err := s.read(ctx, outputDir, name)
 	if err != nil {
 		return nil, err
 	}

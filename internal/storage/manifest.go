@@ -2,18 +2,18 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // ErrNewer says that a manifest is whole, and of a format that this program does not know.
@@ -31,23 +31,20 @@ func manifestPlace(m *checkpoint.Manifest) place {
 
 // PutManifest stores m and returns its name. A second one of the same checkpoint and epoch must be
 // equal.
-func (s *Storage) PutManifest(m *checkpoint.Manifest) (name string, err error) {
+func (s *Storage) PutManifest(ctx context.Context, m *checkpoint.Manifest) (name string, err error) {
 	p, b := manifestPlace(m), m.Encode()
 	// The checkpoint before is given up for this one, which therefore must be one that can be read.
 	if _, err := checkpoint.Decode(b); err != nil {
 		return "", fmt.Errorf("store manifest %s: %w", p, err)
 	}
-	if err := s.makeCheckpointDir(p); err != nil {
-		return "", fmt.Errorf("store manifest %s: %w", p, err)
-	}
-	created, err := s.createVia(p.dir(), p.dir(), p.name, 0o644, func(w io.Writer) error { _, err := w.Write(b); return err })
+	created, err := s.objects.Create(ctx, p.String(), objects.Write(b))
 	if err != nil {
 		return "", fmt.Errorf("store manifest %s: %w", p, err)
 	}
 	if created {
 		return p.String(), nil
 	}
-	stored, err := os.ReadFile(filepath.Join(s.dir, p.String()))
+	stored, err := objects.Read(ctx, s.objects, p.String(), maxDocument)
 	if err == nil && !bytes.Equal(stored, b) {
 		err = fmt.Errorf("manifest %s: another one is stored already", p)
 	}
@@ -56,7 +53,7 @@ func (s *Storage) PutManifest(m *checkpoint.Manifest) (name string, err error) {
 
 // Manifest reads the manifest with this name. It fails with ErrDamaged when it is not there as it
 // was written, and with ErrNewer when this program is too old for it.
-func (s *Storage) Manifest(name string) (*checkpoint.Manifest, error) {
+func (s *Storage) Manifest(ctx context.Context, name string) (*checkpoint.Manifest, error) {
 	p, err := parsePlace(name)
 	if err == nil && !isManifest(p.name) {
 		err = fmt.Errorf("%w: %q is no manifest's", ErrName, name)
@@ -64,9 +61,9 @@ func (s *Storage) Manifest(name string) (*checkpoint.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", ErrDamaged, err)
 	}
-	b, err := os.ReadFile(filepath.Join(s.dir, p.String()))
+	b, err := objects.Read(ctx, s.objects, p.String(), maxDocument)
 	if err != nil {
-		return nil, s.unreadable("manifest", p, err)
+		return nil, s.unreadable(ctx, "manifest", p, err)
 	}
 	m, err := checkpoint.Decode(b)
 	if errors.Is(err, ErrNewer) {
@@ -105,20 +102,18 @@ func Refers(m *checkpoint.Manifest) ([]CheckpointDir, error) {
 }
 
 // ListCheckpoints lists what there is of a job's checkpoints, whole or not.
-func (s *Storage) ListCheckpoints(id job.ID) ([]CheckpointDir, error) {
+func (s *Storage) ListCheckpoints(ctx context.Context, id job.ID) ([]CheckpointDir, error) {
 	if _, err := job.ParseID(string(id)); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(s.path(stateDir, string(id)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := s.objects.List(ctx, path.Join(stateDir, string(id)))
 	if err != nil {
 		return nil, fmt.Errorf("list checkpoints of %s: %w", id, err)
 	}
 	var dirs []CheckpointDir
-	for _, e := range entries {
-		if d, ok := parseDirName(e.Name()); ok && e.IsDir() {
+	for _, name := range names {
+		d, ok := parseDirName(path.Base(name))
+		if ok && strings.HasSuffix(name, "/") {
 			dirs = append(dirs, d)
 		}
 	}
@@ -126,16 +121,17 @@ func (s *Storage) ListCheckpoints(id job.ID) ([]CheckpointDir, error) {
 }
 
 // DeleteCheckpoint removes what the attempt wrote for the checkpoint, if there is any. The caller
-// has seen that the id is closed and that no manifest refers to it (R13).
-func (s *Storage) DeleteCheckpoint(id job.ID, checkpoint job.CheckpointID, attempt job.Attempt) error {
+// has seen that the id is closed and that no manifest refers to it (R13). The manifests go first: a checkpoint
+// that is deleted in part never looks whole.
+func (s *Storage) DeleteCheckpoint(ctx context.Context, id job.ID, checkpoint job.CheckpointID, attempt job.Attempt) error {
 	p := place{id, checkpoint, attempt, manifestPrefix}
 	if err := p.check(); err != nil {
 		return err
 	}
-	dir := filepath.Join(s.dir, p.dir())
-	err := removeManifests(dir)
+	err := s.deleteManifests(ctx, p.dir())
+	failpoint.LeaderUnlists.Reached()
 	if err == nil {
-		err = os.RemoveAll(dir)
+		err = s.objects.DeleteAll(ctx, p.dir())
 	}
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", p.dir(), err)
@@ -143,25 +139,15 @@ func (s *Storage) DeleteCheckpoint(id job.ID, checkpoint job.CheckpointID, attem
 	return nil
 }
 
-// removeManifests comes first, and durably: a checkpoint that is deleted in part never looks whole.
-func removeManifests(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+func (s *Storage) deleteManifests(ctx context.Context, dir string) error {
+	names, err := s.objects.List(ctx, dir)
+	if err != nil {
+		return err
 	}
-	for _, e := range entries {
-		if isManifest(e.Name()) {
-			// Another process may be deleting it too.
-			if gone := os.Remove(filepath.Join(dir, e.Name())); !errors.Is(gone, fs.ErrNotExist) {
-				err = errors.Join(err, gone)
-			}
+	for _, name := range names {
+		if isManifest(path.Base(name)) {
+			err = errors.Join(err, s.objects.Delete(ctx, name))
 		}
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
 	}
 	return err
 }

@@ -9,12 +9,11 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -40,11 +39,8 @@ func (s *Storage) PutState(ctx context.Context, id job.ID, checkpoint job.Checkp
 	if isManifest(name) {
 		return "", 0, 0, fmt.Errorf("%w: %q is a manifest's, not a state's", ErrName, name)
 	}
-	if err := s.makeCheckpointDir(p); err != nil {
-		return "", 0, 0, fmt.Errorf("store state %s: %w", p, err)
-	}
-	sum := &summed{ctx: ctx}
-	created, err := s.createVia(p.dir(), p.dir(), name, 0o644, func(w io.Writer) error { return sum.fill(w, write) })
+	sum := &summed{}
+	created, err := s.objects.Create(ctx, p.String(), func(w io.Writer) error { return sum.fill(w, write) })
 	if err == nil && !created {
 		err = fs.ErrExist
 	}
@@ -54,21 +50,8 @@ func (s *Storage) PutState(ctx context.Context, id job.ID, checkpoint job.Checkp
 	return p.String(), sum.size, sum.crc, nil
 }
 
-// makeCheckpointDir makes the directory of p, so that it survives a power cut.
-func (s *Storage) makeCheckpointDir(p place) error {
-	dir := filepath.Join(s.dir, p.dir())
-	if _, err := os.Stat(dir); err == nil {
-		return nil // whoever made it syncs before acknowledging, and without that nothing is complete
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(filepath.Dir(dir)), syncDir(filepath.Join(s.dir, stateDir)))
-}
-
-// summed passes on what is written, counts and sums it, and fails once ctx has ended.
+// summed passes on what is written, counts and sums it.
 type summed struct {
-	ctx  context.Context
 	to   io.Writer
 	size int64
 	crc  uint32
@@ -80,19 +63,14 @@ func (m *summed) fill(to io.Writer, write func(io.Writer) error) error {
 	if err := write(b); err != nil {
 		return err
 	}
-	if err := b.Flush(); err != nil {
-		return err
-	}
-	return m.ctx.Err() // what wrote nothing did not see it
+	return b.Flush()
 }
 
 func (m *summed) Write(b []byte) (int, error) {
-	if err := m.ctx.Err(); err != nil {
-		return 0, err
-	}
 	n, err := m.to.Write(b)
 	m.size += int64(n)
 	m.crc = crc32.Update(m.crc, castagnoli, b[:n])
+	failpoint.TaskUploads.Reached()
 	return n, err
 }
 
@@ -128,25 +106,20 @@ func (s *Storage) readState(ctx context.Context, h job.StateHandle) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
 	}
-	f, err := os.Open(filepath.Join(s.dir, p.String()))
+	r, size, err := s.objects.Open(ctx, p.String())
 	if err != nil {
-		return nil, s.unreadable("state", p, err)
+		return nil, s.unreadable(ctx, "state", p, err)
 	}
-	defer f.Close()
+	defer r.Close()
 	// The length is compared first: a wrong one must not cost its size in memory.
-	info, err := f.Stat()
-	if err != nil {
-		return nil, s.unreadable("state", p, err)
-	}
-	if info.Size() != h.Size || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, p, info.Size(), h.Size)
+	if size != h.Size {
+		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, p, size, h.Size)
 	}
 	b := make([]byte, h.Size)
-	n, err := io.ReadFull(contextReader{ctx, f}, b)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("read state %s: %w", p, err)
 	}
-	return b[:n], nil
+	return b, nil
 }
 
 // OpenState reads the piece of state that h names, as it is needed: what cannot be in memory all at once. The
@@ -160,11 +133,11 @@ func (s *Storage) OpenState(ctx context.Context, h job.StateHandle) (io.ReadClos
 	if err != nil {
 		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
 	}
-	f, err := os.Open(filepath.Join(s.dir, p.String()))
+	r, _, err := s.objects.Open(ctx, p.String())
 	if err != nil {
-		return nil, s.unreadable("state", p, err)
+		return nil, s.unreadable(ctx, "state", p, err)
 	}
-	return &verified{from: contextReader{ctx, f}, Closer: f, handle: h}, nil
+	return &verified{from: r, Closer: r, handle: h}, nil
 }
 
 // verified compares what is read of a piece of state with its handle.
@@ -189,16 +162,17 @@ func (v *verified) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// unreadable is ErrDamaged for a file that is missing, unless the whole storage is: then
+// unreadable is ErrDamaged for an object that is missing, unless the whole storage is: then
 // every checkpoint would be given up for a disk that is not mounted yet.
-func (s *Storage) unreadable(what string, p place, err error) error {
+func (s *Storage) unreadable(ctx context.Context, what string, p place, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read %s %s: %w", what, p, err)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, stateDir)); err != nil {
+	// A leader stores the incarnation before any job is there.
+	if _, err := s.read(ctx, clusterDir, "incarnation"); err != nil {
 		return fmt.Errorf("read %s %s: the storage is away: %w", what, p, err)
 	}
-	return fmt.Errorf("%w: %s %s is missing in %s", ErrDamaged, what, p, s.dir)
+	return fmt.Errorf("%w: %s %s is missing in %s", ErrDamaged, what, p, s.Dir())
 }
 
 // place is where a file of a checkpoint is.
@@ -245,7 +219,6 @@ func (p place) check() error {
 	if p.checkpoint == 0 || p.attempt == 0 {
 		return fmt.Errorf("%w: checkpoint %d of attempt %d: both count from 1", ErrName, p.checkpoint, p.attempt)
 	}
-	// Temporary files begin with a dot.
 	if p.name == "" || p.name[0] == '.' || strings.Trim(p.name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
 		return fmt.Errorf("%w: %q; a file of a checkpoint is called by a-z, 0-9, '-' and '.'", ErrName, p.name)
 	}

@@ -37,7 +37,7 @@ func TestStateIsStoredOnceAndReadBack(t *testing.T) {
 	if want := "checkpoints/" + string(id) + "/chk-7-2/state-0-0-0"; h.File != want || h.Size != 1_000_000 || h.CRC != crc32.Checksum([]byte(content), castagnoli) {
 		t.Errorf("%+v, want %s", h, want)
 	}
-	elsewhere, err := Open(s.Location())
+	elsewhere, err := Open(ctx, s.Location())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestStateIsStoredOnceAndReadBack(t *testing.T) {
 	if b, err := s.ReadState(ctx, h); err != nil || string(b) != content {
 		t.Errorf("after another one was refused: %d bytes, %v", len(b), err)
 	}
-	if entries, _ := os.ReadDir(filepath.Join(s.dir, filepath.Dir(h.File))); len(entries) != 1 {
+	if entries, _ := os.ReadDir(filepath.Join(s.Dir(), filepath.Dir(h.File))); len(entries) != 1 {
 		t.Errorf("left in the directory: %v", entries)
 	}
 	if _, _, _, err := s.PutState(ctx, id, 7, 2, "empty", writing("")); err != nil {
@@ -72,7 +72,7 @@ func TestAStateThatFailsLeavesNothing(t *testing.T) {
 			t.Errorf("cancelled before %d bytes: %v", len(content), err)
 		}
 	}
-	if entries, _ := os.ReadDir(s.path(stateDir, string(id)+"/chk-1-1")); len(entries) != 0 {
+	if entries, _ := os.ReadDir(filepath.Join(s.Dir(), stateDir, string(id)+"/chk-1-1")); len(entries) != 0 {
 		t.Errorf("left: %v", entries)
 	}
 }
@@ -88,14 +88,14 @@ func TestReadStateFindsEveryDamage(t *testing.T) {
 		"longer":            {func(f string, _ *job.StateHandle) { os.Truncate(f, 11) }, "11 bytes, 10 were"},
 		"other bytes":       {func(f string, _ *job.StateHandle) { os.WriteFile(f, []byte("some stole"), 0o600) }, "CRC-32C"},
 		"missing":           {func(f string, _ *job.StateHandle) { os.Remove(f) }, "missing"},
-		"a directory":       {func(f string, _ *job.StateHandle) { os.Remove(f); os.Mkdir(f, 0o700) }, "were written"},
+		"a directory":       {func(f string, _ *job.StateHandle) { os.Remove(f); os.Mkdir(f, 0o700) }, "missing"},
 		"negative":          {func(_ string, h *job.StateHandle) { h.Size = -1 }, "-1 were"},
 		"inline, truncated": {func(_ string, h *job.StateHandle) { *h = inline; h.Data = h.Data[:9] }, "9 bytes, 10 were"},
 		"inline, flipped":   {func(_ string, h *job.StateHandle) { *h = inline; h.CRC++ }, "operator count has CRC-32C"},
 	} {
 		s := open(t)
 		h := putState(t, s, job.NewID(), content)
-		c.damage(filepath.Join(s.dir, h.File), &h)
+		c.damage(filepath.Join(s.Dir(), h.File), &h)
 		if _, err := s.ReadState(context.Background(), h); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), h.File) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -124,14 +124,14 @@ func TestOpenStateFindsEveryDamage(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	for name, content := range map[string]string{"shorter": "012345678", "longer": "01234567890", "flipped": "0123456788", "empty": ""} {
-		if err := os.WriteFile(filepath.Join(s.dir, h.File), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(s.Dir(), h.File), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := read(h); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	os.Remove(filepath.Join(s.dir, h.File))
+	os.Remove(filepath.Join(s.Dir(), h.File))
 	if _, err := read(h); !errors.Is(err, ErrDamaged) {
 		t.Errorf("missing: %v", err)
 	}
@@ -160,20 +160,20 @@ func TestAStorageThatIsAwayIsNoDamage(t *testing.T) {
 	if _, err := s.ReadState(ctx, h); !errors.Is(err, context.Canceled) || errors.Is(err, ErrDamaged) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
+	if err := os.RemoveAll(s.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.ReadState(context.Background(), h); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("state: %v", err)
 	}
-	if _, err := s.Manifest(filepath.Dir(h.File) + "/manifest-1"); err == nil || errors.Is(err, ErrDamaged) {
+	if _, err := s.Manifest(context.Background(), filepath.Dir(h.File)+"/manifest-1"); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("manifest: %v", err)
 	}
 }
 
 func TestNoNameLeavesTheCheckpoints(t *testing.T) {
 	s, ctx, id := open(t), context.Background(), job.NewID()
-	if _, err := s.CreateIncarnation("x"); err != nil {
+	if _, err := s.CreateIncarnation(context.Background(), "x"); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", ".", "..", ".hidden", "a/b", "../x", `a\b`, "A", "ä", "manifest-1"} {
@@ -185,7 +185,7 @@ func TestNoNameLeavesTheCheckpoints(t *testing.T) {
 		if _, _, _, err := s.PutState(ctx, bad.job, bad.checkpoint, bad.attempt, bad.name, writing("x")); !errors.Is(err, ErrName) {
 			t.Errorf("state %v: %v", bad, err)
 		}
-		if err := s.DeleteCheckpoint(bad.job, bad.checkpoint, bad.attempt); !errors.Is(err, ErrName) {
+		if err := s.DeleteCheckpoint(context.Background(), bad.job, bad.checkpoint, bad.attempt); !errors.Is(err, ErrName) {
 			t.Errorf("delete %v: %v", bad, err)
 		}
 	}
@@ -195,7 +195,7 @@ func TestNoNameLeavesTheCheckpoints(t *testing.T) {
 		if _, err := s.ReadState(ctx, job.StateHandle{File: file, Size: 2}); !errors.Is(err, ErrName) || !errors.Is(err, ErrDamaged) {
 			t.Errorf("read %q: %v", file, err)
 		}
-		if _, err := s.Manifest(file); !errors.Is(err, ErrName) || !errors.Is(err, ErrDamaged) {
+		if _, err := s.Manifest(context.Background(), file); !errors.Is(err, ErrName) || !errors.Is(err, ErrDamaged) {
 			t.Errorf("manifest %q: %v", file, err)
 		}
 	}
@@ -210,26 +210,26 @@ func TestManifestsOfTwoLeaders(t *testing.T) {
 	s, id := open(t), job.NewID()
 	m := someManifest(id)
 	for range 2 { // a leader may repeat itself
-		if name, err := s.PutManifest(m); err != nil || name != "checkpoints/"+string(id)+"/chk-7-2/manifest-3" {
+		if name, err := s.PutManifest(context.Background(), m); err != nil || name != "checkpoints/"+string(id)+"/chk-7-2/manifest-3" {
 			t.Fatalf("%q, %v", name, err)
 		}
 	}
 	other := someManifest(id)
 	other.GraphHash = "def"
-	if _, err := s.PutManifest(other); err == nil {
+	if _, err := s.PutManifest(context.Background(), other); err == nil {
 		t.Error("a different manifest of the same epoch was accepted")
 	}
 	other.Epoch = 4
-	name, err := s.PutManifest(other)
+	name, err := s.PutManifest(context.Background(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := s.Manifest(name); err != nil || back.GraphHash != "def" || back.Size() != 1 {
+	if back, err := s.Manifest(context.Background(), name); err != nil || back.GraphHash != "def" || back.Size() != 1 {
 		t.Errorf("%+v, %v", back, err)
 	}
 	other.Subtasks[0].Failure = "disk full"
 	other.Epoch = 5
-	if _, err := s.PutManifest(other); err == nil {
+	if _, err := s.PutManifest(context.Background(), other); err == nil {
 		t.Error("a manifest that cannot be read back was stored")
 	}
 }
@@ -245,12 +245,12 @@ func TestManifestFindsEveryDamage(t *testing.T) {
 	} {
 		s := open(t)
 		m := someManifest(job.NewID())
-		name, err := s.PutManifest(m)
+		name, err := s.PutManifest(context.Background(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		damage(filepath.Join(s.dir, name), m.Encode())
-		if _, err := s.Manifest(name); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
+		damage(filepath.Join(s.Dir(), name), m.Encode())
+		if _, err := s.Manifest(context.Background(), name); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -258,23 +258,23 @@ func TestManifestFindsEveryDamage(t *testing.T) {
 
 func TestANewerManifestIsNotDamaged(t *testing.T) {
 	s := open(t)
-	name, err := s.PutManifest(someManifest(job.NewID()))
+	name, err := s.PutManifest(context.Background(), someManifest(job.NewID()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const newer = "{\"version\":2}\n"
 	sealed := fmt.Appendf(nil, "%s%08x\n", newer, crc32.Checksum([]byte(newer[:len(newer)-1]), castagnoli))
-	if err := os.WriteFile(filepath.Join(s.dir, name), sealed, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir(), name), sealed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Manifest(name); !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
+	if _, err := s.Manifest(context.Background(), name); !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want ErrNewer", err)
 	}
 }
 
 func TestDeleteRemovesExactlyOneCheckpoint(t *testing.T) {
 	s, ctx, id := open(t), context.Background(), job.NewID()
-	if dirs, err := s.ListCheckpoints(id); err != nil || len(dirs) != 0 {
+	if dirs, err := s.ListCheckpoints(context.Background(), id); err != nil || len(dirs) != 0 {
 		t.Fatalf("a job without checkpoints: %v, %v", dirs, err)
 	}
 	want := []CheckpointDir{{Checkpoint: 1, Attempt: 1}, {Checkpoint: 1, Attempt: 2}, {Checkpoint: 11, Attempt: 2}}
@@ -284,21 +284,21 @@ func TestDeleteRemovesExactlyOneCheckpoint(t *testing.T) {
 		}
 		m := someManifest(id)
 		m.Checkpoint, m.Attempt, m.Subtasks = d.Checkpoint, d.Attempt, nil
-		if _, err := s.PutManifest(m); err != nil {
+		if _, err := s.PutManifest(context.Background(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(s.path(stateDir, string(id)+"/lost+found"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(s.Dir(), stateDir, string(id)+"/lost+found"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if dirs, err := s.ListCheckpoints(id); err != nil || !slices.Equal(dirs, want) {
+	if dirs, err := s.ListCheckpoints(context.Background(), id); err != nil || !slices.Equal(dirs, want) {
 		t.Errorf("%v, %v", dirs, err)
 	}
 	for range 2 {
-		if err := s.DeleteCheckpoint(id, 1, 2); err != nil {
+		if err := s.DeleteCheckpoint(context.Background(), id, 1, 2); err != nil {
 			t.Fatal(err)
 		}
-		if dirs, err := s.ListCheckpoints(id); err != nil || !slices.Equal(dirs, []CheckpointDir{want[0], want[2]}) {
+		if dirs, err := s.ListCheckpoints(context.Background(), id); err != nil || !slices.Equal(dirs, []CheckpointDir{want[0], want[2]}) {
 			t.Errorf("after it: %v, %v", dirs, err)
 		}
 	}

@@ -1,38 +1,41 @@
 // Package storage is the durable bytes that all JobManagers and TaskManagers of a cluster
 // share: job binaries, graphs, intents too large for coordination, lists of outputs, checkpoints,
-// and the cluster's incarnation.
+// and the cluster's incarnation. They lie in a directory (local) or a part of an S3 bucket (s3),
+// behind one contract (objects).
 //
-// Everything here is written once: under a temporary name, synced, then linked to its own
-// name only if that name is free. A reader therefore sees a whole object or none, a write that
+// Everything here is written once. A reader sees a whole object or none, a write that
 // is repeated changes nothing, and a leader that was replaced while it slept can overwrite
 // nothing of its successor's. What is referenced is decided in coordination, never here; only
 // checkpoints are ever removed, and by name.
 //
-// This package starts no goroutine. Its methods do disk I/O and may be called at once from
-// several goroutines and processes.
+// This package starts no goroutine. Its methods do I/O, which ends with their ctx, and may be called at
+// once from several goroutines and processes.
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
+
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // ErrNotFound says that an object is not stored.
 var ErrNotFound = errors.New("storage: no such object")
 
-// Storage is the directory that storage.dir names.
+// ErrName says that no object can have this name.
+var ErrName = objects.ErrName
+
+// Storage is the place that storage.dir names.
 type Storage struct {
-	dir         string
+	objects     objects.Store
+	location    string
 	incarnation atomic.Pointer[string] // once read: it never changes
 }
 
-// kinds of object, each in a directory of its own.
+// kinds of object, each below a directory of its own.
 const (
 	clusterDir  = "cluster"
 	artifactDir = "artifacts"
@@ -40,82 +43,51 @@ const (
 	intentDir   = "intents"
 	outputDir   = "outputs"
 	stateDir    = "checkpoints" // of each job, of each checkpoint and attempt: a directory
-	tempDir     = "tmp"
 )
 
-// Open opens the storage at location, a path or a file:// URL, and makes its directories. It
-// fails when they cannot be written, so that a process finds out at its start.
-func Open(location string) (*Storage, error) {
-	dir, err := directory(location)
+// maxDocument is the size of the largest object that is read whole, but for states, in bytes.
+const maxDocument = 1 << 30
+
+// Open opens the storage at location: a path, a file:// URL or s3://bucket/prefix. It
+// fails when it cannot be written, so that a process finds out at its start.
+func Open(ctx context.Context, location string) (*Storage, error) {
+	at, err := OpenObjects(ctx, location)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("storage.dir: %w", err)
 	}
-	s := &Storage{dir: dir}
-	for _, kind := range []string{clusterDir, artifactDir, graphDir, intentDir, outputDir, stateDir, tempDir} {
-		if err := os.MkdirAll(filepath.Join(dir, kind), 0o755); err != nil {
-			return nil, fmt.Errorf("storage.dir %s cannot be used: %w; name a directory that every process of the cluster can write", dir, err)
-		}
-	}
-	if err := s.probe(); err != nil {
-		return nil, fmt.Errorf("storage.dir %s is not writable: %w; name a directory that every process of the cluster can write", dir, err)
-	}
-	return s, nil
+	return &Storage{objects: at, location: absolute(at, location)}, nil
 }
 
 // Attach returns the storage at location as it is, for a process whose parent has opened it: one that is
 // full or read-only at the moment keeps no task from running.
 func Attach(location string) (*Storage, error) {
-	dir, err := directory(location)
+	at, err := ObjectsAt(location)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("storage.dir: %w", err)
 	}
-	return &Storage{dir: dir}, nil
+	return &Storage{objects: at, location: absolute(at, location)}, nil
 }
 
-// Dir is the absolute path of the storage, for messages.
-func (s *Storage) Dir() string { return s.dir }
+// Dir is where the storage is, for messages.
+func (s *Storage) Dir() string { return s.objects.String() }
 
 // Location is what Open is to be called with in another process, whatever that one's directory.
-func (s *Storage) Location() string { return s.dir }
-
-func directory(location string) (string, error) {
-	if location == "" {
-		return "", errors.New("storage.dir is empty; name a directory that every process of the cluster shares")
-	}
-	if scheme, _, isURL := strings.Cut(location, "://"); isURL && scheme != "file" {
-		return "", fmt.Errorf("storage.dir %q: only a path or a file:/// URL can be used, not %s://", location, scheme)
-	}
-	path := location
-	if strings.HasPrefix(location, "file://") {
-		u, err := url.Parse(location)
-		if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
-			return "", fmt.Errorf("storage.dir %q is no file URL; expected file:///path", location)
-		}
-		path = u.Path
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("storage.dir %q: %w", location, err)
-	}
-	return abs, nil
-}
-
-// probe writes and removes a file, as permission bits do not tell the whole truth.
-func (s *Storage) probe() error {
-	f, err := os.CreateTemp(filepath.Join(s.dir, tempDir), "probe-")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-func (s *Storage) path(kind, name string) string { return filepath.Join(s.dir, kind, name) }
+func (s *Storage) Location() string { return s.location }
 
 // read returns a small object whole.
-func (s *Storage) read(kind, name string) ([]byte, error) {
-	b, err := os.ReadFile(s.path(kind, name))
+func (s *Storage) read(ctx context.Context, kind, name string) ([]byte, error) {
+	b, err := objects.Read(ctx, s.objects, kind+"/"+name, maxDocument)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s/%s in %s", ErrNotFound, kind, name, s.dir)
+		return nil, fmt.Errorf("%w: %s/%s in %s", ErrNotFound, kind, name, s.Dir())
 	}
 	return b, err
+}
+
+// createBytes stores b under kind/name, unless something is stored there already.
+func (s *Storage) createBytes(ctx context.Context, kind, name string, b []byte) (created bool, err error) {
+	created, err = s.objects.Create(ctx, kind+"/"+name, objects.Write(b))
+	if err != nil {
+		return false, fmt.Errorf("store %s/%s: %w", kind, name, err)
+	}
+	return created, nil
 }

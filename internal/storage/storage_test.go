@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,18 +16,38 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 )
 
+// open returns the storage of a cluster that has been led.
 func open(t *testing.T) *Storage {
 	t.Helper()
-	s, err := Open(t.TempDir())
+	s := unused(t)
+	if _, err := s.CreateIncarnation(t.Context(), "of the test"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func unused(t *testing.T) *Storage {
+	t.Helper()
+	s, err := Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if left, _ := os.ReadDir(filepath.Join(s.dir, tempDir)); len(left) > 0 {
-			t.Errorf("%d temporary files are left", len(left))
-		}
-	})
+	t.Cleanup(func() { noneHidden(t, s.Dir()) })
 	return s
+}
+
+// noneHidden fails the test when a temporary file is left.
+func noneHidden(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasPrefix(filepath.Base(path), ".") {
+			t.Errorf("left behind: %s", path)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
 }
 
 func sumOf(s string) string {
@@ -40,17 +61,29 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for location, want := range map[string]string{
-		"":                       "storage.dir is empty",
-		"s3://bucket/x":          "not s3://",
-		"file://host/x":          "expected file:///path",
-		filepath.Join(file, "x"): "name a directory",
+		"":                     "storage.dir: it is empty",
+		"ftp://host/x":         "ftp:// is not known",
+		"s3://":                "expected s3://bucket/prefix",
+		"s3:///x":              "expected s3://bucket/prefix",
+		"s3://b":               "bucket",
+		"s3://bucket/a/../b":   "prefix",
+		"s3://bucket/x#y":      "expected s3://bucket/prefix",
+		"s3://bucket/x?acl=y":  `"acl" is not known`,
+		"s3://bucket/%zz":      "no URL",
+		"s3://key:hunter2@b/x": "AWS_ACCESS_KEY_ID",
+		"s3://bucket?endpoint=http://key:hunter2@host": "AWS_ACCESS_KEY_ID",
+		"s3://bucket/?endpoint=localhost:9000":         "expected http://host:port",
+		"file://host/x":                                "expected file:///path",
+		filepath.Join(file, "x"):                       "name a directory",
 	} {
-		if _, err := Open(location); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(t.Context(), location); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v; want an error with %q", location, err, want)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Open(%q) repeats a secret: %v", location, err)
 		}
 	}
 	dir := t.TempDir()
-	s, err := Open("file://" + dir)
+	s, err := Open(t.Context(), "file://"+dir)
 	if err != nil || s.Dir() != dir {
 		t.Errorf("Open of a file URL: %v, %v", s, err)
 	}
@@ -64,10 +97,10 @@ func TestArtifactIsVerifiedAndStoredOnce(t *testing.T) {
 	if err := s.PutArtifact(ctx, sum, strings.NewReader("something else")); !errors.Is(err, ErrHash) {
 		t.Fatalf("other bytes: %v, want ErrHash", err)
 	}
-	if has, err := s.HasArtifact(sum); has || err != nil {
+	if has, err := s.HasArtifact(ctx, sum); has || err != nil {
 		t.Fatalf("after a refused artifact: has %v, %v", has, err)
 	}
-	if _, err := s.OpenArtifact(sum); !errors.Is(err, ErrNotFound) {
+	if _, err := s.OpenArtifact(ctx, sum); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("open what is not there: %v", err)
 	}
 	if err := s.PutArtifact(ctx, sum, strings.NewReader(content)); err != nil {
@@ -76,16 +109,13 @@ func TestArtifactIsVerifiedAndStoredOnce(t *testing.T) {
 	if err := s.PutArtifact(ctx, sum, failingReader{}); err != nil {
 		t.Fatalf("storing it again: %v, want nothing to be read", err)
 	}
-	f, err := s.OpenArtifact(sum)
+	f, err := s.OpenArtifact(ctx, sum)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	if got, _ := io.ReadAll(f); string(got) != content {
 		t.Errorf("read %q", got)
-	}
-	if info, _ := f.Stat(); info.Mode().Perm()&0o111 == 0 {
-		t.Errorf("mode %v is not executable", info.Mode())
 	}
 }
 
@@ -99,18 +129,18 @@ func TestNamesCannotLeaveTheStorage(t *testing.T) {
 		if err := s.PutArtifact(ctx, name, strings.NewReader("x")); err == nil {
 			t.Errorf("artifact %q was stored", name)
 		}
-		if _, err := s.Graph(name); err == nil {
+		if _, err := s.Graph(t.Context(), name); err == nil {
 			t.Errorf("graph %q was read", name)
 		}
-		if _, err := s.Outputs(name); err == nil {
+		if _, err := s.Outputs(t.Context(), name); err == nil {
 			t.Errorf("outputs %q were read", name)
 		}
 	}
 }
 
 func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
-	s := open(t)
-	if _, err := s.Incarnation(); !errors.Is(err, ErrNotFound) {
+	s := unused(t)
+	if _, err := s.Incarnation(t.Context()); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("new storage: %v, want ErrNotFound", err)
 	}
 	var wg sync.WaitGroup
@@ -118,7 +148,7 @@ func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
 	for i := range got {
 		wg.Go(func() {
 			var err error
-			if got[i], err = s.CreateIncarnation(string(rune('a' + i))); err != nil {
+			if got[i], err = s.CreateIncarnation(t.Context(), string(rune('a'+i))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -131,36 +161,38 @@ func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
 	}
 }
 
-func TestDocuments(t *testing.T) {
-	s := open(t)
+func TestDocuments(t *testing.T) { documents(t, open(t)) }
+
+func documents(t *testing.T, s *Storage) {
+	t.Helper()
 	g := &job.Graph{Name: "wordcount", Vertices: []job.Vertex{{Name: "lines", Parallelism: 2}}, MaxParallelism: 128}
-	hash, err := s.PutGraph(g)
+	hash, err := s.PutGraph(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := s.Graph(hash); err != nil || back.Hash() != hash {
+	if back, err := s.Graph(t.Context(), hash); err != nil || back.Hash() != hash {
 		t.Errorf("graph: %+v, %v", back, err)
 	}
-	blob, err := s.PutIntent([]byte("{}"))
+	blob, err := s.PutIntent(t.Context(), []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := s.Intent(blob); err != nil || string(b) != "{}" {
+	if b, err := s.Intent(t.Context(), blob); err != nil || string(b) != "{}" {
 		t.Errorf("intent: %q, %v", b, err)
 	}
 
 	id := job.NewID()
 	list := []job.Output{{Temp: "/out/.a", Final: "/out/a"}}
 	for range 2 { // a successor stores the same list again
-		name, err := s.PutOutputs(id, 3, list)
+		name, err := s.PutOutputs(t.Context(), id, 3, list)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := s.Outputs(name); err != nil || len(back) != 1 || back[0] != list[0] {
+		if back, err := s.Outputs(t.Context(), name); err != nil || len(back) != 1 || back[0] != list[0] {
 			t.Errorf("outputs: %v, %v", back, err)
 		}
 	}
-	if _, err := s.PutOutputs(id, 3, nil); err == nil {
+	if _, err := s.PutOutputs(t.Context(), id, 3, nil); err == nil {
 		t.Error("a different list for the same attempt was accepted")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -23,23 +24,35 @@ type Checkpoints struct {
 }
 
 // Trigger begins a checkpoint in every subtask that is here: those that read from outside begin
-// its barrier, those that have ended contribute their final state, the others wait for the barrier. What it
-// stores may refer to the base, a completed checkpoint; 0: none.
-func (x *Execution) Trigger(id, base job.CheckpointID) {
+// its barrier, those that have ended contribute their final state, the others wait for the barrier. With
+// stop, those that read from outside emit nothing after it. What is stored may refer to the base, a completed
+// checkpoint; 0: none.
+func (x *Execution) Trigger(id, base job.CheckpointID, stop bool) {
 	for _, s := range x.subtasks {
+		s.wiring.Silence(id, stop)
 		s.wiring.Announce(id)
 		s.uploads.announced(s, id, base)
 	}
 }
 
-// Closed says that the checkpoint is completed or aborted, and whether the outputs that it named
-// are visible.
-func (x *Execution) Closed(id job.CheckpointID, published bool) {
-	if !published {
-		return
-	}
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
+// the closed one named are visible, and whether subtasks that it silenced are to go on.
+func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
-		s.wiring.Published(id)
+		s.wiring.Completed(completed)
+		if published {
+			s.wiring.Published(id)
+		}
+		if resume {
+			s.wiring.Resume(id)
+		}
+	}
+}
+
+// Drain has the subtasks that read from outside end as if their input had.
+func (x *Execution) Drain() {
+	for _, s := range x.subtasks {
+		s.wiring.EndInput()
 	}
 }
 
@@ -71,8 +84,9 @@ func (s *subtask) restore() error {
 	var m *checkpoint.Manifest
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
-		if m, err = c.Storage.Manifest(c.Restore.Manifest); err == nil {
-			err = s.read(m, mine, states)
+		var read stateReader
+		if m, read, err = c.open(s.ctx); err == nil {
+			err = s.read(m, read, mine, states)
 		}
 		return err
 	})
@@ -95,6 +109,7 @@ func (s *subtask) restore() error {
 		}
 	}
 	s.wiring.Restore(m.Checkpoint, states, inherited, share)
+	failpoint.TaskRestored.Reached()
 	return nil
 }
 
@@ -117,18 +132,34 @@ func (s *subtask) patiently(read func() error) error {
 	}
 }
 
+// stateReader returns the piece of state that a handle names.
+type stateReader func(context.Context, job.StateHandle) ([]byte, error)
+
+// open reads what the attempt continues from: a checkpoint, or a savepoint, which names no outputs.
+func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateReader, error) {
+	if c.Restore.Savepoint == "" {
+		m, err := c.Storage.Manifest(ctx, c.Restore.Manifest)
+		return m, c.Storage.ReadState, err
+	}
+	s, err := storage.OpenSavepoint(ctx, c.Restore.Savepoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &s.Manifest, s.ReadState, nil
+}
+
 // read adds what the operators continue from to states.
-func (s *subtask) read(m *checkpoint.Manifest, operators map[string]bool, states map[string][]operator.Restored) (err error) {
-	c := s.x.cfg.Checkpoints
+func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[string]bool, states map[string][]operator.Restored) (err error) {
 	clear(states)
 	for name := range operators {
 		for _, state := range m.States(name) {
 			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
-			if state.Part != "" && state.File != "" {
+			if state.Part != "" && state.File != "" && s.x.cfg.Checkpoints.Restore.Savepoint == "" {
 				r.Open = s.opener(state.StateHandle)
-			} else if r.Data, err = c.Storage.ReadState(s.ctx, state.StateHandle); err != nil {
+			} else if r.Data, err = read(s.ctx, state.StateHandle); err != nil {
 				return err
 			}
+			failpoint.TaskRestores.Reached()
 			states[name] = append(states[name], r)
 		}
 	}
@@ -162,6 +193,7 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 	u.mu.Unlock()
 	s.x.uploads.Go(func() {
 		defer cancel()
+		failpoint.TaskSnapshotted.Reached()
 		var ack job.Acknowledgement
 		operator.Guarded(func() error { ack = s.upload(ctx, p); return nil }, func(err error) {
 			if err != nil { // a panic of the type's own encoder
@@ -170,7 +202,9 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 		})
 		ack.Finished = finished
 		if ctx.Err() == nil {
+			failpoint.TaskUploaded.Reached()
 			c.Acknowledge(ack)
+			failpoint.TaskAcknowledged.Reached()
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -114,7 +115,7 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
-		case rpc.Trigger, rpc.Closed:
+		case rpc.Trigger, rpc.Closed, rpc.Drain:
 			select {
 			case p.orders <- m:
 			default: // it does not keep up: the checkpoint's time-out closes it
@@ -215,9 +216,12 @@ func (p *process) obey(x *Execution) {
 	for m := range p.orders {
 		switch m := m.(type) {
 		case rpc.Trigger:
-			x.Trigger(m.Checkpoint, m.Base)
+			failpoint.TaskTriggered.Reached()
+			x.Trigger(m.Checkpoint, m.Base, m.Stop)
 		case rpc.Closed:
-			x.Closed(m.Checkpoint, m.Published)
+			x.Closed(m.Checkpoint, m.Completed, m.Published, m.Resume)
+		case rpc.Drain:
+			x.Drain()
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (a *artifacts) obtain(ctx context.Context, path, sum string) error {
 		_ = os.Chtimes(path, now, now) // the oldest are removed one day
 		return nil
 	}
-	src, err := a.from.OpenArtifact(sum)
+	src, err := a.from.OpenArtifact(ctx, sum)
 	if err != nil {
 		return err
 	}

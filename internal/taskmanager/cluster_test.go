@@ -35,10 +35,10 @@ var shared = sync.OnceValues(func() (s sharedStorage, err error) {
 	if s.dir, err = os.MkdirTemp("", "taskmanager-test-"); err != nil {
 		return s, err
 	}
-	if s.store, err = storage.Open(s.dir); err != nil {
+	if s.store, err = storage.Open(context.Background(), s.dir); err != nil {
 		return s, err
 	}
-	if _, err = s.store.CreateIncarnation(incarnation); err != nil {
+	if _, err = s.store.CreateIncarnation(context.Background(), incarnation); err != nil {
 		return s, err
 	}
 	self, err := os.Executable()

@@ -88,7 +88,7 @@ func (r refusal) Is(e error) bool { return e == errRefused }
 
 // register opens a link. It gives up when ctx ends.
 func (n *node) register(ctx context.Context, addr, instance string) (*link, error) {
-	cluster, err := n.incarnation()
+	cluster, err := n.incarnation(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func childTaskManager(config string) int {
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
 		return 12
 	}
-	store, err := storage.Open(c.Storage)
+	store, err := storage.Open(context.Background(), c.Storage)
 	if err != nil {
 		return 13
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -38,7 +39,7 @@ type table struct {
 	leader *link              // that sent Lead under seen; nil while headless
 	links  map[*link]bool
 	jobs   map[job.ID]*entry
-	plans  map[job.ID]*link // under way, and who asked last
+	plans  map[planKey]*link // under way, and who asked last
 
 	running  int  // attempts whose process goroutine has not ended
 	ending   bool // takes no new work
@@ -52,6 +53,9 @@ type table struct {
 	planning context.Context // ends when the instance stops taking work
 	noPlans  context.CancelFunc
 }
+
+// planKey tells the plan of a job from those of its changes.
+type planKey struct{ job, request job.ID }
 
 // entry is what is known of a job: at most one attempt, and what was promised about others.
 // Entries stay as long as the instance, as a promise has no end: about 100 bytes per job.
@@ -69,7 +73,7 @@ func newTable(n *node, seen coordination.Epoch) *table {
 	instance := "tm-" + strings.ToLower(rand.Text()[:16])
 	t := &table{
 		node: n, log: n.log.With("instance", instance), instance: instance, seen: seen,
-		links: map[*link]bool{}, jobs: map[job.ID]*entry{}, plans: map[job.ID]*link{},
+		links: map[*link]bool{}, jobs: map[job.ID]*entry{}, plans: map[planKey]*link{},
 		events: make(chan event, 64),
 	}
 	t.alive, t.kill = context.WithCancel(context.Background())
@@ -277,6 +281,7 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 			}
 		}
 	}
+	failpoint.TaskManagerReported.Reached()
 }
 
 // command obeys the newest leader.
@@ -287,7 +292,7 @@ func (t *table) command(l *link, m rpc.Message) {
 	}
 	switch m := m.(type) {
 	case rpc.Plan:
-		t.plan(l, m.Spec)
+		t.plan(l, m)
 	case rpc.Deploy:
 		if t.meant(m.Instance, m.Kind()) {
 			t.deploy(m)
@@ -299,6 +304,11 @@ func (t *table) command(l *link, m rpc.Message) {
 	case rpc.Confirm:
 		t.confirm(m.Job, m.Attempt)
 	case rpc.Trigger:
+		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+			failpoint.TaskManagerTriggers.Reached()
+			a.say(m)
+		}
+	case rpc.Drain:
 		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
 			a.say(m)
 		}
@@ -364,6 +374,7 @@ func (t *table) deploy(d rpc.Deploy) {
 // start begins an attempt. A lower one that has ended is forgotten with what was held of it:
 // the higher could only be committed on evidence of its end (R4).
 func (t *table) start(e *entry, d rpc.Deploy) {
+	failpoint.TaskManagerStarts.Reached()
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
 	p := newProcess(t.alive, d)
@@ -382,6 +393,7 @@ func (t *table) stop(id job.ID, n job.Attempt) {
 	}
 	if e.current != nil && e.current.running() && e.current.number <= n {
 		e.stopped = max(e.stopped, n)
+		failpoint.TaskManagerStops.Reached()
 		e.current.end()
 		return
 	}
@@ -449,6 +461,7 @@ func (v told) apply(t *table) {
 		}
 	case rpc.Acknowledge:
 		a.acknowledge(m.Acks)
+		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
@@ -496,23 +509,29 @@ func (v exited) apply(t *table) {
 
 // plan runs the job binary in plan mode, unless that is under way: then the answer goes to
 // whoever asked last.
-func (t *table) plan(l *link, spec job.Spec) {
-	_, underWay := t.plans[spec.ID]
+func (t *table) plan(l *link, m rpc.Plan) {
+	key := planKey{m.Spec.ID, m.Request}
+	_, underWay := t.plans[key]
 	if !underWay && (t.ending || len(t.plans) >= maxPlans) {
-		t.post(l, rpc.Planned{Job: spec.ID, Error: "this TaskManager takes no more jobs to plan at the moment", Retry: true})
+		t.post(l, rpc.Planned{Job: key.job, Request: key.request, Error: "this TaskManager takes no more jobs to plan at the moment", Retry: true})
 		return
 	}
-	t.plans[spec.ID] = l
+	t.plans[key] = l
 	if underWay {
 		return
 	}
-	t.wg.Go(func() { t.events <- planned{t.node.plan(t.planning, spec)} })
+	t.wg.Go(func() {
+		answer := t.node.plan(t.planning, m.Spec)
+		answer.Request = key.request
+		t.events <- planned{answer}
+	})
 }
 
 // planned: a plan has been made, or cannot be.
 type planned struct{ m rpc.Planned }
 
 func (v planned) apply(t *table) {
-	t.post(t.plans[v.m.Job], v.m)
-	delete(t.plans, v.m.Job)
+	key := planKey{v.m.Job, v.m.Request}
+	t.post(t.plans[key], v.m)
+	delete(t.plans, key)
 }

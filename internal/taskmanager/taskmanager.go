@@ -174,11 +174,11 @@ func warnIfOpen(log *slog.Logger, addr net.Addr) {
 
 // incarnation reads the cluster's incarnation from storage, once. It is "" while no leader
 // has made one there.
-func (n *node) incarnation() (string, error) {
+func (n *node) incarnation(ctx context.Context) (string, error) {
 	if c := n.cluster.Load(); c != nil {
 		return *c, nil
 	}
-	c, err := n.cfg.Storage.Incarnation()
+	c, err := n.cfg.Storage.Incarnation(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
 		return "", nil
 	}

@@ -427,14 +427,14 @@ func TestRefusedTriesAgain(t *testing.T) {
 
 // A TaskManager that is started before the cluster's first leader registers when there is one.
 func TestWaitsForTheCluster(t *testing.T) {
-	store, err := storage.Open(t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := startManager(t, func(c *Config) { c.Storage = store })
 	jm := newJobManager(t, "jm", 1)
 	m.announce(jm)
-	if _, err := store.CreateIncarnation(incarnation); err != nil {
+	if _, err := store.CreateIncarnation(context.Background(), incarnation); err != nil {
 		t.Fatal(err)
 	}
 	if l := jm.joined(); l.register.Storage != incarnation {
@@ -444,11 +444,11 @@ func TestWaitsForTheCluster(t *testing.T) {
 
 // A JobManager of another cluster is left alone, whatever it says.
 func TestAnotherCluster(t *testing.T) {
-	store, err := storage.Open(t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.CreateIncarnation("another"); err != nil {
+	if _, err := store.CreateIncarnation(context.Background(), "another"); err != nil {
 		t.Fatal(err)
 	}
 	m := startManager(t, func(c *Config) { c.Storage = store })

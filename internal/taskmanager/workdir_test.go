@@ -100,7 +100,7 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 }
 
 func TestArtifacts(t *testing.T) {
-	store, err := storage.Open(t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func checkArtifact(t *testing.T, a *artifacts, sum string) {
 
 // A fetch whose first caller is called off is done by the next.
 func TestArtifactOfACancelledCaller(t *testing.T) {
-	store, err := storage.Open(t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

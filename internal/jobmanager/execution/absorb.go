@@ -9,19 +9,13 @@ import (
 
 // absorbPlan notes the answer to Plan. A job without a plan has failed.
 func (e *Execution) absorbPlan(planned Planned) []Action {
+	if planned.Request != "" {
+		return e.absorbChangePlan(planned)
+	}
 	if e.graph != nil || e.committed.Phase != Created || e.pending {
 		return nil // answered before, or the job has ended meanwhile
 	}
-	failure := planned.Error
-	if failure == "" && planned.Graph == nil {
-		failure = "the TaskManager answered with neither a plan nor an error"
-	}
-	if failure == "" {
-		if err := planned.Graph.Validate(); err != nil {
-			failure = err.Error()
-		}
-	}
-	if failure != "" {
+	if failure := planned.failure(); failure != "" {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failed, failure })
 	}
 	e.graph = planned.Graph
@@ -36,13 +30,14 @@ func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
 	e.missing = 0
 	next := e.committed
 	next.Phase = Running
+	e.begin(&next)
 	next.Attempt++
 	next.Assignment = granted.Assignment
 	next.GraphHash = e.graph.Hash()
 	next.Name, next.Slots = e.graph.Name, e.graph.Slots()
 	next.Failure = ""
 	// One write commits the attempt, closes the open checkpoint and names what is restored (R4).
-	next.Open, next.Restore, next.Unpublished = 0, nil, e.unpublished()
+	next.Open, next.Restore, next.Unpublished = 0, next.From, e.unpublished()
 	if len(next.Completed) > 0 {
 		next.Restore = &next.Completed[0]
 	}
@@ -58,7 +53,8 @@ func (e *Execution) absorbReady(ready Ready) []Action {
 	}
 	i.connected, i.deployed, i.stopping = true, 0, 0
 	delete(e.triggered, ready.Instance)
-	var actions []Action
+	delete(e.drained, ready.Instance)
+	actions := e.resume(ready.Instance)
 	for _, r := range ready.Attempts {
 		actions = append(actions, e.absorbReport(ready.Instance, r)...)
 	}

@@ -18,7 +18,35 @@ type Commit struct {
 
 // Plan asks any TaskManager for the job's graph, and another when that one cannot. Answered
 // by Planned.
-type Plan struct{}
+type Plan struct {
+	Request job.ID // the change that it is for; "": the job itself
+	Spec    job.Spec
+}
+
+// CheckSlots asks whether the job could have so many slots instead of those that it has. Answered by SlotsChecked.
+type CheckSlots struct {
+	Request job.ID
+	Slots   int
+}
+
+// OpenSavepoint reads what a savepoint consists of. Answered by SavepointOpened.
+type OpenSavepoint struct{ Location string }
+
+// Note tells a person what becomes of state.
+type Note struct{ Lines []string }
+
+// Copy makes a savepoint of a completed checkpoint. Answered by Copied.
+type Copy struct {
+	Request   job.ID
+	Pointer   job.Pointer
+	Directory string // as in job.Request
+}
+
+// Drain has the sources on an instance end as if their input had.
+type Drain struct {
+	Instance string
+	Attempt  job.Attempt
+}
 
 // RequestSlots asks for slots until they are granted or released. Answered by any number
 // of SlotsMissing, then SlotsGranted.
@@ -49,8 +77,11 @@ type Confirm struct {
 	Attempt  job.Attempt
 }
 
-// Publish makes the committed list of outputs visible. Answered by Published.
-type Publish struct{ Outputs string }
+// Publish makes the committed list of outputs visible, or what a checkpoint names. Answered by Published.
+type Publish struct {
+	Outputs string
+	Stopped *job.Pointer // not nil: it is that checkpoint's
+}
 
 // Discard removes what finished subtasks of a given-up attempt wrote, as well as can be: its end
 // is committed, so nobody refers to it (R13).
@@ -61,6 +92,7 @@ type Trigger struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
+	Stop       bool             // sources emit nothing after its barrier
 	Base       job.CheckpointID // as in rpc.Trigger
 }
 
@@ -69,13 +101,20 @@ type Closed struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
-	Published  bool // what it named is visible
+	Completed  job.CheckpointID // the newest that is completed, or 0
+	Published  bool             // what it named is visible
+	Resume     bool             // it was that of a stop, which failed: sources go on
 }
 
 // PublishCheckpoint makes visible what a completed checkpoint names. Answered by CheckpointPublished.
 type PublishCheckpoint struct{ Pointer job.Pointer }
 
 func (Trigger) action()           {}
+func (CheckSlots) action()        {}
+func (OpenSavepoint) action()     {}
+func (Note) action()              {}
+func (Copy) action()              {}
+func (Drain) action()             {}
 func (Closed) action()            {}
 func (PublishCheckpoint) action() {}
 func (Commit) action()            {}

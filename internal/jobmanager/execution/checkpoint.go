@@ -16,7 +16,9 @@ const defaultRetain = 3
 // checkpointing is what an Execution knows of checkpoints beyond what is committed.
 type checkpointing struct {
 	retain    int
+	tolerable int
 	due       bool   // the schedule wants one
+	last      bool   // the one that the job's end waits for was reserved, once
 	abort     string // why the open one is to be given up, or ""
 	acks      map[job.Subtask]job.Acknowledgement
 	triggered map[string]job.CheckpointID // by instance, over this connection
@@ -27,6 +29,9 @@ type checkpointing struct {
 
 // maxAbort bounds the text of an abort, in bytes: it stays in the intent.
 const maxAbort = 500
+
+// Tolerate sets after how many aborted checkpoints in a row the job is restarted; below zero: never.
+func (e *Execution) Tolerate(n int) { e.tolerable = n }
 
 // Retain sets how many completed checkpoints are kept, at least one.
 func (e *Execution) Retain(n int) { e.retain = max(n, 1) }
@@ -44,23 +49,22 @@ func (e *Execution) checkpoint() []Action {
 		return e.collect()
 	case e.unpublished():
 		return e.publishCheckpoint()
-	case e.due && e.allRunning():
-		e.due = false
-		return e.commit(func(in *Intent) {
+	}
+	served, first := e.serve()
+	if !first && (e.due || e.settling() && !e.last) && e.allRunning() {
+		e.due, e.last = false, e.settling()
+		served = append(served, e.commit(func(in *Intent) {
 			in.Reserved++
 			in.Open = in.Reserved
-		})
+		})...)
 	}
-	return nil
+	return served
 }
 
 // collect sees the open checkpoint to its end.
 func (e *Execution) collect() []Action {
 	if e.abort != "" {
-		why := e.abort[:min(len(e.abort), maxAbort)]
-		return e.commit(func(in *Intent) {
-			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, fmt.Sprintf("checkpoint %d: %s", in.Open, why)
-		})
+		return e.aborts(e.abort[:min(len(e.abort), maxAbort)])
 	}
 	if acks, complete := e.complete(); complete {
 		return e.completes(acks)
@@ -74,7 +78,7 @@ func (e *Execution) collect() []Action {
 			e.triggered = make(map[string]job.CheckpointID)
 		}
 		e.triggered[name] = e.committed.Open
-		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.base()})
+		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.base(), Stop: e.stops()})
 	}
 	return actions
 }
@@ -99,16 +103,42 @@ func (e *Execution) complete() ([]job.Acknowledgement, bool) {
 	return slices.Collect(maps.Values(e.acks)), true
 }
 
+// aborts closes the open checkpoint without a result. The job goes on, unless too many in a row were
+// aborted, or its input was ended for this one.
+func (e *Execution) aborts(why string) []Action {
+	r := e.current()
+	if r != nil && r.Stage != Reserved {
+		r = nil
+	}
+	return e.commit(func(in *Intent) {
+		id := in.Open
+		in.Open, in.Aborted, in.Failures, in.LastAbort = 0, in.Aborted+1, in.Failures+1, fmt.Sprintf("checkpoint %d: %s", id, why)
+		in.advance(id, in.LastAbort)
+		if e.tolerable >= 0 && in.Failures > e.tolerable {
+			e.giveUp(in, fmt.Sprintf("%d checkpoints in a row failed (checkpoint.tolerable-failures is %d); the last: %s", in.Failures, e.tolerable, in.LastAbort))
+			in.Failures = 0
+		}
+		e.undrain(in, r, why)
+	})
+}
+
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
+	// What was put out by a job whose sources were drained becomes visible with its end, and not if that fails.
+	visible := !e.graph.Bounded && !e.lastWordIsDrain()
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
-		in.Completed = append([]job.Pointer{pointer}, in.Completed...)
-		in.Completed = in.Completed[:min(len(in.Completed), e.retain)]
-		in.Open, in.Restarts, in.Unpublished = 0, 0, len(m.Outputs()) > 0 && !e.graph.Bounded
+		in.advance(in.Open, "")
+		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), e.retain)
+		in.Open, in.Restarts, in.Failures, in.Unpublished = 0, 0, 0, len(m.Outputs()) > 0 && visible
 	})
 	c := actions[0].(Commit)
 	c.Completes = acks
+	c.Intent.Completions++
+	for _, ack := range acks {
+		newest := &c.Intent.Completed[0]
+		newest.Paused = max(newest.Paused, ack.Paused)
+	}
 	return []Action{c}
 }
 
@@ -138,10 +168,18 @@ func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
 	var actions []Action
 	for _, name := range e.committed.instances() {
 		if e.instance(name).connected {
-			actions = append(actions, Closed{Instance: name, Attempt: e.committed.Attempt, Checkpoint: id, Published: published})
+			actions = append(actions, e.closedAt(name, id, published))
 		}
 	}
 	return actions
+}
+
+func (e *Execution) closedAt(instance string, id job.CheckpointID, published bool) Closed {
+	c := Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Published: published, Resume: e.resumes(id)}
+	if len(e.committed.Completed) > 0 {
+		c.Completed = e.committed.Completed[0].Checkpoint
+	}
+	return c
 }
 
 // absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is
@@ -152,7 +190,7 @@ func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
 	}
 	e.noteAcknowledgement(a.Instance, a.Ack)
 	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open && !e.pending {
-		return []Action{Closed{Instance: a.Instance, Attempt: a.Attempt, Checkpoint: a.Ack.Checkpoint}}
+		return []Action{e.closedAt(a.Instance, a.Ack.Checkpoint, false)}
 	}
 	return nil
 }
@@ -220,6 +258,9 @@ func (e *Execution) strike(id job.CheckpointID, why string) []Action {
 	return e.commit(func(in *Intent) {
 		if len(left) == 0 {
 			in.Phase, in.Failure = Failing, "no checkpoint can be restored; every file is kept. "+why
+			if in.Restore != nil && in.Restore.Savepoint != "" {
+				in.Failure = fmt.Sprintf("savepoint %s cannot be restored. %s", in.Restore.Savepoint, why)
+			}
 			return
 		}
 		if e.giveUp(in, why) {

@@ -1,6 +1,9 @@
 package execution
 
 import (
+	"time"
+
+	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -17,8 +20,50 @@ type Committed struct{ Intent Intent }
 
 // Planned answers the Plan action: a graph, or why the job has none.
 type Planned struct {
-	Graph *job.Graph
-	Error string
+	Request job.ID // as in Plan
+	Graph   *job.Graph
+	Error   string
+}
+
+// failure is why there is no plan, or "".
+func (p Planned) failure() string {
+	switch {
+	case p.Error != "":
+		return p.Error
+	case p.Graph == nil:
+		return "the TaskManager answered with neither a plan nor an error"
+	}
+	if err := p.Graph.Validate(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// RequestReceived says that a client asks something of the job.
+type RequestReceived struct {
+	Request job.Request
+	At      time.Time
+}
+
+// SlotsChecked answers CheckSlots.
+type SlotsChecked struct {
+	Request job.ID
+	Missing int
+}
+
+// SavepointOpened answers OpenSavepoint: what there is, or why it cannot be used.
+type SavepointOpened struct {
+	Pointer job.Pointer
+	Source  checkpoint.Source
+	Error   string
+}
+
+// Copied answers Copy: where the savepoint is, or why there is none.
+type Copied struct {
+	Request  job.ID
+	Location string
+	Size     int64
+	Error    string
 }
 
 // SlotsGranted answers RequestSlots: the instance of each slot. They are reserved.
@@ -90,6 +135,10 @@ type CheckpointPublished struct {
 // be stored: nothing was committed.
 type NotStored struct{ Error string }
 
+func (RequestReceived) event()     {}
+func (SlotsChecked) event()        {}
+func (SavepointOpened) event()     {}
+func (Copied) event()              {}
 func (CheckpointDue) event()       {}
 func (CheckpointExpired) event()   {}
 func (Acknowledged) event()        {}

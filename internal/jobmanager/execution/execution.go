@@ -26,6 +26,8 @@ type Execution struct {
 	crash       string      // how a task process of it ended whose subtasks had finished, or ""
 	crashKilled bool        // by a signal
 	checkpointing
+	requesting
+	continuing
 	instances map[string]*instance
 }
 
@@ -39,11 +41,15 @@ type instance struct {
 	stopped   job.Attempt // promised, for ever
 }
 
-// New returns the execution of a job as it was committed. graph is what GraphHash names, nil if
-// that is empty; the execution does not change it. The first event is Began.
-func New(committed Intent, graph *job.Graph) *Execution {
+// New returns the execution of a job as it was committed. graph is what GraphHash names, and next what
+// that of a change that is being made names, nil if those are empty; the execution does not change them. The
+// first event is Began.
+func New(committed Intent, graph, next *job.Graph) *Execution {
 	e := &Execution{committed: committed, graph: graph, instances: make(map[string]*instance)}
-	e.retain = defaultRetain
+	e.retain, e.tolerable = defaultRetain, -1
+	if r := e.current(); r != nil {
+		e.changing = changing{request: r.ID, next: next}
+	}
 	e.resetSubtasks()
 	return e
 }
@@ -105,6 +111,14 @@ func (e *Execution) absorb(event Event) []Action {
 		return e.absorbCheckpointPublished(ev)
 	case NotStored:
 		e.pending, e.abort = false, ev.Error
+	case RequestReceived:
+		e.absorbAsked(ev)
+	case SlotsChecked:
+		return e.absorbSlots(ev)
+	case SavepointOpened:
+		return e.absorbSavepoint(ev)
+	case Copied:
+		e.copied = &ev
 	}
 	return nil
 }
@@ -112,6 +126,18 @@ func (e *Execution) absorb(event Event) []Action {
 // decide compares what is committed with what is known. It depends on the present alone, never on
 // how it came about: that is what makes a new leader's adoption the same code as normal life.
 func (e *Execution) decide() []Action {
+	if actions := e.ask(); e.pending {
+		return actions
+	}
+	actions := e.copyOut()
+	if e.pending {
+		return actions
+	}
+	return append(actions, e.proceed()...)
+}
+
+// proceed takes the next step of the phase.
+func (e *Execution) proceed() []Action {
 	switch e.committed.Phase {
 	case Created:
 		return e.created()
@@ -133,7 +159,9 @@ func (e *Execution) created() []Action {
 		return e.commit(func(in *Intent) { in.Phase = Canceled })
 	case e.graph == nil && !e.planning:
 		e.planning = true
-		return []Action{Plan{}}
+		return []Action{Plan{Spec: e.committed.Present()}}
+	case e.graph != nil && e.awaitsSavepoint():
+		return e.openSavepoint()
 	case e.graph != nil && !e.requested:
 		e.requested = true
 		return []Action{RequestSlots{Slots: e.graph.Slots(), Restarts: e.committed.Restarts}}
@@ -143,7 +171,6 @@ func (e *Execution) created() []Action {
 
 // running sees to it that the attempt runs where it was committed to, and to its end.
 func (e *Execution) running() []Action {
-	in := &e.committed
 	if e.cancel {
 		return e.commit(func(in *Intent) { in.Phase = Cancelling })
 	}
@@ -160,11 +187,8 @@ func (e *Execution) running() []Action {
 	if reason := e.killed(); reason != "" {
 		return e.restart(reason)
 	}
-	if e.allFinished() {
-		next := *in
-		next.Phase, next.Open = Publishing, 0
-		e.pending = true
-		return []Action{Commit{Intent: next, Outputs: e.outputs()}}
+	if e.allFinished() && !e.lastWord() {
+		return e.finish()
 	}
 	// Others may wait for ever for what that process owed them, unless all have finished: so all
 	// are heard first. One that cannot be heard is declared dead, and is lost.
@@ -175,6 +199,14 @@ func (e *Execution) running() []Action {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, e.crash })
 	}
 	return append(e.deploy(), e.checkpoint()...)
+}
+
+// finish commits the list of what becomes visible.
+func (e *Execution) finish() []Action {
+	actions := e.commit(func(in *Intent) { in.Phase, in.Open, in.Unpublished = Publishing, 0, e.committed.Unpublished })
+	c := actions[0].(Commit)
+	c.Outputs = e.outputs()
+	return []Action{c}
 }
 
 // lost says why the attempt cannot go on although none of its subtasks failed, or "".
@@ -219,7 +251,7 @@ func (e *Execution) publish() []Action {
 		return nil
 	}
 	e.publishing = true
-	return []Action{Publish{Outputs: e.committed.Outputs}}
+	return []Action{Publish{Outputs: e.committed.Outputs, Stopped: e.committed.Stopped}}
 }
 
 // ending stops the attempt everywhere, and commits what follows once each of its
@@ -249,7 +281,10 @@ func (e *Execution) ending() []Action {
 		return publish // a restored attempt inherits no output that is to be renamed
 	}
 	after := map[Phase]Phase{Failing: Failed, Cancelling: Canceled, Restarting: Created}
-	return e.commit(func(in *Intent) { in.Phase, in.Open = after[in.Phase], 0 })
+	return e.commit(func(in *Intent) {
+		in.Phase, in.Open = after[in.Phase], 0
+		e.change(in)
+	})
 }
 
 // commit returns the one action that changes the intent.
@@ -257,6 +292,7 @@ func (e *Execution) commit(change func(*Intent)) []Action {
 	next := e.committed
 	next.Unpublished = e.unpublished()
 	change(&next)
+	next.settle()
 	e.pending = true
 	return []Action{Commit{Intent: next}}
 }
@@ -265,11 +301,21 @@ func (e *Execution) commit(change func(*Intent)) []Action {
 func (e *Execution) enter(in Intent) []Action {
 	before := e.committed
 	e.committed, e.pending = in, false
+	actions := e.follows(before)
+	e.entered(before)
+	return actions
+}
+
+// follows is what a committed intent leads to.
+func (e *Execution) follows(before Intent) []Action {
+	in := &e.committed
 	switch {
 	case in.Phase == Running && before.Phase == Running:
-		return e.closed(before)
+		return append(e.closed(before), e.resumed(before)...)
 	case in.Phase == Running:
 		e.resetSubtasks()
+		return nil
+	case in.Phase == Created && before.Phase == Created: // of a request: the slots are still wanted
 		return nil
 	case in.Phase == Created || in.Phase.Terminal():
 		e.requested, e.missing = false, 0

@@ -99,8 +99,10 @@ func (p *player) begin(fields []string) {
 			in.Completed = append(in.Completed, job.Pointer{Checkpoint: id})
 		case name == "outputs":
 			in.Outputs = value
+		case name == "savepoint":
+			in.Spec.Savepoint = value
 		case isPair:
-			g.Vertices = append(g.Vertices, job.Vertex{Name: name, Parallelism: p.number(value)})
+			g.Vertices = append(g.Vertices, p.vertex(f))
 		default:
 			in.Assignment = append(in.Assignment, f)
 		}
@@ -110,12 +112,19 @@ func (p *player) begin(fields []string) {
 	} else {
 		in.GraphHash = g.Hash()
 	}
-	p.e, p.last = New(in, g), nil
+	p.e, p.last = New(in, g, nil), nil
 }
 
 func (p *player) step(line string) []string {
-	if line == "view" {
+	switch verb, rest, _ := strings.Cut(line, " "); verb {
+	case "view":
 		return p.view()
+	case "successor":
+		p.e = successor(p.e)
+		return nil
+	case "tolerate":
+		p.e.Tolerate(p.number(rest))
+		return nil
 	}
 	if why, ok := strings.CutPrefix(line, "no-restart"); ok {
 		p.e.RefuseRestart(strings.TrimSpace(why))
@@ -141,12 +150,7 @@ func (p *player) event(line string) Event {
 		}
 		return Committed{Intent: in}
 	case "planned":
-		g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
-		for _, v := range f {
-			name, n, _ := strings.Cut(v, "=")
-			g.Vertices = append(g.Vertices, job.Vertex{Name: name, Parallelism: p.number(n)})
-		}
-		return Planned{Graph: g}
+		return Planned{Graph: p.graph(f)}
 	case "plan-failed":
 		return Planned{Error: rest}
 	case "granted":
@@ -165,6 +169,9 @@ func (p *player) event(line string) Event {
 		return CancelRequested{}
 	case "published":
 		return Published{Error: rest}
+	}
+	if e := p.requestEvent(verb, f); e != nil {
+		return e
 	}
 	return p.taskManagerEvent(verb, f)
 }
@@ -224,6 +231,9 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	if files {
 		rest = rest[1:]
 	}
+	if len(rest) > 0 && rest[0] == "settling" {
+		template.Settling, rest = true, rest[1:]
+	}
 	if len(rest) > 0 && rest[0] == "killed" {
 		template.Killed, rest = true, rest[1:]
 	}
@@ -258,18 +268,25 @@ func (p *player) describe(a Action) string {
 	case Commit:
 		p.last = &a.Intent
 		return "commit " + describeIntent(a)
-	case Plan:
-		return "plan"
 	case Trigger:
 		s := fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
 		if a.Base != 0 {
 			s += fmt.Sprintf(" base=%d", a.Base)
 		}
+		if a.Stop {
+			s += " stop"
+		}
 		return s
 	case Closed:
 		s := fmt.Sprintf("closed %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Completed != 0 {
+			s += fmt.Sprintf(" completed=%d", a.Completed)
+		}
 		if a.Published {
 			s += " published"
+		}
+		if a.Resume {
+			s += " resume"
 		}
 		return s
 	case PublishCheckpoint:
@@ -288,9 +305,15 @@ func (p *player) describe(a Action) string {
 	case Confirm:
 		return fmt.Sprintf("confirm %s attempt=%d", a.Instance, a.Attempt)
 	case Publish:
+		if a.Stopped != nil {
+			return fmt.Sprintf("publish what checkpoint %d names", a.Stopped.Checkpoint)
+		}
 		return "publish " + a.Outputs
 	case Discard:
 		return "discard " + describeOutputs(a.Outputs)
+	}
+	if s := describeRequestAction(a); s != "" {
+		return s
 	}
 	p.t.Fatalf("unknown action %T", a)
 	return ""
@@ -304,9 +327,9 @@ func describeIntent(c Commit) string {
 	if len(c.Outputs) > 0 {
 		s += " list: " + describeOutputs(c.Outputs)
 	}
-	s += describeCheckpoints(c)
+	s += describeCheckpoints(c) + describeRequests(c.Intent)
 	if c.Intent.Failure != "" {
-		s += " failure: " + c.Intent.Failure
+		s += " failure: " + strings.ReplaceAll(c.Intent.Failure, "\n", " | ")
 	}
 	return s
 }

@@ -59,8 +59,24 @@ type Intent struct {
 	RestartedAt   []time.Time `json:"restartedAt,omitempty"`
 	// Restore is the checkpoint that Attempt continued from; nil: from the beginning.
 	Restore *job.Pointer `json:"restore,omitempty"`
+	// From is the savepoint that the job began with; nil: none.
+	From *job.Pointer `json:"from,omitempty"`
+	// Changed is what the job is since its Spec was changed, Changes times; nil: Spec.
+	Changed *job.Spec `json:"changed,omitempty"`
+	Changes int       `json:"changes,omitempty"`
+	// Stopped is the checkpoint of a stop: what it names is what becomes visible, and no more.
+	Stopped *job.Pointer `json:"stopped,omitempty"`
 	Checkpoints
+	Requests
 	job.Times
+}
+
+// Present is what the job is now.
+func (in *Intent) Present() job.Spec {
+	if in.Changed != nil {
+		return *in.Changed
+	}
+	return in.Spec
 }
 
 // Checkpoints is what is committed about a job's checkpoints. It is a part of the intent, so that every
@@ -72,9 +88,12 @@ type Checkpoints struct {
 	ClosedAt   time.Time        `json:"closedAt,omitzero"`
 	// Completed are the retained ones, the newest first.
 	Completed []job.Pointer `json:"completed,omitempty"`
+	// Completions is how many were ever completed.
+	Completions int `json:"completions,omitempty"`
 	// Unpublished says that outputs which the newest one names may still have to be renamed.
 	Unpublished bool   `json:"unpublished,omitempty"`
 	Aborted     int    `json:"aborted,omitempty"`   // how many were
+	Failures    int    `json:"failures,omitempty"`  // of them in a row, up to now
 	LastAbort   string `json:"lastAbort,omitempty"` // why the last was
 }
 

@@ -38,12 +38,14 @@ func (e *Execution) View() api.Job {
 			Submitted: in.Submitted, Finished: in.Finished, Parallelism: cmp.Or(in.Slots, in.Spec.Parallelism, 1),
 		},
 		SlotsNeeded:  in.Slots,
-		Attempts:     int(in.Attempt),
-		Restarts:     max(int(in.Attempt)-1, 0),
+		Attempts:     in.attempts(),
+		Restarts:     max(in.attempts()-1-in.Changes, 0),
 		Failure:      in.Failure,
 		SlotsMissing: e.missing,
 		Vertices:     []api.Vertex{},
 		Checkpoints:  e.viewCheckpoints(),
+		Requests:     viewRequests(in.Requests.Requests),
+		Forgotten:    in.Forgotten,
 	}
 	if e.graph == nil {
 		return v
@@ -57,33 +59,69 @@ func (e *Execution) View() api.Job {
 
 func (e *Execution) viewCheckpoints() api.Checkpoints {
 	in := &e.committed
-	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort}
+	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort, Failures: in.Failures}
 	if in.Open != 0 {
 		since := in.ReservedAt
 		v.Since = &since
 	}
+	v.Completions = in.Completions
 	if in.Restore != nil {
-		v.Restored = in.Restore.Checkpoint
+		v.Restored, v.Savepoint = in.Restore.Checkpoint, in.Restore.Savepoint
 	}
 	for _, p := range in.Completed {
 		v.Completed = append(v.Completed, api.Checkpoint{
 			ID: p.Checkpoint, Attempt: p.Attempt, Completed: p.Completed, Size: p.Size, Location: p.Manifest,
-			Millis: float64(p.Completed.Sub(p.Triggered).Microseconds()) / 1000,
+			Millis: float64(p.Completed.Sub(p.Triggered).Microseconds()) / 1000, PausedMillis: float64(p.Paused) / 1e6,
 		})
 	}
 	return v
 }
 
+// attempts is how many executions there were. Those of a job that continues from a savepoint are counted
+// from the savepoint's.
+func (in *Intent) attempts() int {
+	n := int(in.Attempt)
+	if in.From != nil {
+		n -= int(in.From.Attempt)
+	}
+	return n
+}
+
+func viewRequests(list []Request) []api.Request {
+	var rows []api.Request
+	for _, r := range list {
+		row := api.Request{
+			Request: r.Request, State: string(r.Stage), Asked: r.Asked, Failure: r.Failure, Checkpoint: r.Checkpoint,
+			Savepoint: r.Savepoint, Size: r.Size, Notes: r.Notes,
+		}
+		if r.Stage.Ended() {
+			ended := r.Ended
+			row.Ended = &ended
+		}
+		if r.Stage == Done && !r.Stopped.IsZero() {
+			row.DowntimeMillis = float64(r.Ended.Sub(r.Stopped).Microseconds()) / 1000
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 func (e *Execution) viewVertex(vertex int) api.Vertex {
 	g := &e.graph.Vertices[vertex]
 	v := api.Vertex{Name: g.Name, Parallelism: g.Parallelism}
+	for _, op := range g.Operators {
+		v.Operators = append(v.Operators, api.Operator{Name: op.Name, Kind: op.Kind})
+	}
 	for index := range g.Parallelism {
 		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
 		if s := e.find(job.Subtask{Vertex: vertex, Index: index}); s != nil && e.committed.Attempt > 0 {
 			row.State, row.PID = e.shown(s.state), s.pid
-			row.TaskManager = e.committed.Assignment[index]
+			if index < len(e.committed.Assignment) { // else it is of a plan that no attempt has run yet
+				row.TaskManager = e.committed.Assignment[index]
+			}
 			v.RecordsIn += s.counters.In
 			v.RecordsOut += s.counters.Out
+			addTotals(&v, &s.counters)
 			busy, blocked := s.shares()
 			v.Busy += busy / float64(g.Parallelism)
 			v.Blocked += blocked / float64(g.Parallelism)
@@ -91,6 +129,20 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 		v.Subtasks = append(v.Subtasks, row)
 	}
 	return v
+}
+
+// addTotals adds what one subtask has done since the attempt began.
+func addTotals(v *api.Vertex, c *job.Counters) {
+	v.BusySeconds += float64(c.BusyNanos) / 1e9
+	v.BlockedSeconds += float64(c.BlockedNanos) / 1e9
+	v.IdleSeconds += float64(c.IdleNanos) / 1e9
+	for i := range v.Operators {
+		op := &v.Operators[i]
+		n := c.Operators[op.Name]
+		op.RecordsIn += n.In
+		op.RecordsOut += n.Out
+		op.Skipped += n.Skipped
+	}
 }
 
 // shown is the state of a subtask in a job that may have ended since it was heard of.

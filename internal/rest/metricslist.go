@@ -1,0 +1,137 @@
+package rest
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager"
+)
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// ownFamilies are of the JobManager that is asked, and of the cluster that it leads. docs/metrics.md lists
+// them as they are here.
+var ownFamilies = []family[*jobmanager.Figures]{
+	{"perennial_build_info", gauge, "Always 1; the label says which version runs.", []string{"version"},
+		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(1, f.Self.Version) }},
+	{"perennial_jobmanager_is_leader", gauge, "1 if this JobManager leads, 0 if it stands by.", nil,
+		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(number(f.Led != nil)) }},
+	{"perennial_jobmanager_epoch", gauge, "The epoch in force, as far as this JobManager knows.", nil,
+		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(float64(f.Self.Epoch)) }},
+	{"perennial_jobmanager_takeovers_total", counter, "How often this process has become the leader.", nil,
+		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(float64(f.Takeovers)) }},
+	{"perennial_jobmanager_takeover_seconds", gauge,
+		"How long the latest takeover of this process took, from the suspicion to every running task adopted; absent if it has not led.", nil,
+		func(f *jobmanager.Figures, emit func(float64, ...string)) {
+			if t := f.Self.Takeover; t != nil {
+				emit(t.ServingMillis / 1000)
+			}
+		}},
+	{"perennial_jobmanager_storage_failures_total", counter, "Operations of this process on jobs that storage refused; most are tried again.", nil,
+		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(float64(f.StorageFailures)) }},
+	{"perennial_taskmanagers", gauge, "TaskManagers that are connected to the leader.", nil, ofCluster(func(c *api.Cluster) int { return c.TaskManagers })},
+	{"perennial_slots", gauge, "Slots of the connected TaskManagers.", nil, ofCluster(func(c *api.Cluster) int { return c.Slots })},
+	{"perennial_slots_free", gauge, "Slots that no job has.", nil, ofCluster(func(c *api.Cluster) int { return c.SlotsFree })},
+	{"perennial_jobs", gauge, "Jobs by state, those that ended long ago included.", []string{"state"},
+		func(f *jobmanager.Figures, emit func(float64, ...string)) {
+			for _, s := range jobStates {
+				if f.Led != nil {
+					emit(float64(f.Led.States[s]), string(s))
+				}
+			}
+		}},
+}
+
+// jobStates are those that a job may have.
+var jobStates = []job.State{job.Created, job.Running, job.Failing, job.Failed, job.Cancelling, job.Canceled, job.Finished, job.Restarting}
+
+// jobFamilies are of each job, from its leader.
+var jobFamilies = []family[*api.Job]{
+	{"perennial_job_state", gauge, "Always 1; the label says what the job is doing.", []string{"state"},
+		func(j *api.Job, emit func(float64, ...string)) { emit(1, string(j.State)) }},
+	{"perennial_job_attempt", gauge, "The present execution of the job: 1, or more after restarts.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Attempts) })},
+	{"perennial_job_restarts_total", counter, "How often the job was restarted.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Restarts) })},
+	{"perennial_job_slots_missing", gauge, "Slots for which the job waits.", nil, ofJob(func(j *api.Job) float64 { return float64(j.SlotsMissing) })},
+	{"perennial_job_checkpoints_completed_total", counter, "Checkpoints that were completed.", nil,
+		ofJob(func(j *api.Job) float64 { return float64(j.Checkpoints.Completions) })},
+	{"perennial_job_checkpoints_aborted_total", counter, "Checkpoints that were given up while the job went on.", nil,
+		ofJob(func(j *api.Job) float64 { return float64(j.Checkpoints.Aborted) })},
+	{"perennial_job_checkpoint_in_progress", gauge, "1 while a checkpoint is under way.", nil,
+		ofJob(func(j *api.Job) float64 { return number(j.Checkpoints.InProgress != 0) })},
+	{"perennial_job_restored_checkpoint_id", gauge, "The checkpoint from which the present attempt continued; 0: from the beginning.", nil,
+		ofJob(func(j *api.Job) float64 { return float64(j.Checkpoints.Restored) })},
+	{"perennial_job_last_checkpoint_id", gauge, "The newest completed checkpoint. All of it is absent before the first.", nil,
+		ofNewest(func(c *api.Checkpoint) float64 { return float64(c.ID) })},
+	{"perennial_job_last_checkpoint_completed_timestamp_seconds", gauge, "When the newest checkpoint was completed; its age is time() less this.", nil,
+		ofNewest(func(c *api.Checkpoint) float64 { return float64(c.Completed.UnixMilli()) / 1000 })},
+	{"perennial_job_last_checkpoint_duration_seconds", gauge, "How long the newest checkpoint took, from its reservation to its completion.", nil,
+		ofNewest(func(c *api.Checkpoint) float64 { return c.Millis / 1000 })},
+	{"perennial_job_last_checkpoint_pause_seconds", gauge, "The longest that the record path of a subtask stood still for the newest checkpoint.", nil,
+		ofNewest(func(c *api.Checkpoint) float64 { return c.PausedMillis / 1000 })},
+	{"perennial_job_last_checkpoint_size_bytes", gauge, "The state in the newest checkpoint, of all subtasks.", nil,
+		ofNewest(func(c *api.Checkpoint) float64 { return float64(c.Size) })},
+	{"perennial_vertex_subtasks", gauge, "Subtasks of the vertex, a chain of fused operators.", []string{"vertex"},
+		ofVertices(func(v *api.Vertex) float64 { return float64(v.Parallelism) })},
+	{"perennial_vertex_busy_seconds_total", counter, "Time that the subtasks of the vertex worked, all together.", []string{"vertex"},
+		ofVertices(func(v *api.Vertex) float64 { return v.BusySeconds })},
+	{"perennial_vertex_blocked_seconds_total", counter, "Time that its subtasks waited for a consumer (back-pressure).", []string{"vertex"},
+		ofVertices(func(v *api.Vertex) float64 { return v.BlockedSeconds })},
+	{"perennial_vertex_idle_seconds_total", counter, "Time that its subtasks waited for input.", []string{"vertex"},
+		ofVertices(func(v *api.Vertex) float64 { return v.IdleSeconds })},
+	{"perennial_operator_records_in_total", counter, "Records that the operator took; 0 of a source.", []string{"operator"},
+		ofOperators(func(o *api.Operator) float64 { return float64(o.RecordsIn) })},
+	{"perennial_operator_records_out_total", counter, "Records that the operator emitted, however many operators take them; 0 of a sink.", []string{"operator"},
+		ofOperators(func(o *api.Operator) float64 { return float64(o.RecordsOut) })},
+	{"perennial_operator_records_skipped_total", counter, "Records that made the operator's function fail and were given up: dropped, or sent to its dead letters.", []string{"operator"},
+		ofOperators(func(o *api.Operator) float64 { return float64(o.Skipped) })},
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func ofCluster(read func(*api.Cluster) int) func(*jobmanager.Figures, func(float64, ...string)) {
+	return func(f *jobmanager.Figures, emit func(float64, ...string)) {
+		if f.Led != nil {
+			emit(float64(read(&f.Led.Cluster)))
+		}
+	}
+}
+
+func ofJob(read func(*api.Job) float64) func(*api.Job, func(float64, ...string)) {
+	return func(j *api.Job, emit func(float64, ...string)) { emit(read(j)) }
+}
+
+func ofNewest(read func(*api.Checkpoint) float64) func(*api.Job, func(float64, ...string)) {
+	return func(j *api.Job, emit func(float64, ...string)) {
+		if len(j.Checkpoints.Completed) > 0 {
+			emit(read(&j.Checkpoints.Completed[0]))
+		}
+	}
+}
+
+func ofVertices(read func(*api.Vertex) float64) func(*api.Job, func(float64, ...string)) {
+	return func(j *api.Job, emit func(float64, ...string)) {
+		for i := range j.Vertices {
+			emit(read(&j.Vertices[i]), j.Vertices[i].Name)
+		}
+	}
+}
+
+func ofOperators(read func(*api.Operator) float64) func(*api.Job, func(float64, ...string)) {
+	return func(j *api.Job, emit func(float64, ...string)) {
+		for v := range j.Vertices {
+			for i := range j.Vertices[v].Operators {
+				op := &j.Vertices[v].Operators[i]
+				emit(read(op), op.Name)
+			}
+		}
+	}
+}

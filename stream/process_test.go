@@ -1,0 +1,61 @@
+package stream_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/perennial-io/perennial/stream"
+	"github.com/perennial-io/perennial/streamtest"
+)
+
+// TestProcessDeadLetters: of a record that fails nothing is emitted, and the others go on.
+func TestProcessDeadLetters(t *testing.T) {
+	var good *streamtest.Collected[int]
+	var bad *streamtest.Collected[stream.DeadLetter[int]]
+	streamtest.Run(t, func(env *stream.Env) {
+		numbers := make([]int, 5000)
+		for i := range numbers {
+			numbers[i] = i
+		}
+		byLast := stream.KeyBy(streamtest.From(env, "numbers", numbers), func(n int) int { return n % 10 })
+		var failed stream.Stream[stream.DeadLetter[int]]
+		twice := stream.Process(byLast, "twice", func(op *stream.Operator[int, int]) func(int) error {
+			return func(n int) error {
+				op.Emit(n)
+				switch {
+				case n%100 == 7:
+					return errors.New("seven")
+				case n%100 == 8:
+					panic("eight")
+				}
+				op.Emit(n)
+				return nil
+			}
+		}, stream.DeadLetters(&failed))
+		good, bad = streamtest.Collect(twice, "good"), streamtest.Collect(failed, "bad")
+	}, streamtest.Parallelism(3))
+	if len(good.Records()) != 2*4900 || len(bad.Records()) != 100 {
+		t.Errorf("%d are good and %d bad, want 9800 and 100", len(good.Records()), len(bad.Records()))
+	}
+	for _, d := range bad.Records() {
+		if slices.Contains(good.Records(), d.Record) {
+			t.Errorf("%d failed and was emitted", d.Record)
+		}
+	}
+}
+
+// TestStateMisuseFailsTheJob, whatever becomes of records that fail.
+func TestStateMisuseFailsTheJob(t *testing.T) {
+	err := streamtest.RunError(t, func(env *stream.Env) {
+		numbers := stream.KeyBy(streamtest.From(env, "numbers", []int{1}), func(n int) int { return n })
+		out := stream.Process(numbers, "timer", func(op *stream.Operator[int, int]) func(int) error {
+			return func(int) error { op.SetEventTimer(at("10:00:00")); return nil }
+		}, stream.OnError(stream.Skip))
+		streamtest.Collect(out, "out")
+	})
+	if err == nil || !strings.Contains(err.Error(), "OnEventTimer") || !strings.Contains(err.Error(), `"timer"`) {
+		t.Errorf("got %v", err)
+	}
+}
