@@ -26,7 +26,7 @@ func TestStore(t *testing.T) { statetest.Run(t, Store(Directory(t.TempDir()))) }
 
 // TestStoreInLittleMemory: memtables are full while snapshots are captured.
 func TestStoreInLittleMemory(t *testing.T) {
-	statetest.Run(t, Store(Directory(t.TempDir()), Budget(24<<20)))
+	statetest.Run(t, Store(Directory(t.TempDir()), Budget(48<<20)))
 }
 
 const groups = 16
