@@ -36,6 +36,9 @@ func (s *Savepoint) Source(location string) Source {
 	seen := map[Kept]bool{}
 	for _, ack := range s.Subtasks {
 		for _, h := range ack.States {
+			if h.Part != "" { // of all states of the operator; each is named by a piece of its own
+				continue
+			}
 			seen[Kept{h.Operator, job.StateType{Name: h.State, Kind: h.Kind, Schema: h.Schema}}] = true
 		}
 	}

@@ -21,14 +21,20 @@ type Keyed[K comparable, T, A, R any] struct {
 // accumulators is the name of the state of a Reduce or an Aggregate.
 const accumulators = "accumulators"
 
-// Aggregate returns the step of the named operator that keeps one accumulator per key, in memory,
+// Aggregate returns the step of the named operator that keeps one accumulator per key, in memory or where w says,
 // beginning with those that w restores. It fails if a key or an accumulator has no codec.
 func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, A, R], out Receiver[R]) (Receiver[T], error) {
 	if k.First == nil {
 		k.First = k.Add
 	}
+	backend, err := w.backend(name, k.Groups)
+	if err != nil {
+		return nil, err
+	}
+	if backend != nil {
+		return aggregateIn(w, name, backend, k, out)
+	}
 	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]()), unalias: unaliased[R]()}
-	var err error
 	if a.codec, err = record.CodecOf[state.Entry[K, A]](); err != nil {
 		return nil, err
 	}

@@ -198,6 +198,9 @@ type Trigger struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Base is the newest checkpoint that was completed when this one was reserved: what it may refer to beside its
+	// own files (R13). 0: none was.
+	Base job.CheckpointID `json:"base,omitempty"`
 	// Stop has sources emit nothing after the barrier, until Closed says Resume or a trigger without it comes.
 	Stop bool `json:"stop,omitempty"`
 }
@@ -231,6 +234,8 @@ type Start struct {
 	Local  string `json:"local"` // the data address of this TaskManager, as it appears in Peers
 	// Storage is where checkpoints are, as storage.Open takes it.
 	Storage string `json:"storage"`
+	// Scratch is a directory for what is of no use after the task process.
+	Scratch string `json:"scratch,omitempty"`
 }
 
 // Ready answers Start once the graph is built and its hash matches.

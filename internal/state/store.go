@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -14,14 +15,16 @@ type Store[K comparable] struct {
 	keys     Keys[K]
 	backend  Backend // nil: in memory
 	restored []Restored
-	states   []kept
-	key      K
-	hash     uint64 // by which a table finds key
-	turn     uint64 // rises whenever what a state has found may be out of date; 0: no key was ever set
-	failure  error
-	keyless  bool                // no key is set
-	now      int64               // ms since 1970, as the operator last told
-	sweeps   []func(entries int) // remove what has outlived its time
+	// inBackend: what was restored are entries of a backend.
+	inBackend bool
+	states    []kept
+	key       K
+	hash      uint64 // by which a table finds key
+	turn      uint64 // rises whenever what a state has found may be out of date; 0: no key was ever set
+	failure   error
+	keyless   bool                // no key is set
+	now       int64               // ms since 1970, as the operator last told
+	sweeps    []func(entries int) // remove what has outlived its time
 
 	encodedKey []byte
 	keyCodec   *record.Codec[K]
@@ -42,13 +45,21 @@ func NewStore[K comparable](keys Keys[K], restored []Restored, backend Backend) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store[K]{keys: keys, backend: backend, restored: restored, keyless: true, keyCodec: codec}, nil
+	return &Store[K]{keys: keys, backend: backend, restored: restored, inBackend: hasParts(restored), keyless: true, keyCodec: codec}, nil
+}
+
+// hasParts reports whether a backend has written what was restored.
+func hasParts(restored []Restored) bool {
+	return slices.ContainsFunc(restored, func(r Restored) bool { return r.Handle.Part != "" })
 }
 
 // SetKey makes key the one that states are asked about. The store keeps it no longer than until the
 // next call, but for what is set meanwhile.
-func (s *Store[K]) SetKey(key K) {
-	s.key, s.hash, s.keyless = key, s.keys.Hash(key), false
+func (s *Store[K]) SetKey(key K) { s.SetHashed(s.keys.Hash(key), key) }
+
+// SetHashed is SetKey for a key whose hash, by Keys.Hash, is known.
+func (s *Store[K]) SetHashed(hash uint64, key K) {
+	s.key, s.hash, s.keyless = key, hash, false
 	s.turn++
 }
 

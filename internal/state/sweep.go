@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/record"
@@ -37,9 +38,14 @@ const (
 	changes      // it is set to another value
 )
 
+// begin is what the backend's keys of the state begin with that are of the group.
+func (b *backed[K]) begin(group int) []byte {
+	return append(append(binary.BigEndian.AppendUint16(nil, uint16(group)), b.is.Name...), 0)
+}
+
 // sweepGroup does so within one group, and returns how many entries are left to look at.
 func (b *backed[K]) sweepGroup(w *sweeping, entries int, look func(value []byte) (after []byte, what fate)) int {
-	begin := append(append([]byte{byte(w.group >> 8), byte(w.group)}, b.is.Name...), 0)
+	begin := b.begin(w.group)
 	from := begin
 	if w.from != nil {
 		from = w.from

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"iter"
+
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
@@ -30,6 +32,20 @@ func OpenValue[K comparable, V any](s *Store[K], name string) (ValueState[V], er
 		return nil, err
 	}
 	return memoryValue[K, V]{c}, nil
+}
+
+// All returns the values of all keys, which are not to be changed meanwhile.
+func All[K comparable, V any](v ValueState[V]) iter.Seq2[K, V] {
+	if backed, ok := v.(*backedValue[K, V]); ok {
+		return backed.all()
+	}
+	return func(yield func(K, V) bool) {
+		for e := range v.(memoryValue[K, V]).table.All() {
+			if !yield(e.Key, e.Value) {
+				return
+			}
+		}
+	}
 }
 
 // memoryValue keeps values in a table.

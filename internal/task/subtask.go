@@ -215,6 +215,9 @@ func (s *subtask) close(err error) error {
 			s.x.cfg.Logger.Warn("a sink did not close cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
 		}
 	}
+	if err != nil || s.x.cfg.Checkpoints == nil {
+		s.uploads.close(s) // else it goes on contributing
+	}
 	return err
 }
 

@@ -78,9 +78,17 @@ func (e *Execution) collect() []Action {
 			e.triggered = make(map[string]job.CheckpointID)
 		}
 		e.triggered[name] = e.committed.Open
-		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Stop: e.stops()})
+		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.base(), Stop: e.stops()})
 	}
 	return actions
+}
+
+// base is the checkpoint that the open one may refer to (R13): no other completes while it is open.
+func (e *Execution) base() job.CheckpointID {
+	if len(e.committed.Completed) == 0 {
+		return 0
+	}
+	return e.committed.Completed[0].Checkpoint
 }
 
 // complete returns the acknowledgements of all subtasks, if all are there.

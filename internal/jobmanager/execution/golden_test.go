@@ -273,6 +273,9 @@ func (p *player) describe(a Action) string {
 		return "commit " + describeIntent(a)
 	case Trigger:
 		s := fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Base != 0 {
+			s += fmt.Sprintf(" base=%d", a.Base)
+		}
 		if a.Stop {
 			s += " stop"
 		}

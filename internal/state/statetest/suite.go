@@ -5,6 +5,7 @@ package statetest
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/state"
 )
 
@@ -293,26 +295,84 @@ func owner(t *testing.T, key string, parallelism int) int {
 // Write writes a snapshot of the store, and returns it as the pieces that are restored.
 func Write[K comparable](t *testing.T, s *state.Store[K], subtask int) []state.Restored {
 	t.Helper()
+	return new(Uploads).Write(t, s, subtask, 1, 0)
+}
+
+func write(t *testing.T, snapshots []state.Snapshot, subtask int) (pieces []state.Restored) {
+	return new(Uploads).write(t, snapshots, subtask, 1, 0)
+}
+
+// Uploads is where snapshots are written in tests; several of one store may build on each other.
+type Uploads struct {
+	Put   int // pieces that were put, of stores that write several
+	Bytes int // of them
+	Fail  error
+	files map[string][]byte
+}
+
+// Write writes a snapshot of the store for the checkpoint, which may build on the base, and returns it as the
+// pieces that are restored.
+func (u *Uploads) Write(t *testing.T, s interface {
+	Snapshot() ([]state.Snapshot, error)
+}, subtask int, id, base job.CheckpointID) []state.Restored {
+	t.Helper()
 	snapshots, err := s.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, snapshots, subtask)
+	return u.write(t, snapshots, subtask, id, base)
 }
 
-func write(t *testing.T, snapshots []state.Snapshot, subtask int) (pieces []state.Restored) {
+func (u *Uploads) write(t *testing.T, snapshots []state.Snapshot, subtask int, id, base job.CheckpointID) (pieces []state.Restored) {
 	for _, snapshot := range snapshots {
-		data := snapshot.Data
-		if snapshot.Write != nil {
+		switch {
+		case snapshot.Store != nil:
+			handles, err := snapshot.Store(upload{u, id, base})
+			if err != nil {
+				t.Error(err)
+			}
+			for _, h := range handles {
+				open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(u.files[h.File])), nil }
+				pieces = append(pieces, state.Restored{Handle: h, Subtask: subtask, Open: open})
+			}
+		case snapshot.Write != nil:
 			var b bytes.Buffer
 			if err := snapshot.Write(&b); err != nil {
 				t.Error(err)
 			}
-			data = b.Bytes()
+			snapshot.Data = b.Bytes()
+			fallthrough
+		default:
+			pieces = append(pieces, state.Restored{Handle: snapshot.Handle, Subtask: subtask, Data: snapshot.Data})
 		}
-		pieces = append(pieces, state.Restored{Handle: snapshot.Handle, Subtask: subtask, Data: data})
 	}
 	return pieces
+}
+
+type upload struct {
+	*Uploads
+	id, base job.CheckpointID
+}
+
+func (u upload) Checkpoint() job.CheckpointID    { return u.id }
+func (u upload) Base() (job.CheckpointID, error) { return u.base, nil }
+
+func (u upload) Put(h job.StateHandle, write func(io.Writer) error) (job.StateHandle, error) {
+	if u.Fail != nil {
+		return h, u.Fail
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return h, err
+	}
+	if u.files == nil {
+		u.files = map[string][]byte{}
+	}
+	h.File, h.Size = fmt.Sprintf("%d/%s", u.id, h.Part), int64(b.Len())
+	u.files[h.File] = b.Bytes()
+	u.Uploads.Put++
+	u.Bytes += b.Len()
+	return h, nil
 }
 
 // concurrent writes snapshots in another goroutine: each is what the store was.
@@ -407,7 +467,7 @@ func (s suite) sweep(t *testing.T) {
 	}
 	size := func() (n int) {
 		for _, r := range Write(t, store, 0) {
-			n += len(r.Data)
+			n += len(r.Data) + int(r.Handle.Size)
 		}
 		return n
 	}
