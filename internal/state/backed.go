@@ -1,7 +1,7 @@
 package state
 
 import (
-	"fmt"
+	"errors"
 	"iter"
 	"slices"
 
@@ -22,7 +22,7 @@ func openBackedValue[K comparable, V any](s *Store[K], name string, pieces []Res
 	}
 	v := &backedValue[K, V]{backed[K]{store: s, is: TypeOf[Entry[K, V]](name, job.ValueState)}, coder}
 	s.states = append(s.states, v)
-	return v, restoreInto(s, v.is, pieces, func(value V) { v.Set(value) })
+	return v, errors.Join(v.evolve(pieces), restoreInto(s, pieces, func(value V) { v.Set(value) }))
 }
 
 func (v *backedValue[K, V]) Get() (value V, ok bool) {
@@ -76,7 +76,7 @@ func openBackedList[K comparable, V any](s *Store[K], name string, pieces []Rest
 	}
 	l := &backedList[K, V]{backed: backed[K]{store: s, is: TypeOf[Entry[K, []V]](name, job.ListState)}, coder: coder}
 	s.states = append(s.states, l)
-	return l, restoreInto(s, l.is, pieces, func(values []V) { l.Set(values) })
+	return l, errors.Join(l.evolve(pieces), restoreInto(s, pieces, func(values []V) { l.Set(values) }))
 }
 
 func (l *backedList[K, V]) Add(value V) {
@@ -123,11 +123,11 @@ func openBackedMap[K, M comparable, V any](s *Store[K], name string, pieces []Re
 	}
 	t := &backedMap[K, M, V]{backed[K]{store: s, is: TypeOf[Entry[K, map[M]V]](name, job.MapState)}, keys, coder}
 	s.states = append(s.states, t)
-	return t, restoreInto(s, t.is, pieces, func(values map[M]V) {
+	return t, errors.Join(t.evolve(pieces), restoreInto(s, pieces, func(values map[M]V) {
 		for m, v := range values {
 			t.Set(m, v)
 		}
-	})
+	}))
 }
 
 func (t *backedMap[K, M, V]) at(m M) []byte {
@@ -177,32 +177,10 @@ func (t *backedMap[K, M, V]) Clear() {
 	}
 }
 
-// sameSchema refuses entries in the backend that another type has written: this is where they will be
-// rewritten, once codecs read other schemas.
-func (s *Store[K]) sameSchema(is job.StateType, pieces []Restored) error {
-	for _, piece := range pieces {
-		if was := piece.Handle.Schema; s.inBackend && was != is.Schema {
-			return fmt.Errorf("state %q was written as %s, and is %s now: a store on disk cannot change what it has; keep the type, or give the state another name", is.Name, was, is.Schema)
-		}
-	}
-	return nil
-}
-
 // restoreInto sets what the pieces say of the keys of the store. What the backend itself has restored is
 // there already: the pieces that name it are empty.
-func restoreInto[K comparable, V any](s *Store[K], is job.StateType, pieces []Restored, set func(V)) (err error) {
-	if err := s.sameSchema(is, pieces); err != nil {
-		return err
-	}
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case Failure:
-			err = r
-		default:
-			panic(r)
-		}
-	}()
+func restoreInto[K comparable, V any](s *Store[K], pieces []Restored, set func(V)) (err error) {
+	defer s.recovered(&err)
 	defer s.ClearKey()
 	return readEntries(&s.keys, pieces, func(e *Entry[K, V]) error {
 		s.SetKey(e.Key)

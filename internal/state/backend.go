@@ -170,7 +170,13 @@ func (c *coder[T]) bare(v T) []byte { return c.encode(v)[countSize:] }
 
 // decode returns the value of a batch of one, in memory of its own.
 func (c *coder[T]) decode(batch []byte) (v T, err error) {
-	values, err := c.codec.Decode(batch, c.one[:0])
+	return one(c.codec.Decode(batch, c.one[:0]))
+}
+
+// decodeOne is decode of what was written under another schema.
+func decodeOne[T any](from Decoder[T], batch []byte) (T, error) { return one(from.Decode(batch, nil)) }
+
+func one[T any](values []T, err error) (v T, _ error) {
 	if err == nil && len(values) != 1 {
 		err = fmt.Errorf("%w: %d values where one was expected", ErrMalformed, len(values))
 	}
@@ -195,7 +201,7 @@ func appendList[V any](dst []byte, codec *record.Codec[V], values []V) []byte {
 }
 
 // readList returns the values of a list state.
-func readList[V any](b []byte, codec *record.Codec[V]) (all []V, err error) {
+func readList[V any](b []byte, codec Decoder[V]) (all []V, err error) {
 	for len(b) > 0 {
 		length, n := binary.Uvarint(b)
 		if n <= 0 || length > uint64(len(b)-n) {

@@ -144,6 +144,17 @@ func (s *Store[K]) fail(err error) {
 	panic(s.failure)
 }
 
+// recovered makes an error of a Failure.
+func (s *Store[K]) recovered(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case Failure:
+		*err = r
+	default:
+		panic(r)
+	}
+}
+
 // Err is the Failure that ended a function, should that have recovered from it.
 func (s *Store[K]) Err() error { return s.failure }
 

@@ -89,14 +89,20 @@ func (l *list) Scan(from, to []byte, each func(key, value []byte) bool) error {
 	return nil
 }
 
-func (l *list) Snapshot([]job.StateType) ([]state.Snapshot, error) {
+func (l *list) Snapshot(states []job.StateType) ([]state.Snapshot, error) {
 	codec, err := record.CodecOf[pair]()
 	if err != nil {
 		return nil, err
 	}
 	s, err := state.Small("", "", codec, l.pairs)
 	s.Handle.Part = "all"
-	return []state.Snapshot{s}, err
+	all := []state.Snapshot{s}
+	for _, t := range states {
+		if t.Kind != job.TimersState { // which the store keeps
+			all = append(all, state.Empty(t))
+		}
+	}
+	return all, err
 }
 
 func (l *list) Close() error { return nil }

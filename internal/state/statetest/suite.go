@@ -4,6 +4,7 @@ package statetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,6 +30,7 @@ func Run(t *testing.T, open state.Opener) {
 	t.Run("sweep", suite.sweep)
 	t.Run("sweep of an active key", suite.trim)
 	t.Run("timers set anew", suite.anew)
+	t.Run("types that change", suite.evolve)
 	t.Run("names", suite.names)
 	t.Run("no key", suite.noKey)
 }
@@ -544,6 +546,68 @@ func (s suite) anew(t *testing.T) {
 	again := s.open(t, Write(t, st.store, 0), 0, 1)
 	if _, ok := again.timer.Next(); ok {
 		t.Error("a timer is restored that was dropped")
+	}
+}
+
+// evolve goes on with types that have become others.
+func (s suite) evolve(t *testing.T) {
+	type before struct {
+		N    int32
+		Gone string
+	}
+	type now struct {
+		Fresh string
+		N     int64
+	}
+	store := s.store(t, nil, 0, 1)
+	value, _ := state.OpenValue[string, before](store, "value")
+	list, _ := state.OpenList[string, int16](store, "list")
+	table, err := state.OpenMap[string, string, []float32](store, "map")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := keys(100)
+	for i, k := range keys {
+		store.SetKey(k)
+		value.Set(before{int32(i), "gone"})
+		list.Add(int16(i))
+		list.Add(int16(-i))
+		table.Set("m", []float32{float32(i)})
+	}
+	restored := Write(t, store, 0)
+	for _, parallelism := range []int{1, 2} {
+		for subtask := range parallelism {
+			store := s.store(t, restored, subtask, parallelism)
+			value, e1 := state.OpenValue[string, now](store, "value")
+			list, e2 := state.OpenList[string, int64](store, "list")
+			table, e3 := state.OpenMap[string, string, []float64](store, "map")
+			if err := errors.Join(e1, e2, e3); err != nil {
+				t.Fatal(err)
+			}
+			for i, k := range keys {
+				if owner(t, k, parallelism) != subtask {
+					continue
+				}
+				store.SetKey(k)
+				v, _ := value.Get()
+				m, _ := table.Get("m")
+				if l := slices.Collect(list.All()); v != (now{"", int64(i)}) || !slices.Equal(l, []int64{int64(i), int64(-i)}) || !slices.Equal(m, []float64{float64(i)}) {
+					t.Fatalf("%d subtasks: %q has %v, %v, %v", parallelism, k, v, l, m)
+				}
+				value.Set(now{"fresh", 1})
+				list.Add(2)
+				if v, _ := value.Get(); v.Fresh != "fresh" || list.Len() != 3 {
+					t.Fatalf("it does not go on: %v, %d", v, list.Len())
+				}
+			}
+		}
+	}
+	store = s.store(t, restored, 0, 1)
+	if _, err := state.OpenValue[string, struct{ N string }](store, "value"); err == nil || !strings.Contains(err.Error(), "field N was written as int32") {
+		t.Errorf("a number as a text: %v", err)
+	}
+	if _, err := state.OpenList[string, int8](store, "list"); err == nil {
+		t.Error("a list of narrower numbers is read")
 	}
 }
 
