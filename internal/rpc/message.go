@@ -236,6 +236,9 @@ type Start struct {
 	Storage string `json:"storage"`
 	// Scratch is a directory for what is of no use after the task process.
 	Scratch string `json:"scratch,omitempty"`
+	// Copies is a directory for copies of the job's states, which its next task process here may use instead of
+	// what is in storage; "" where that is as near.
+	Copies string `json:"copies,omitempty"`
 }
 
 // Ready answers Start once the graph is built and its hash matches.

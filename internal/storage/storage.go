@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"sync/atomic"
 
+	"github.com/perennial-io/perennial/internal/storage/local"
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
@@ -73,6 +74,12 @@ func (s *Storage) Dir() string { return s.objects.String() }
 
 // Location is what Open is to be called with in another process, whatever that one's directory.
 func (s *Storage) Location() string { return s.location }
+
+// Remote reports whether the storage is elsewhere: worth a copy of what is read again.
+func (s *Storage) Remote() bool {
+	_, isHere := s.objects.(*local.Store)
+	return !isHere
+}
 
 // read returns a small object whole.
 func (s *Storage) read(ctx context.Context, kind, name string) ([]byte, error) {

@@ -39,6 +39,7 @@ func (x *Execution) Trigger(id, base job.CheckpointID, stop bool) {
 // Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
 // the closed one named are visible, and whether subtasks that it silenced are to go on.
 func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
+	x.copies.completed(completed)
 	for _, s := range x.subtasks {
 		s.wiring.Completed(completed)
 		if published {
@@ -170,7 +171,7 @@ func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[s
 			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
 			if state.Part != "" && state.File != "" && s.x.cfg.Checkpoints.Restore.Savepoint == "" {
 				r.Open = s.opener(state.StateHandle)
-			} else if r.Data, err = read(s.ctx, state.StateHandle); err != nil {
+			} else if r.Data, err = s.readPiece(read, state.StateHandle); err != nil {
 				return err
 			}
 			failpoint.TaskRestores.Reached()
@@ -178,6 +179,14 @@ func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[s
 		}
 	}
 	return nil
+}
+
+// readPiece reads a piece, here if there is a copy.
+func (s *subtask) readPiece(read stateReader, h job.StateHandle) ([]byte, error) {
+	if b, ok := s.x.copies.read(h); ok {
+		return b, nil
+	}
+	return read(s.ctx, h)
 }
 
 // uploads writes what barriers bring, one checkpoint at a time, while the subtask goes on. An
@@ -217,6 +226,7 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 		ack.Finished = finished
 		if ctx.Err() == nil {
 			failpoint.TaskUploaded.Reached()
+			s.x.copies.acknowledged(ack)
 			c.Acknowledge(ack)
 			failpoint.TaskAcknowledged.Reached()
 		}

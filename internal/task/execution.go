@@ -21,6 +21,7 @@ type Assignment struct {
 	Peers   map[int]string // the data address of each other slot; none when all slots are here
 	Dir     string         // where relative paths of the job start; "" is the working directory
 	Scratch string         // a directory for what is of no use after this process; "": the system's
+	Copies  string         // a directory for copies of states that may be of use to a later one; "": none are kept
 	Logger  *slog.Logger   // nil: slog.Default
 
 	// Exchange has the data connections. It may be nil when all slots are here. It outlives
@@ -42,7 +43,8 @@ type Execution struct {
 	subtasks []*subtask
 	gates    map[input]any // a *shuffle.Gate of the input's type
 	wg       sync.WaitGroup
-	uploads  sync.WaitGroup  // of what barriers brought
+	uploads  sync.WaitGroup // of what barriers brought
+	copies   *copies
 	ctx      context.Context // ends the uploads
 	left     atomic.Int64    // subtasks that have not come to their end
 	ended    chan struct{}   // closed: all have
@@ -57,7 +59,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	x := &Execution{plan: plan, cfg: a, gates: map[input]any{}, ctx: ctx, ended: make(chan struct{})}
+	x := &Execution{plan: plan, cfg: a, gates: map[input]any{}, ctx: ctx, ended: make(chan struct{}), copies: newCopies(a.Copies)}
 	if err := x.checkPeers(); err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 		return err
 	}
 	x, err := Start(ctx, plan, Assignment{
-		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch,
+		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
 		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})

@@ -100,7 +100,11 @@ func (p *pieces) Put(h job.StateHandle, write func(io.Writer) error) (job.StateH
 
 func (p *pieces) file(h job.StateHandle, name string, write func(io.Writer) error) (_ job.StateHandle, err error) {
 	cfg := p.s.x.cfg
-	h.File, h.Size, h.CRC, err = cfg.Checkpoints.Storage.PutState(p.ctx, cfg.Job, p.id, cfg.Attempt, name, write)
+	beside := p.s.x.copies.begin()
+	h.File, h.Size, h.CRC, err = cfg.Checkpoints.Storage.PutState(p.ctx, cfg.Job, p.id, cfg.Attempt, name, func(w io.Writer) error {
+		return beside.through(w, write)
+	})
+	beside.end(h.File, err)
 	return h, err
 }
 
@@ -142,6 +146,9 @@ func (nowhere) Put(h job.StateHandle, _ func(io.Writer) error) (job.StateHandle,
 // opener reads a piece that is restored, as it is needed.
 func (s *subtask) opener(h job.StateHandle) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
+		if f := s.x.copies.open(h); f != nil {
+			return f, nil
+		}
 		r := &restoring{s: s, handle: h}
 		return r, r.open()
 	}

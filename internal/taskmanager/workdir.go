@@ -21,6 +21,7 @@ import (
 const (
 	keepArtifacts = 20
 	keepAttempts  = 50
+	keepCopies    = 8 // jobs
 )
 
 // workDir is the directory of one TaskManager at a time:
@@ -30,6 +31,7 @@ const (
 //	artifacts/<hash>  job binaries
 //	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr
 //	scratch/          for what is of no use after a task process, such as its states on disk
+//	copies/<id>/      copies of states of a job, where storage is elsewhere
 //	plans/<random>/   likewise of a job binary that plans, until it has
 type workDir struct {
 	dir       string
@@ -54,7 +56,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 	}
 	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts"), live: map[string]bool{}}
-	for _, d := range []string{w.artifacts, w.jobs(), w.plans(), w.processes(), w.scratch()} {
+	for _, d := range []string{w.artifacts, w.jobs(), w.plans(), w.processes(), w.scratch(), w.states()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 		}
@@ -66,7 +68,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		w.close()
 		return nil, err
 	}
-	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil), prune(w.scratch(), 0, nil)); err != nil {
+	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil), prune(w.scratch(), 0, nil), prune(w.states(), 0, nil)); err != nil {
 		log.Warn("cannot remove old files", "directory", dir, "error", err)
 	}
 	return w, nil
@@ -75,7 +77,18 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 func (w *workDir) jobs() string      { return filepath.Join(w.dir, "jobs") }
 func (w *workDir) plans() string     { return filepath.Join(w.dir, "plans") }
 func (w *workDir) scratch() string   { return filepath.Join(w.dir, "scratch") }
+func (w *workDir) states() string    { return filepath.Join(w.dir, "copies") }
 func (w *workDir) processes() string { return filepath.Join(w.dir, "processes") }
+
+// copies is the directory for copies of a job's states; "" if storage is as near. Those of jobs that have not
+// written any for the longest time go.
+func (w *workDir) copies(remote bool, id job.ID) string {
+	if !remote {
+		return ""
+	}
+	_ = prune(w.states(), keepCopies, map[string]bool{string(id): true}) // what stays is of no harm
+	return filepath.Join(w.states(), string(id))
+}
 
 // close gives the lock up.
 func (w *workDir) close() { w.lock.Close() }
