@@ -41,7 +41,8 @@ func CoProcess[K comparable, A, B, R any](
 
 // ProcessBroadcast is [Process] of a stream beside another one, all of whose records go to every
 // subtask: rules, say, that are kept in a state of [NewBroadcast]. ofB is called for those, with no key at
-// hand. What it does must be the same in every subtask; it may change broadcast states, which ofA only reads.
+// hand. What it does must be the same in every subtask, so records of b come from one subtask, or their order does not
+// matter; it may change broadcast states, which ofA only reads.
 func ProcessBroadcast[K comparable, A, B, R any](
 	a KeyedStream[K, A], b Stream[B], name string,
 	open func(op *Operator[K, R]) (ofA func(record A) error, ofB func(record B) error), opts ...Option,

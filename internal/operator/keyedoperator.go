@@ -225,7 +225,8 @@ func (o *KeyedOperator[K, R]) Key() K { return o.store.Key() }
 // Context tells where the operator runs. It is nil while states are opened and the functions are made.
 func (o *KeyedOperator[K, R]) Context() *Context { return o.ctx }
 
-// Emit emits a record.
+// Emit emits a record. One through which memory could be changed (slices, maps, pointers) is copied, as it may
+// refer to state; a type without a codec cannot be, and its records are not to be changed afterwards.
 func (o *KeyedOperator[K, R]) Emit(r R) {
 	if o.clone != nil {
 		r = o.clone(r) // it may refer to state, which goes on changing
