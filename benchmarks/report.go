@@ -67,7 +67,7 @@ func (r *report) appendTo(path string) error {
 }
 
 // quantile is the q-th part of the sorted values: 0.5 the median, 1 the largest.
-func quantile[T int | float64 | time.Duration](values []T, q float64) T {
+func quantile[T int | int64 | float64 | time.Duration](values []T, q float64) T {
 	if len(values) == 0 {
 		return 0
 	}
