@@ -63,7 +63,7 @@ func (c comparison) measure(ctx context.Context, b binaries, r *report) error {
 // that less.
 func nanoseconds(ctx context.Context, test, benchmark string) (float64, error) {
 	pattern := "^" + strings.ReplaceAll(benchmark, "/", "$/^") + "$"
-	cmd := exec.CommandContext(ctx, test, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", "3000000x", "-test.cpu", "1")
+	cmd := exec.CommandContext(ctx, test, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", "3000000x")
 	cmd.Dir = os.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -27,8 +28,10 @@ func changes(ctx context.Context, r *report, b binaries) error {
 		if err != nil {
 			return err
 		}
-		row("`rescale` 2 → 4, downtime as the outcome tells it", up)
-		row("`rescale` 4 → 2, the same", down)
+		row("`rescale` 2 → 4, downtime as the outcome tells it", up.downtimes)
+		row("the same, from the last record out before it to the first one after", up.gaps)
+		row("`rescale` 4 → 2, downtime as the outcome tells it", down.downtimes)
+		row("the same, from the last record out before it to the first one after", down.gaps)
 		t, err := s.stopAndContinue(ctx)
 		row("`savepoint`, the job running on, from the request to the savepoint", t.savepoint)
 		row("`stop` with a savepoint, from the request to FINISHED", t.stop)
@@ -37,24 +40,38 @@ func changes(ctx context.Context, r *report, b binaries) error {
 	})
 }
 
+// rescaled is what some changes of parallelism cost.
+type rescaled struct{ downtimes, gaps []time.Duration }
+
 // rescale changes the job's parallelism to and fro.
-func (s site) rescale(ctx context.Context, id client.ID) (up, down []time.Duration, err error) {
-	for range rescales {
-		for _, to := range []struct {
-			parallelism int
-			took        *[]time.Duration
-		}{{4, &up}, {2, &down}} {
-			if _, err := s.checkpointed(ctx, id); err != nil {
-				return up, down, err
-			}
-			asked, err := s.cli.Change(ctx, id, client.Change{Parallelism: to.parallelism})
-			if err != nil {
-				return up, down, err
-			}
-			*to.took = append(*to.took, millis(asked.DowntimeMillis))
+func (s site) rescale(ctx context.Context, id client.ID) (up, down rescaled, err error) {
+	for i := 0; i < rescales && err == nil; i++ {
+		if err = s.rescaleOnce(ctx, id, 4, &up); err == nil {
+			err = s.rescaleOnce(ctx, id, 2, &down)
 		}
 	}
-	return up, down, nil
+	return up, down, err
+}
+
+func (s site) rescaleOnce(ctx context.Context, id client.ID, parallelism int, to *rescaled) error {
+	was, err := s.checkpointed(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := os.Truncate(s.arrivals(), 0); err != nil {
+		return err
+	}
+	// The job goes on for a moment, so that there is a last record.
+	if err := sleep(ctx, smallInterval/2); err != nil {
+		return err
+	}
+	asked, err := s.cli.Change(ctx, id, client.Change{Parallelism: parallelism})
+	if err != nil {
+		return err
+	}
+	last, first, err := s.around(ctx, attemptOf(was)+1)
+	to.downtimes, to.gaps = append(to.downtimes, millis(asked.DowntimeMillis)), append(to.gaps, first.Sub(last))
+	return err
 }
 
 // continuations are the times of stopAndContinue.

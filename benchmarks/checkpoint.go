@@ -179,8 +179,8 @@ func (s site) read(ctx context.Context, id client.ID) (reading, error) {
 // Pauses: how long the record path stands still.
 
 func pausesOf(ctx context.Context, r *report, b binaries) error {
-	r.table(fmt.Sprintf("The longest pause of a subtask's record path in a checkpoint, of the same count, checkpoint.interval %v; milliseconds", pauseInterval),
-		"state", "n", "p50", "p99", "worst", "milliseconds of a checkpoint, p50")
+	r.table(fmt.Sprintf("The longest pause of a subtask's record path in a checkpoint, of the same count, checkpoint.interval %v; microseconds", pauseInterval),
+		"state", "n", "p50", "p99", "worst", "milliseconds of the whole checkpoint, p50")
 	settings := map[string]string{"checkpoint.interval": pauseInterval.String(), "checkpoint.retained": "5", "cluster.id": "pauses"}
 	return onSite(ctx, b, 1, settings, func(ctx context.Context, s site) error {
 		for _, k := range stores {
@@ -196,7 +196,7 @@ func pausesOf(ctx context.Context, r *report, b binaries) error {
 				return fmt.Errorf("%s: %w", k.name, err)
 			}
 			paused, took := pausesIn(all), durationsOf(all)
-			r.row(k.name, fmt.Sprint(len(all)), ms(quantile(paused, 0.5)), ms(quantile(paused, 0.99)), ms(quantile(paused, 1)), ms(quantile(took, 0.5)))
+			r.row(k.name, fmt.Sprint(len(all)), us(quantile(paused, 0.5)), us(quantile(paused, 0.99)), us(quantile(paused, 1)), ms(quantile(took, 0.5)))
 			if err := s.cancel(ctx, id); err != nil {
 				return err
 			}

@@ -15,7 +15,7 @@ import (
 const (
 	largeKeys  = 9_000_000       // of 112 bytes: 1 GB
 	largeRate  = largeKeys / 100 // changes a second
-	furtherOn  = 8               // checkpoints after the first one
+	furtherOn = 2               // checkpoints after the first one
 	largeKills = 5
 	largeLimit = 20 * time.Minute
 )
@@ -93,8 +93,12 @@ func (s site) largeCheckpoints(ctx context.Context, r *report, k keeping, id cli
 		further = append(further, last)
 		changed = append(changed, last.Completed.Add(-millis(last.Millis)).Sub(begun).Seconds()*largeRate/largeKeys*100)
 	}
-	largeRow(r, k, "the first checkpoint", []written{first})
-	largeRow(r, k, fmt.Sprintf("a further one, %.1f %% changed at the median", quantile(changed, 0.5)), further)
+	times, err := readArrivals(s.arrivals())
+	if err != nil {
+		return err
+	}
+	largeRows(r, k, "the first checkpoint", []written{first}, times)
+	largeRows(r, k, fmt.Sprintf("a further one, %.1f %% changed at the median", quantile(changed, 0.5)), further, times)
 	return nil
 }
 
@@ -115,15 +119,22 @@ func (s site) take(ctx context.Context, id client.ID) (written, error) {
 	return written{c, bytesBelow(filepath.Join(s.bin.dir, "large", filepath.Dir(c.Location)))}, nil
 }
 
-func largeRow(r *report, k keeping, what string, all []written) {
-	var took, paused []time.Duration
+func largeRows(r *report, k keeping, what string, all []written, times []time.Time) {
+	var took, paused, during, before []time.Duration
 	var bytes []int64
 	for _, w := range all {
-		took, paused, bytes = append(took, millis(w.Millis)), append(paused, millis(w.PausedMillis)), append(bytes, w.bytes)
+		d := millis(w.Millis)
+		took, paused, bytes = append(took, d), append(paused, millis(w.PausedMillis)), append(bytes, w.bytes)
+		during = append(during, longestGap(times, w.Completed.Add(-d), w.Completed))
+		before = append(before, longestGap(times, w.Completed.Add(-2*d), w.Completed.Add(-d)))
 	}
-	n := fmt.Sprint(len(all))
-	r.row(k.name, what, n, ms(quantile(took, 0.5)), ms(quantile(took, 1)), fmt.Sprint(quantile(bytes, 0.5)))
-	r.row(k.name, "the longest pause of a subtask's record path in it", n, ms(quantile(paused, 0.5)), ms(quantile(paused, 1)), "–")
+	row := func(what string, d []time.Duration, bytes string) {
+		r.row(k.name, what, fmt.Sprint(len(d)), ms(quantile(d, 0.5)), ms(quantile(d, 1)), bytes)
+	}
+	row(what, took, fmt.Sprint(quantile(bytes, 0.5)))
+	row("the longest pause of a subtask's record path in it", paused, "–")
+	row("the longest gap at the sink while it is taken", during, "–")
+	row("the same in as long a time before it", before, "–")
 }
 
 func (s site) largeRestarts(ctx context.Context, r *report, k keeping, id client.ID) error {

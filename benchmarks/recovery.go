@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-io/perennial/benchmarks/arrivals"
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
@@ -127,32 +128,34 @@ func (s site) restarted(ctx context.Context, id client.ID, was client.Job, begun
 	err = poll(ctx, func() (bool, error) {
 		j, err = s.job(ctx, id)
 		took.running = time.Since(begun)
-		return j.Attempts > was.Attempts && runs(j), err
+		return attemptOf(j) > attemptOf(was) && runs(j), err
 	})
 	if err == nil && j.Checkpoints.Restored < newest(was).ID {
-		err = fmt.Errorf("attempt %d continued from checkpoint %d, and %d was complete", j.Attempts, j.Checkpoints.Restored, newest(was).ID)
+		err = fmt.Errorf("attempt %d continued from checkpoint %d, and %d was complete", attemptOf(j), j.Checkpoints.Restored, newest(was).ID)
 	}
 	if err != nil {
 		return took, err
 	}
-	first, err := s.firstOf(ctx, j.Attempts)
+	_, first, err := s.around(ctx, attemptOf(j))
 	took.first = first.Sub(begun)
 	return took, err
 }
 
-// firstOf waits for the first record of an attempt, and says when it came.
-func (s site) firstOf(ctx context.Context, attempt int) (at time.Time, err error) {
+// around waits for the first record of an attempt, or of a later one, and says when it came, and when the last one of
+// those before, if it is known.
+func (s site) around(ctx context.Context, attempt job.Attempt) (last, first time.Time, err error) {
 	err = poll(ctx, func() (bool, error) {
 		all, err := arrivals.Read(s.arrivals())
 		for _, a := range all {
-			if a.Attempt >= attempt {
-				at = a.At
+			if a.Attempt >= int(attempt) {
+				first = a.At
 				return true, nil
 			}
+			last = a.At
 		}
 		return false, err
 	})
-	return at, err
+	return last, first, err
 }
 
 // killTask kills one of the job's task processes, which must be a child of this cluster.

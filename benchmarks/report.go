@@ -78,3 +78,6 @@ func quantile[T int | int64 | float64 | time.Duration](values []T, q float64) T 
 
 // ms writes a duration in milliseconds.
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+
+// us writes a duration in microseconds.
+func us(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Microsecond)) }

@@ -63,7 +63,7 @@ func (s site) job(ctx context.Context, id client.ID) (client.Job, error) {
 func (s site) checkpointed(ctx context.Context, id client.ID) (j client.Job, err error) {
 	err = poll(ctx, func() (bool, error) {
 		j, err = s.job(ctx, id)
-		return int(newest(j).Attempt) == j.Attempts, err
+		return newest(j).Attempt > 0 && newest(j).Attempt == attemptOf(j), err
 	})
 	return j, err
 }
@@ -110,10 +110,17 @@ func pids(j client.Job) []int {
 	return all
 }
 
-// runs tells whether every subtask runs in the present attempt, or has nothing to do any more.
+// runs tells whether every subtask runs, or has nothing to do any more.
 func runs(j client.Job) bool {
-	all := localcluster.Subtasks(j)
-	return allAre(all, job.Running, job.Finished) && int(all[0].Attempt) == j.Attempts
+	return allAre(localcluster.Subtasks(j), job.Running, job.Finished)
+}
+
+// attemptOf is the attempt that subtasks are of, or 0 while there are none.
+func attemptOf(j client.Job) job.Attempt {
+	for _, s := range localcluster.Subtasks(j) {
+		return s.Attempt
+	}
+	return 0
 }
 
 // allAre tells whether there are subtasks, of one attempt, and each is in one of some states.
