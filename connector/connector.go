@@ -29,6 +29,19 @@ type Source[T any] interface {
 	Open(ctx *Context, s Split) (Reader[T], error)
 }
 
+// Discovering is a Source whose splits come to be while the job runs, or may be gone when it starts over: it cannot
+// name the same ones again, so it says itself what it has named.
+type Discovering interface {
+	// Discover is called instead of Splits, in the same way. It emits splits and, with them, its state: what it needs to
+	// find, if it begins anew, all that come after them and none of them. The splits may be none; those emitted
+	// together are handed on together. After a failure state is what came with the last of those that had been handed on
+	// when the checkpoint passed; at first it is nil.
+	Discover(ctx *Context, state []byte, emit func(splits []Split, state []byte) error) error
+	// SplitsEnd reports whether each split comes to an end, though there are always more: then a subtask reads one
+	// after the other, as it does of a bounded source. If not it reads all that it has at the same time.
+	SplitsEnd() bool
+}
+
 // Split is a piece of a source that one subtask reads from its beginning to its end: a range of
 // a file, a partition of a topic, a part of a sequence. It travels between processes, so it says
 // everything that Open needs beside the Source itself. What the fields mean is the source's choice.

@@ -4,16 +4,37 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/connector"
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/shuffle"
 )
 
 // To sends the records to a sink.
 func To[T any](s Stream[T], name string, sink connector.Sink[T], opts ...Option) {
-	n := addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
-		return sink.Open(w.Context(name))
-	})
+	var n *node
+	if t, ok := connector.TransactionalOf(sink); ok {
+		n = addTransactional(s, name, opts, t)
+	} else {
+		n = addSink(s, name, opts, func(w *operator.Wiring) (operator.SinkWriter[T], error) {
+			return sink.Open(w.Context(name))
+		})
+	}
 	n.checker, _ = sink.(connector.Checker)
+}
+
+func addTransactional[T any](s Stream[T], name string, opts []Option, sink connector.TransactionalSink[T]) *node {
+	n := &node{kind: kindSink}
+	n.Name, n.States = name, []job.StateType{operator.TransactionalState()}
+	n.Chain = func(w *operator.Wiring, _ any) (any, error) {
+		tw, err := sink.Begin(w.Context(name))
+		if err != nil {
+			return nil, err
+		}
+		in, err := operator.Transactional(w, name, tw, sinkMaxAge)
+		return operator.Guard(w, name, in), err
+	}
+	s.take(n).add(n, newOptions(opts))
+	return n
 }
 
 // ToFunc sends the records to a function. open is called once in each subtask and returns the

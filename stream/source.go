@@ -25,7 +25,7 @@ func From[T any](env *Env, name string, src connector.Source[T], opts ...Option)
 	n.Read = func(w *operator.Wiring, gate, out any) (operator.Driver, error) {
 		ctx := w.Context(name)
 		return operator.NewReading(w, operator.Reading[connector.Split, T]{
-			Name: name, Bounded: src.Bounded(), Rate: o.rate / float64(ctx.Parallelism()),
+			Name: name, Bounded: splitsEnd(src), Rate: o.rate / float64(ctx.Parallelism()),
 			Open: func(s connector.Split) (operator.Reader[T], error) { return src.Open(ctx, s) },
 		}, gate.(*shuffle.Gate[connector.Split]), out.(operator.Receiver[T])), nil
 	}
@@ -37,12 +37,28 @@ func splitsNode[T any](name string, src connector.Source[T], readers *node) *nod
 	n := &node{kind: kindSplits}
 	n.Name, n.Out = name, operator.CarrierOf[connector.Split]()
 	n.States = []job.StateType{operator.ListingState[connector.Split]()}
+	discovering, discovers := src.(connector.Discovering)
+	if discovers {
+		n.States[0] = operator.DiscoveryState()
+	}
 	n.Read = func(w *operator.Wiring, _, out any) (operator.Driver, error) {
 		ctx := w.Context(name).ForReaders(readers.parallelism)
+		if discovers {
+			discover := func(c context.Context, state []byte, emit func([]connector.Split, []byte) error) error {
+				return discovering.Discover(ctx.With(c), state, emit)
+			}
+			return operator.NewDiscovery(w, name, discover, out.(operator.Receiver[connector.Split])), nil
+		}
 		list := func(c context.Context, emit func(connector.Split) error) error { return src.Splits(ctx.With(c), emit) }
 		return operator.NewSplits(w, name, list, out.(operator.Receiver[connector.Split])), nil
 	}
 	return n
+}
+
+// splitsEnd reports whether a subtask reads one split after the other.
+func splitsEnd[T any](src connector.Source[T]) bool {
+	d, ok := src.(connector.Discovering)
+	return src.Bounded() || ok && d.SplitsEnd()
 }
 
 // FromFunc returns what f emits. f runs in a goroutine of its own, once in each subtask; unless

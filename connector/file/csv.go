@@ -11,36 +11,24 @@ import (
 	"github.com/perennial-io/perennial/connector"
 )
 
-// CSVOption changes how CSV writes.
-type CSVOption func(*csvFormat)
-
-// NoHeader leaves out the line of column names at the beginning of each file.
-func NoHeader() CSVOption { return func(f *csvFormat) { f.noHeader = true } }
-
 type csvFormat struct{ noHeader bool }
 
 // CSV is the sink that writes comma-separated values (RFC 4180, but lines end with "\n") to
 // part-<subtask>-<attempt>.csv in dir, each with a header. dir must not hold part files of another job.
 //
 // Semantics: exactly-once. Each record becomes visible once: in an unbounded job with the completion of
-// the checkpoint after it, in a bounded one when the job has finished. A subtask writes a file for
-// each of its checkpoints that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.csv.
+// the checkpoint after it, in a bounded one when the job has finished. A subtask ends a file at each checkpoint
+// (and where RollSize or RollAge says) that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.csv.
 //
 // A column is an exported field of the struct T, in order, named as the field or by its tag
 // `csv:"name"`; `csv:"-"` leaves it out. Fields of an embedded struct count as T's own. A T that is
 // no struct is the one column "value". A field is a string, a number, a bool, a time.Time (RFC 3339),
 // a time.Duration ("1m30s"), an encoding.TextMarshaler, or a pointer to one of these, of which
 // nil is empty. A relative dir starts where the job was submitted.
-func CSV[T any](dir string, options ...CSVOption) connector.Sink[T] {
-	var format csvFormat
-	for _, o := range options {
-		o(&format)
-	}
-	e, err := newCSVEncoder[T](format)
-	if err != nil {
-		err = fmt.Errorf("output %q: %w", dir, err)
-	}
-	return sink[T]{dir: dir, ext: "csv", encode: e, err: err}
+func CSV[T any](dir string, options ...SinkOption) connector.Sink[T] {
+	o := newSinkOptions("csv", options)
+	e, err := newCSVEncoder[T](csvFormat{o.noHeader})
+	return newSink(dir, "CSV", o, e, err)
 }
 
 type csvEncoder[T any] struct {

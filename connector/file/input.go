@@ -17,6 +17,7 @@ type input struct {
 	base  string // absolute: where a relative path starts
 	path  string // absolute
 	match string // of file names in directories, "" for all
+	alive bool   // files come and go: one that vanishes while it is looked at is not missed
 }
 
 // errFound ends a walk that only asks whether there is anything.
@@ -24,7 +25,7 @@ var errFound = errors.New("found")
 
 // check reports an input without a file. It stops at the first one.
 func (in *input) check() error {
-	err := in.walk(func(string, int64) error { return errFound })
+	err := in.walk(func(string, fs.FileInfo) error { return errFound })
 	switch {
 	case err == nil:
 		return in.nothing()
@@ -34,9 +35,9 @@ func (in *input) check() error {
 	return err
 }
 
-// walk calls visit for each file, in the order of names, with its absolute path and its size.
+// walk calls visit for each file, in the order of names, with its absolute path.
 // An error of visit ends the walk and is returned as it is.
-func (in *input) walk(visit func(path string, size int64) error) error {
+func (in *input) walk(visit func(path string, info fs.FileInfo) error) error {
 	if in.given == "" {
 		return errors.New("input: no path given")
 	}
@@ -56,7 +57,7 @@ func (in *input) walk(visit func(path string, size int64) error) error {
 // globEscape makes a pattern that matches nothing but the path it is made of.
 var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
-func (in *input) walkPattern(visit func(string, int64) error) error {
+func (in *input) walkPattern(visit func(string, fs.FileInfo) error) error {
 	pattern := in.given
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(globEscape.Replace(in.base), pattern)
@@ -71,6 +72,9 @@ func (in *input) walkPattern(visit func(string, int64) error) error {
 			continue
 		}
 		info, err := os.Stat(path)
+		if err != nil && in.vanished(err) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("input %q: %w", in.given, err)
 		}
@@ -82,17 +86,17 @@ func (in *input) walkPattern(visit func(string, int64) error) error {
 }
 
 // walkEntry takes something that was named, so a symbolic link was followed to it.
-func (in *input) walkEntry(path string, info fs.FileInfo, visit func(string, int64) error) error {
+func (in *input) walkEntry(path string, info fs.FileInfo, visit func(string, fs.FileInfo) error) error {
 	switch {
 	case info.IsDir():
 		return in.walkDir(path, visit)
 	case info.Mode().IsRegular():
-		return visit(path, info.Size())
+		return visit(path, info)
 	}
 	return fmt.Errorf("input %s is neither a file nor a directory (%v)", path, info.Mode())
 }
 
-func (in *input) walkDir(root string, visit func(string, int64) error) error {
+func (in *input) walkDir(root string, visit func(string, fs.FileInfo) error) error {
 	// WalkDir would not enter a root that is a symbolic link.
 	root, err := filepath.EvalSymlinks(root)
 	if err != nil {
@@ -100,6 +104,8 @@ func (in *input) walkDir(root string, visit func(string, int64) error) error {
 	}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
+		case err != nil && path != root && in.vanished(err):
+			return nil
 		case err != nil:
 			return fmt.Errorf("input %q: %w", in.given, err)
 		case in.ctx.Err() != nil:
@@ -110,12 +116,18 @@ func (in *input) walkDir(root string, visit func(string, int64) error) error {
 			return nil
 		}
 		info, err := d.Info()
+		if err != nil && in.vanished(err) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("input %q: %w", in.given, err)
 		}
-		return visit(path, info.Size())
+		return visit(path, info)
 	})
 }
+
+// vanished reports whether err says that a file is gone by now, as files of a live input may.
+func (in *input) vanished(err error) bool { return in.alive && errors.Is(err, fs.ErrNotExist) }
 
 func (in *input) matches(path string) bool {
 	if in.match == "" {

@@ -18,21 +18,18 @@ import (
 // dir, which must not hold part files of another job.
 //
 // Semantics: exactly-once. Each record becomes visible once: in an unbounded job with the completion of
-// the checkpoint after it, in a bounded one when the job has finished. A subtask writes a file for
-// each of its checkpoints that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.jsonl.
+// the checkpoint after it, in a bounded one when the job has finished. A subtask ends a file at each checkpoint
+// (and where RollSize or RollAge says) that has records; the later ones are called part-<subtask>-<attempt>-<sequence>.jsonl.
 //
 // The text is that of encoding/json, tags `json:"name"` included, but without the escapes
 // for HTML. Strings, numbers, bools, times, structs, slices, arrays and pointers are
 // written without reflection; maps, interfaces, types with a MarshalJSON or MarshalText, and structs
 // with embedded fields or tag options (omitempty …) go through encoding/json itself, which is slower.
 // A relative dir starts where the job was submitted.
-func JSONLines[T any](dir string) connector.Sink[T] {
+func JSONLines[T any](dir string, options ...SinkOption) connector.Sink[T] {
 	c := jsonCompiler{active: make(map[reflect.Type]bool)}
 	f, err := c.compile("", reflect.TypeFor[T]())
-	if err != nil {
-		err = fmt.Errorf("output %q: %w", dir, err)
-	}
-	return sink[T]{dir: dir, ext: "jsonl", encode: jsonEncoder[T]{f}, err: err}
+	return newSink(dir, "JSONLines", newSinkOptions("jsonl", options), jsonEncoder[T]{f}, err)
 }
 
 type jsonEncoder[T any] struct{ append appendFunc }

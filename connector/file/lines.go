@@ -1,13 +1,16 @@
 package file
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/perennial-io/perennial/connector"
 )
 
-// Option changes how Lines reads.
+// Option changes how Lines and Watch read.
 type Option func(*lines)
 
 // Match reads, of a directory, only the files whose name (without the directories before it)
@@ -39,11 +42,7 @@ func MaxLine(bytes int) Option { return func(l *lines) { l.maxLine = bytes } }
 // Lines share the memory of a block of up to 256 kB: a function that keeps a few of many
 // should keep strings.Clone of them.
 func Lines(path string, options ...Option) connector.Source[string] {
-	l := lines{path: path, maxLine: 16 << 20, block: defaultBlock}
-	for _, o := range options {
-		o(&l)
-	}
-	return l
+	return newLines(path, options)
 }
 
 type lines struct {
@@ -52,12 +51,26 @@ type lines struct {
 	splitSize int64 // 0: by the size of the file
 	maxLine   int
 	block     int // bytes in the memory that lines share
+
+	atomic bool          // of Watch
+	forget time.Duration // likewise; 0: never
+}
+
+func newLines(path string, options []Option) lines {
+	l := lines{path: path, maxLine: 16 << 20, block: defaultBlock}
+	for _, o := range options {
+		o(&l)
+	}
+	return l
 }
 
 func (l lines) Bounded() bool { return true }
 
 // Check reports options that make no sense, and a path at which there is nothing to read.
 func (l lines) Check(ctx *connector.Context) error {
+	if l.atomic || l.forget != 0 {
+		return errors.New("file.Atomic and file.Forget are for file.Watch")
+	}
 	in, err := l.input(ctx)
 	if err != nil {
 		return err
@@ -73,9 +86,9 @@ func (l lines) Splits(ctx *connector.Context, emit func(connector.Split) error) 
 	}
 	s := splitter{size: l.splitSize, emit: emit}
 	found := false
-	err = in.walk(func(path string, size int64) error {
+	err = in.walk(func(path string, info fs.FileInfo) error {
 		found = true
-		return s.add(path, size)
+		return s.add(path, info.Size())
 	})
 	if err != nil {
 		return err

@@ -320,11 +320,11 @@ func TestDiskFull(t *testing.T) {
 		t.Skip("needs /dev/full")
 	}
 	dir := t.TempDir()
-	w := open(t, CSV[wordCount](dir), subtask("", 0, 1)).(*partWriter[wordCount])
-	if err := w.file.Close(); err != nil {
+	w := open(t, CSV[wordCount](dir), subtask("", 0, 1)).(*writer[wordCount])
+	if err := w.parts[""].file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w.file = full
+	w.parts[""].file = full
 	if err := w.Write([]wordCount{{"a", 1}}); err != nil {
 		t.Fatal(err)
 	}

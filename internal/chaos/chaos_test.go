@@ -1,4 +1,4 @@
-package chaos_test
+package chaos
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-io/perennial/internal/chaos"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
@@ -18,7 +17,7 @@ var perennial string
 // TestMain is also the main function of the job.
 func TestMain(m *testing.M) {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
-		chaos.Main()
+		Main()
 	}
 	dir, err := os.MkdirTemp("", "perennial-chaos-")
 	if err != nil {
@@ -43,7 +42,7 @@ func TestSameOutputWhateverDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	cluster, err := localcluster.Start(localcluster.Config{
@@ -60,8 +59,8 @@ func TestSameOutputWhateverDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for seed := range 4 {
-		r, err := chaos.Run(ctx, chaos.Config{
-			Cluster: cluster, Binary: self, Dir: dir, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
+		r, err := Run(ctx, Config{
+			Cluster: cluster, Binary: self, Dir: dir, Storage: Storage{Dir: filepath.Join(dir, "storage")}, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
 		})
 		if err != nil || r.Wrong() {
 			t.Errorf("seed %d: %+v, %v", seed, r, err)

@@ -18,6 +18,9 @@ const (
 	MapState       StateKind = "map"       // by key: values by a second key
 	TimersState    StateKind = "timers"    // by key: times
 	BroadcastState StateKind = "broadcast" // the same in every subtask
+
+	// CommittablesState is that of a sink: prepared transactions, which any subtask may commit.
+	CommittablesState StateKind = "committables"
 )
 
 // Keyed reports whether the entries belong to keys, and so to key groups.

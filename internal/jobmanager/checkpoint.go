@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
@@ -134,6 +135,7 @@ func (o *owner) stamp(c execution.Commit, in *execution.Intent) {
 // storeManifest stores what a checkpoint consists of, and puts its name into the intent that
 // completes it. It is tried once: a storage that fails costs a checkpoint and no more.
 func (o *owner) storeManifest(ctx context.Context, c execution.Commit, in *execution.Intent) error {
+	failpoint.LeaderStores.Reached()
 	p := &in.Completed[0]
 	name, err := o.cfg.Storage.PutManifest(ctx, &checkpoint.Manifest{
 		Job: o.id, Checkpoint: p.Checkpoint, Epoch: uint64(o.term.Epoch()), Attempt: p.Attempt, GraphHash: in.GraphHash,
@@ -179,6 +181,7 @@ func (o *owner) publishCheckpoint(ctx context.Context, p job.Pointer) {
 		}
 		return err
 	})
+	failpoint.LeaderPublished.Reached()
 	if err == nil {
 		o.post(execution.CheckpointPublished{Checkpoint: p.Checkpoint, Unreadable: unreadable, Error: taken})
 	}
@@ -203,7 +206,9 @@ func (o *owner) collectGarbage(in execution.Intent) {
 		dirs, err := o.cfg.Storage.ListCheckpoints(o.ctx, o.id)
 		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
 			if o.ctx.Err() == nil {
+				failpoint.LeaderCollects.Reached()
 				err = errors.Join(err, o.cfg.Storage.DeleteCheckpoint(o.ctx, o.id, d.Checkpoint, d.Attempt))
+				failpoint.LeaderDeleted.Reached()
 			}
 		}
 		if err != nil {

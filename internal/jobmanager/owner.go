@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 )
@@ -217,7 +218,11 @@ func (o *owner) handle(ctx context.Context, e execution.Event) {
 func (o *owner) step(e execution.Event) []execution.Action {
 	in := o.exec.Intent()
 	o.exec.RefuseRestart(o.cfg.Restart.Refusal(in.TotalRestarts, in.RestartedAt, time.Now()))
-	return o.exec.Step(e)
+	actions := o.exec.Step(e)
+	if _, is := e.(execution.Acknowledged); is {
+		failpoint.LeaderAcknowledged.Reached()
+	}
+	return actions
 }
 
 // show publishes the job as it is now, for those who ask.

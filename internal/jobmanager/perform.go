@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/output"
@@ -51,7 +52,9 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Drain:
 		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
 	case execution.Closed:
-		o.registry.post(sendWanted{a.Instance, rpc.Closed{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Published: a.Published, Resume: a.Resume}})
+		o.registry.post(sendWanted{a.Instance, rpc.Closed{
+			Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Completed: a.Completed, Published: a.Published, Resume: a.Resume,
+		}})
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
 	case execution.Publish:
@@ -102,11 +105,14 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	if err != nil {
 		return nil, err
 	}
+	passed := passing(c, before, in)
+	passed[0].Reached()
 	versions, err := o.term.Commit(ctx, coordination.Set(intentKey(o.id), value, o.version))
 	if err != nil {
 		return nil, fmt.Errorf("commit job %s as %s: %w", o.id, in.Phase, err)
 	}
 	o.version = versions[0]
+	passed[1].Reached()
 	o.tell(before, in)
 	if c.Completes != nil || in.Reserved > 0 && (in.Phase == execution.Finished || in.Phase == execution.Canceled) {
 		o.collectGarbage(in)
@@ -176,6 +182,7 @@ func (o *owner) publish(ctx context.Context, p execution.Publish, publish func([
 		}
 		return err
 	})
+	failpoint.LeaderPublished.Reached()
 	switch {
 	case err != nil: // the term has ended
 	case lasting != nil:

@@ -69,6 +69,7 @@ func (s *session) write() {
 			if err := s.conn.Send(l.header, l.message); err != nil {
 				return
 			}
+			sent(l.message)
 		case <-s.gone:
 			return
 		}

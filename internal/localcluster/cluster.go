@@ -33,6 +33,8 @@ type Config struct {
 	// {"zookeeper.quorum": "…"}, or nil for a cluster without high availability.
 	Settings map[string]string
 	Embedded bool // the JobManagers are the quorum
+	// Failpoints is the directory in which tests arm them, of every process and task process; "": none.
+	Failpoints string
 }
 
 // Cluster is what Start has started.
@@ -120,7 +122,7 @@ func (cl *Cluster) process(role string, i int, own map[string]string) *Process {
 	for k, v := range settings {
 		args = append(args, "-D", k+"="+v)
 	}
-	return &Process{Name: name, Log: filepath.Join(cl.config.Dir, name+".log"), binary: cl.config.Binary, args: args}
+	return &Process{Name: name, Log: filepath.Join(cl.config.Dir, name+".log"), binary: cl.config.Binary, args: args, failpoints: cl.config.Failpoints}
 }
 
 // Client returns a client of this cluster that knows all of its JobManagers. The caller closes it.

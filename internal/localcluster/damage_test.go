@@ -18,17 +18,21 @@ var damages = []struct {
 	name, file string // the latter a pattern within its directory
 	do         func(path string) error
 }{
-	{"a flipped bit of a state", "state-*", func(path string) error {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		b[len(b)/2] ^= 4
-		return os.WriteFile(path, b, 0o644)
-	}},
+	{"a flipped bit of a state", "state-*", flip},
 	{"a truncated state", "state-*", func(path string) error { return os.Truncate(path, 100) }},
 	{"a missing state", "state-*", os.Remove},
+	{"a flipped bit of a manifest", "manifest-*", flip},
 	{"a truncated manifest", "manifest-*", func(path string) error { return os.Truncate(path, 100) }},
+	{"a missing manifest", "manifest-*", os.Remove},
+}
+
+func flip(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	b[len(b)/2] ^= 4
+	return os.WriteFile(path, b, 0o644)
 }
 
 // TestDamagedCheckpoint: whatever became of the newest checkpoint is noticed, the one before is restored, and
@@ -41,7 +45,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	f := newFixture(t, localcluster.Config{JobManagers: 1, Settings: map[string]string{"checkpoint.interval": "300ms"}})
 	for i, d := range damages {
 		t.Run(d.name, func(t *testing.T) {
-			j := f.submit(t, fmt.Sprint("job", i), 60_000, 20_000)
+			j := f.submit(t, fmt.Sprint("job", i), 40_000, 20_000)
 			f.running(t, j.id)
 			f.checkpointed(t, j.id, 3)
 			damaged := f.damageIn(t, filepath.Join(f.dir, "storage"), j.id, d.file, d.do)

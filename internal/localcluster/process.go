@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/perennial-io/perennial/internal/failpoint"
 )
 
 // Process is one JobManager or TaskManager that can be killed and started again.
@@ -17,8 +19,9 @@ type Process struct {
 	Name string // jobmanager-1, taskmanager-2
 	Log  string // file that its output goes to
 
-	binary string
-	args   []string
+	binary     string
+	args       []string
+	failpoints string
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -37,6 +40,9 @@ func (p *Process) Start() error {
 	cmd := exec.Command(p.binary, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = environment()
+	if p.failpoints != "" {
+		cmd.Env = append(cmd.Env, failpoint.Variable+"="+p.failpoints)
+	}
 	cmd.SysProcAttr = childAttributes()
 	if err := startChild(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)

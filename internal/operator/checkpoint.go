@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/state"
@@ -41,6 +42,7 @@ type checkpoints struct {
 	wake      chan struct{} // a token: announced has risen
 	silence   silence
 	published atomic.Uint64 // outputs of checkpoints up to this one are visible
+	completed completion
 	taken     job.CheckpointID
 	prepared  func(Prepared) // takes over what a barrier brought
 }
@@ -55,10 +57,14 @@ type named struct {
 // which is to be removed, and the share of them that this one names again.
 func (w *Wiring) Restore(id job.CheckpointID, states map[string][]Restored, inherited, share map[string][]job.Output) {
 	w.taken, w.restored, w.inherited, w.share = id, states, inherited, share
+	w.completed.rise(id)
 }
 
 // OnCheckpoint says, before the subtask is wired, who takes over what each barrier brings.
 func (w *Wiring) OnCheckpoint(prepared func(Prepared)) { w.prepared = prepared }
+
+// checkpointed reports whether the subtask takes part in checkpoints.
+func (w *Wiring) checkpointed() bool { return w.prepared != nil }
 
 // Remember makes s a part of each checkpoint, under the operator's name.
 func (w *Wiring) Remember(operator string, s Stateful) {
@@ -113,6 +119,9 @@ func (w *Wiring) Published(id job.CheckpointID) {
 	}
 }
 
+// Completed says that checkpoint id of this attempt is completed by a committed write. Any goroutine may call it.
+func (w *Wiring) Completed(id job.CheckpointID) { w.completed.rise(id) }
+
 // Checkpoint is called by a driver when the barrier of a checkpoint has come on all of its
 // inputs, or is to begin here: it sends the barrier on by forward, and snapshots everything.
 // An attempt takes an id at most once, and never a lower one (R5).
@@ -121,9 +130,11 @@ func (w *Wiring) Checkpoint(id job.CheckpointID, forward func(record.Event) erro
 		return nil
 	}
 	w.taken = id
+	failpoint.TaskAligned.Reached()
 	if err := forward(record.Event{Kind: record.Barrier, Value: int64(id)}); err != nil {
 		return err
 	}
+	failpoint.TaskForwarded.Reached()
 	p, began := Prepared{Checkpoint: id}, time.Now()
 	if err := w.prepare(&p, w.Enter); err != nil {
 		return err

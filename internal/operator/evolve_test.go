@@ -95,11 +95,11 @@ func TestSplitsEvolve(t *testing.T) {
 		}
 		return nil
 	}
-	w = restoring(t, "list", snapped(t, sourceState, job.PositionState, listed[int8]{Splits: 2, Last: 1}))
+	w = restoring(t, "list", snapped(t, sourceState, job.PositionState, progress[int8]{Splits: 2, Last: 1}))
 	if err := runToEnd(t.Context(), NewSplits(w, "list", list, &listing)); err != nil || listing.String() != "2 3 end" {
 		t.Errorf("got %v, %v", &listing, err)
 	}
-	w = restoring(t, "list", snapped(t, sourceState, job.PositionState, listed[bool]{Splits: 2}))
+	w = restoring(t, "list", snapped(t, sourceState, job.PositionState, progress[bool]{Splits: 2}))
 	if err := runToEnd(t.Context(), NewSplits(w, "list", list, &listing)); err == nil || !strings.Contains(err.Error(), "field Last was written as bool") {
 		t.Errorf("got %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
@@ -90,26 +91,39 @@ func (s *sink[T]) Prepare(id job.CheckpointID) ([]job.OperatorOutput, error) {
 	}
 	s.w.Enter(s.name)
 	s.since = time.Time{}
+	failpoint.SinkPrepares.Reached()
 	outputs, err := s.SinkWriter.Prepare()
 	if err != nil {
 		return nil, err
 	}
+	failpoint.SinkPrepared.Reached()
 	s.hold(id, outputs)
 	return s.all(), nil
 }
 
 func (s *sink[T]) Finish() ([]job.OperatorOutput, error) {
 	s.w.Enter(s.name)
+	s.finished = true
 	outputs, err := s.SinkWriter.Finish()
 	if err != nil {
 		return nil, err
 	}
-	s.finished = true
 	s.hold(s.w.taken+1, outputs)
 	return s.all(), nil
 }
 
 func (s *sink[T]) Abort() error {
+	if s.finished {
+		return nil
+	}
 	s.w.Enter(s.name)
 	return s.SinkWriter.Abort()
 }
+
+// Settles is false: whoever ends the job, or completes a checkpoint, renames the files.
+func (s *sink[T]) Settles() bool { return false }
+
+func (s *sink[T]) Settle() error { return nil }
+
+// Close needs nothing: Finish and Abort close the writer.
+func (s *sink[T]) Close() error { return nil }

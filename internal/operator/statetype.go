@@ -17,8 +17,11 @@ func ReadingState[S any](shared bool) job.StateType {
 
 // ListingState is the state of what lists a source's splits.
 func ListingState[S any]() job.StateType {
-	return state.TypeOf[listed[S]](sourceState, job.PositionState)
+	return state.TypeOf[progress[S]](sourceState, job.PositionState)
 }
+
+// DiscoveryState is the state of what discovers a source's splits.
+func DiscoveryState() job.StateType { return state.TypeOf[discovered](sourceState, job.PositionState) }
 
 // AggregateState is the state of Aggregate.
 func AggregateState[K comparable, A any]() job.StateType {

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,7 +52,15 @@ type Finisher interface {
 	Prepare(id job.CheckpointID) ([]job.OperatorOutput, error)
 	// Finish does the same at the end of the input.
 	Finish() ([]job.OperatorOutput, error)
+	// Abort removes what is not prepared; after Finish it has nothing to do.
 	Abort() error
+	// Settles reports, after Finish, whether the sink has output that it makes visible itself, and that Settle is to wait for.
+	Settles() bool
+	// Settle returns once everything is visible. It is called after Finish: at once where there are checkpoints, of
+	// which one is to come, and else when every subtask of the job has come to its end.
+	Settle() error
+	// Close frees what the sink holds. It is called last, whatever happened.
+	Close() error
 }
 
 // NewWiring returns an empty subtask that ends with ctx. Of cfg, the operator's name is set for
@@ -119,6 +128,11 @@ func (w *Wiring) Flushers() []Flusher { return w.flushers }
 
 // Sinks returns what is to be finished or aborted at the end.
 func (w *Wiring) Sinks() []Finisher { return w.sinks }
+
+// Settles reports, after the sinks were asked to finish, whether there is one to wait for.
+func (w *Wiring) Settles() bool {
+	return slices.ContainsFunc(w.sinks, Finisher.Settles)
+}
 
 // Drain waits until the subtask's consumers have released all that it sent; it is called once,
 // after the end was passed on. It fails when the subtask's context ends.

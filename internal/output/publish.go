@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -33,10 +34,12 @@ func Publish(outputs []job.Output) error {
 			return fmt.Errorf("publish output: %w", err)
 		}
 	}
+	failpoint.LeaderRenames.Reached()
 	for _, o := range outputs {
 		if err := publish(o); err != nil {
 			return fmt.Errorf("publish output: %w", err)
 		}
+		failpoint.LeaderRenamed.Reached()
 	}
 	// Also when every file was there already: whoever renamed it may have
 	// died before the directory was on disk.

@@ -81,6 +81,9 @@ type SubtaskReport struct {
 	State   job.State    `json:"state"`             // DEPLOYING, RUNNING, FINISHED (and delivered), CANCELED, FAILED
 	Failure string       `json:"failure,omitempty"` // of FAILED: operator, subtask, cause, stack or tail of stderr
 	Outputs []job.Output `json:"outputs,omitempty"` // of FINISHED: what it wrote and did not publish
+	// Settling, of RUNNING, says that the input has ended, and that the subtask waits for a checkpoint that
+	// names its last transactions.
+	Settling bool `json:"settling,omitempty"`
 	// Killed says that a signal ended the task process: the subtask itself did not fail, and may be
 	// restarted.
 	Killed bool `json:"killed,omitempty"`
@@ -210,6 +213,8 @@ type Closed struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Completed is the newest completed checkpoint of the job, 0 if there is none: what it names may be committed.
+	Completed job.CheckpointID `json:"completed,omitempty"`
 	// Published says that the outputs which it named are visible: they need not be named again.
 	Published bool `json:"published,omitempty"`
 	// Resume says that it was to stop the sources, and that they go on instead.

@@ -13,9 +13,9 @@ import (
 // MaxArtifact is the size of the largest job binary that is accepted, in bytes.
 const MaxArtifact = 1 << 30
 
-// ErrHash says that the bytes given for an artifact have another hash than its name, or are
-// more than MaxArtifact.
-var ErrHash = errors.New("storage: not the artifact that was named")
+// ErrHash says that the bytes of an artifact or an intent have another hash than its name, or that those
+// of an artifact are more than MaxArtifact.
+var ErrHash = errors.New("storage: not what was named")
 
 // PutArtifact stores the job binary with this SHA-256 (lower-case hex), reading r to its end
 // and holding little of it in memory. Storing one that is there already succeeds, and reads

@@ -72,12 +72,20 @@ func (s *Storage) PutIntent(ctx context.Context, b []byte) (hash string, err err
 	return hash, err
 }
 
-// Intent reads what PutIntent stored, or fails with ErrNotFound.
+// Intent reads what PutIntent stored. It fails with ErrNotFound, and with ErrHash when it is not what
+// was stored.
 func (s *Storage) Intent(ctx context.Context, hash string) ([]byte, error) {
 	if err := checkSum(hash); err != nil {
 		return nil, err
 	}
-	return s.read(ctx, intentDir, hash)
+	b, err := s.read(ctx, intentDir, hash)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("%w: intent %s in %s was changed", ErrHash, hash, s.Location())
+	}
+	return b, nil
 }
 
 // PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A

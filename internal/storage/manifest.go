@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
@@ -107,6 +108,7 @@ func (s *Storage) DeleteCheckpoint(ctx context.Context, id job.ID, checkpoint jo
 		return err
 	}
 	err := s.deleteManifests(ctx, p.dir())
+	failpoint.LeaderUnlists.Reached()
 	if err == nil {
 		err = s.objects.DeleteAll(ctx, p.dir())
 	}

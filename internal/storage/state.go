@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -68,6 +69,7 @@ func (m *summed) Write(b []byte) (int, error) {
 	n, err := m.to.Write(b)
 	m.size += int64(n)
 	m.crc = crc32.Update(m.crc, castagnoli, b[:n])
+	failpoint.TaskUploads.Reached()
 	return n, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -34,10 +35,11 @@ func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
 	}
 }
 
-// Closed says that the checkpoint is completed or aborted, whether the outputs that it named are visible,
-// and whether subtasks that it silenced are to go on.
-func (x *Execution) Closed(id job.CheckpointID, published, resume bool) {
+// Closed says that a checkpoint is completed or aborted: which is the newest completed one, whether the outputs that
+// the closed one named are visible, and whether subtasks that it silenced are to go on.
+func (x *Execution) Closed(id, completed job.CheckpointID, published, resume bool) {
 	for _, s := range x.subtasks {
+		s.wiring.Completed(completed)
 		if published {
 			s.wiring.Published(id)
 		}
@@ -107,6 +109,7 @@ func (s *subtask) restore() error {
 		}
 	}
 	s.wiring.Restore(m.Checkpoint, states, inherited, share)
+	failpoint.TaskRestored.Reached()
 	return nil
 }
 
@@ -154,6 +157,7 @@ func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, read sta
 			if err != nil {
 				return err
 			}
+			failpoint.TaskRestores.Reached()
 			states[name] = append(states[name], operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask, Data: data})
 		}
 	}
@@ -187,6 +191,7 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 	u.mu.Unlock()
 	s.x.uploads.Go(func() {
 		defer cancel()
+		failpoint.TaskSnapshotted.Reached()
 		var ack job.Acknowledgement
 		operator.Guarded(func() error { ack = s.upload(ctx, p); return nil }, func(err error) {
 			if err != nil { // a panic of the type's own encoder
@@ -195,7 +200,9 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 		})
 		ack.Finished = finished
 		if ctx.Err() == nil {
+			failpoint.TaskUploaded.Reached()
 			c.Acknowledge(ack)
+			failpoint.TaskAcknowledged.Reached()
 		}
 	})
 }

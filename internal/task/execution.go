@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
@@ -42,6 +43,8 @@ type Execution struct {
 	wg       sync.WaitGroup
 	uploads  sync.WaitGroup  // of what barriers brought
 	ctx      context.Context // ends the uploads
+	left     atomic.Int64    // subtasks that have not come to their end
+	ended    chan struct{}   // closed: all have
 
 	mu      sync.Mutex
 	failure error // the first
@@ -53,7 +56,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	x := &Execution{plan: plan, cfg: a, gates: map[input]any{}, ctx: ctx}
+	x := &Execution{plan: plan, cfg: a, gates: map[input]any{}, ctx: ctx, ended: make(chan struct{})}
 	if err := x.checkPeers(); err != nil {
 		return nil, err
 	}
@@ -62,6 +65,7 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 			x.subtasks = append(x.subtasks, x.newSubtask(ctx, id))
 		}
 	}
+	x.left.Store(int64(len(x.subtasks)))
 	for _, s := range x.subtasks {
 		x.wg.Go(s.run)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -214,9 +215,10 @@ func (p *process) obey(x *Execution) {
 	for m := range p.orders {
 		switch m := m.(type) {
 		case rpc.Trigger:
+			failpoint.TaskTriggered.Reached()
 			x.Trigger(m.Checkpoint, m.Stop)
 		case rpc.Closed:
-			x.Closed(m.Checkpoint, m.Published, m.Resume)
+			x.Closed(m.Checkpoint, m.Completed, m.Published, m.Resume)
 		case rpc.Drain:
 			x.Drain()
 		}

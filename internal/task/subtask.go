@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/output"
@@ -27,9 +28,8 @@ type subtask struct {
 	ctx    context.Context // ends with the execution's, and when the subtask has ended
 	cancel context.CancelCauseFunc
 
-	driver   operator.Driver
-	finished int // sinks that were asked to finish
-	outputs  []job.Output
+	driver  operator.Driver
+	outputs []job.Output
 
 	busy, blocked, idle atomic.Int64 // nanoseconds
 
@@ -45,6 +45,7 @@ func (s *subtask) run() {
 		switch {
 		case err == nil:
 			s.report(rpc.SubtaskReport{State: job.Finished, Outputs: s.outputs}, nil)
+			failpoint.TaskFinished.Reached()
 		case cause != nil:
 			s.report(rpc.SubtaskReport{State: job.Canceled}, cause)
 		default:
@@ -73,8 +74,8 @@ func clip(text string) string {
 }
 
 // work wires the chain, moves its input through it to the end, finishes the sinks, and waits
-// until the consumers have all of it: FINISHED means delivered, so that from then on nothing that
-// this subtask made depends on its process.
+// until the consumers have all of it, and transactions are committed: FINISHED means delivered, so that from then on
+// nothing that this subtask made depends on its process.
 func (s *subtask) work() (err error) {
 	if err := s.restore(); err != nil {
 		return err
@@ -91,7 +92,6 @@ func (s *subtask) work() (err error) {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		s.finished++
 		outputs, err := sink.Finish()
 		if err != nil {
 			return err
@@ -100,8 +100,38 @@ func (s *subtask) work() (err error) {
 			s.outputs = append(s.outputs, o.Output)
 		}
 	}
+	failpoint.TaskFinishes.Reached()
 	s.uploads.end(s)
-	return s.wiring.Drain()
+	if err := s.wiring.Drain(); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// settle waits for the sinks that commit their output themselves: once a checkpoint names it or, without checkpoints,
+// once every subtask has come to its end.
+func (s *subtask) settle() error {
+	if s.x.left.Add(-1) == 0 {
+		close(s.x.ended)
+	}
+	if !s.wiring.Settles() {
+		return nil
+	}
+	if s.x.cfg.Checkpoints != nil {
+		s.report(rpc.SubtaskReport{State: job.Running, Settling: true}, nil)
+	} else {
+		select {
+		case <-s.x.ended:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+	}
+	for _, sink := range s.wiring.Sinks() {
+		if err := sink.Settle(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loop steps the driver until the input has ended. In between it flushes what has grown old,
@@ -177,13 +207,18 @@ func (s *subtask) close(err error) error {
 	if err != nil {
 		s.abort()
 	}
+	for _, sink := range s.wiring.Sinks() {
+		if err := guarded(sink.Close); err != nil {
+			s.x.cfg.Logger.Warn("a sink did not close cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
+		}
+	}
 	return err
 }
 
 // abort removes what the sinks wrote. What fails here is logged: the subtask already has a
 // reason for its end.
 func (s *subtask) abort() {
-	for _, sink := range s.wiring.Sinks()[s.finished:] {
+	for _, sink := range s.wiring.Sinks() {
 		if err := guarded(sink.Abort); err != nil {
 			s.x.cfg.Logger.Warn("a sink did not abort cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
 		}

@@ -20,7 +20,9 @@ func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 	})
 	s.wiring.KeepIn(x.plan.Keep)
 	x.newGates(s)
-	s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })
+	if x.cfg.Checkpoints != nil {
+		s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })
+	}
 	return s
 }
 

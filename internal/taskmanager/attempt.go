@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -75,6 +76,7 @@ func (a *attempt) closed(m rpc.Closed) {
 			delete(a.acks, s)
 		}
 	}
+	failpoint.TaskManagerCloses.Reached()
 	a.say(m)
 }
 

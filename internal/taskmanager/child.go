@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -67,12 +68,12 @@ func (n *node) startTask(path, dir string, spec job.Spec) (*child, error) {
 }
 
 // command is how a job binary is called. It gets the environment of the TaskManager without
-// the cluster's own settings, which are none of a job's business.
+// the cluster's own settings, which are none of a job's business, but for that of failpoints.
 func command(path, dir, role string, spec job.Spec) *exec.Cmd {
 	cmd := exec.Command(path, spec.Args...)
 	cmd.Dir = dir
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "PERENNIAL_") {
+		if !strings.HasPrefix(v, "PERENNIAL_") || strings.HasPrefix(v, failpoint.Variable+"=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}

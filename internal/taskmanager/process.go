@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
@@ -60,6 +61,7 @@ func (p *process) run(n *node, events chan<- event) exited {
 	defer c.close()
 	n.receivers.add(p.deploy.Spec.ID, p.deploy.Attempt, c.data)
 	defer n.receivers.remove(p.deploy.Spec.ID, p.deploy.Attempt)
+	failpoint.TaskManagerStarted.Reached()
 	events <- started{p, c.pid}
 	n.log.Info("task process started", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid)
 

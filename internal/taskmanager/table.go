@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -280,6 +281,7 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 			}
 		}
 	}
+	failpoint.TaskManagerReported.Reached()
 }
 
 // command obeys the newest leader.
@@ -303,6 +305,7 @@ func (t *table) command(l *link, m rpc.Message) {
 		t.confirm(m.Job, m.Attempt)
 	case rpc.Trigger:
 		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+			failpoint.TaskManagerTriggers.Reached()
 			a.say(m)
 		}
 	case rpc.Drain:
@@ -371,6 +374,7 @@ func (t *table) deploy(d rpc.Deploy) {
 // start begins an attempt. A lower one that has ended is forgotten with what was held of it:
 // the higher could only be committed on evidence of its end (R4).
 func (t *table) start(e *entry, d rpc.Deploy) {
+	failpoint.TaskManagerStarts.Reached()
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
 	p := newProcess(t.alive, d)
@@ -389,6 +393,7 @@ func (t *table) stop(id job.ID, n job.Attempt) {
 	}
 	if e.current != nil && e.current.running() && e.current.number <= n {
 		e.stopped = max(e.stopped, n)
+		failpoint.TaskManagerStops.Reached()
 		e.current.end()
 		return
 	}
@@ -456,6 +461,7 @@ func (v told) apply(t *table) {
 		}
 	case rpc.Acknowledge:
 		a.acknowledge(m.Acks)
+		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number

@@ -1,6 +1,8 @@
 // Command run is "make chaos": rounds of package chaos on ZooKeeper and on the embedded quorum in turn, each
 // round a job drawn from the next seed, until the time is over. It ends with a line of totals, and with
 // status 1 at the first round whose output is wrong. It ends only processes that it started.
+//
+// Where it may mount, the cluster's storage is a small file system in memory, which faults fill.
 package main
 
 import (
@@ -66,8 +68,16 @@ func run(ctx context.Context, o options) error {
 	return os.RemoveAll(dir)
 }
 
+// site is where rounds are done.
+type site struct {
+	coordination string
+	dir          string
+	cluster      *localcluster.Cluster
+	storage      chaos.Storage
+}
+
 // on does rounds on one kind of coordination, and returns the seed of the next round.
-func on(ctx context.Context, coordination, dir, binary string, o options, length time.Duration) (int, error) {
+func on(ctx context.Context, coordination, dir, binary string, o options, length time.Duration) (next int, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
@@ -83,6 +93,14 @@ func on(ctx context.Context, coordination, dir, binary string, o options, length
 		defer e.Close()
 		config.Settings["zookeeper.quorum"] = e.Connect()
 	}
+	storage := chaos.Storage{Dir: filepath.Join(dir, "storage")}
+	release, err := small(storage.Dir)
+	if err != nil {
+		fmt.Printf("the storage is not filled: %v\n", err)
+	} else {
+		storage.Small = true
+		defer func() { err = errors.Join(err, keep(storage.Dir, err), release()) }()
+	}
 	cluster, err := localcluster.Start(config)
 	if err != nil {
 		return 0, err
@@ -95,23 +113,31 @@ func on(ctx context.Context, coordination, dir, binary string, o options, length
 	if err := cluster.Ready(ready, c); err != nil {
 		return 0, err
 	}
-	return rounds(ctx, coordination, cluster, dir, o, length)
+	return site{coordination, dir, cluster, storage}.rounds(ctx, o, length)
 }
 
-func rounds(ctx context.Context, coordination string, cluster *localcluster.Cluster, dir string, o options, length time.Duration) (int, error) {
+// keep copies what a failure left in the storage to where it stays.
+func keep(dir string, failure error) error {
+	if failure == nil {
+		return nil
+	}
+	return os.CopyFS(dir+"-left", os.DirFS(dir))
+}
+
+func (s site) rounds(ctx context.Context, o options, length time.Duration) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
 	total, first, began := map[string]int{}, o.seed, time.Now()
 	for ; time.Since(began) < length && ctx.Err() == nil; o.seed++ {
-		work, err := os.MkdirTemp(dir, "round-")
+		work, err := os.MkdirTemp(s.dir, "round-")
 		if err != nil {
 			return 0, err
 		}
-		r, err := round(ctx, cluster, self, work, o)
+		r, err := s.round(ctx, self, work, o)
 		if err != nil {
-			return 0, fmt.Errorf("%s, seed %d: %w\n%s", coordination, o.seed, err, cluster.Logs())
+			return 0, fmt.Errorf("%s, seed %d: %w\n%s", s.coordination, o.seed, err, s.cluster.Logs())
 		}
 		for name, n := range r.Faults {
 			total[name] += n
@@ -119,15 +145,16 @@ func rounds(ctx context.Context, coordination string, cluster *localcluster.Clus
 		total["lines"] += r.Lines
 		total["restarts"] += r.Restarts
 		total["checkpoints"] += r.Checkpoints
+		total["aborted"] += r.Aborted
 		if err := os.RemoveAll(work); err != nil {
 			return 0, err
 		}
 	}
-	fmt.Printf("chaos: OK on=%s seeds=%d-%d minutes=%.1f lost=0 duplicated=0%s\n", coordination, first, o.seed-1, time.Since(began).Minutes(), describe(total))
+	fmt.Printf("chaos: OK on=%s seeds=%d-%d minutes=%.1f lost=0 duplicated=0%s\n", s.coordination, first, o.seed-1, time.Since(began).Minutes(), describe(total))
 	return o.seed, ctx.Err()
 }
 
-func round(ctx context.Context, cluster *localcluster.Cluster, self, work string, o options) (chaos.Result, error) {
+func (s site) round(ctx context.Context, self, work string, o options) (chaos.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("the round was not over after 3 minutes"))
 	defer cancel()
 	say := func(format string, args ...any) {
@@ -136,7 +163,7 @@ func round(ctx context.Context, cluster *localcluster.Cluster, self, work string
 		}
 	}
 	r, err := chaos.Run(ctx, chaos.Config{
-		Cluster: cluster, Binary: self, Dir: work, Seed: o.seed, Records: 40_000, Rate: 4_000, Unbounded: o.seed%3 == 1, Faults: 15, Say: say,
+		Cluster: s.cluster, Binary: self, Dir: work, Storage: s.storage, Seed: o.seed, Records: 40_000, Rate: 4_000, Unbounded: o.seed%3 == 1, Faults: 15, Say: say,
 	})
 	if err == nil && r.Wrong() {
 		err = fmt.Errorf("the output is wrong: %+v", r)
@@ -152,9 +179,9 @@ func describe(counts map[string]int) string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	s := ""
+	text := ""
 	for _, name := range names {
-		s += fmt.Sprintf(" %s=%d", strings.ReplaceAll(name, " ", "-"), counts[name])
+		text += fmt.Sprintf(" %s=%d", strings.ReplaceAll(name, " ", "-"), counts[name])
 	}
-	return s
+	return text
 }

@@ -100,8 +100,9 @@ type Closed struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
-	Published  bool // what it named is visible
-	Resume     bool // it was that of a stop, which failed: sources go on
+	Completed  job.CheckpointID // the newest that is completed, or 0
+	Published  bool             // what it named is visible
+	Resume     bool             // it was that of a stop, which failed: sources go on
 }
 
 // PublishCheckpoint makes visible what a completed checkpoint names. Answered by CheckpointPublished.

@@ -18,6 +18,7 @@ type checkpointing struct {
 	retain    int
 	tolerable int
 	due       bool   // the schedule wants one
+	last      bool   // the one that the job's end waits for was reserved, once
 	abort     string // why the open one is to be given up, or ""
 	acks      map[job.Subtask]job.Acknowledgement
 	triggered map[string]job.CheckpointID // by instance, over this connection
@@ -50,8 +51,8 @@ func (e *Execution) checkpoint() []Action {
 		return e.publishCheckpoint()
 	}
 	served, first := e.serve()
-	if !first && e.due && e.allRunning() {
-		e.due = false
+	if !first && (e.due || e.settling() && !e.last) && e.allRunning() {
+		e.due, e.last = false, e.settling()
 		served = append(served, e.commit(func(in *Intent) {
 			in.Reserved++
 			in.Open = in.Reserved
@@ -159,10 +160,18 @@ func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
 	var actions []Action
 	for _, name := range e.committed.instances() {
 		if e.instance(name).connected {
-			actions = append(actions, Closed{Instance: name, Attempt: e.committed.Attempt, Checkpoint: id, Published: published, Resume: e.resumes(id)})
+			actions = append(actions, e.closedAt(name, id, published))
 		}
 	}
 	return actions
+}
+
+func (e *Execution) closedAt(instance string, id job.CheckpointID, published bool) Closed {
+	c := Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Published: published, Resume: e.resumes(id)}
+	if len(e.committed.Completed) > 0 {
+		c.Completed = e.committed.Completed[0].Checkpoint
+	}
+	return c
 }
 
 // absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is
@@ -173,7 +182,7 @@ func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
 	}
 	e.noteAcknowledgement(a.Instance, a.Ack)
 	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open && !e.pending {
-		return []Action{Closed{Instance: a.Instance, Attempt: a.Attempt, Checkpoint: a.Ack.Checkpoint}}
+		return []Action{e.closedAt(a.Instance, a.Ack.Checkpoint, false)}
 	}
 	return nil
 }

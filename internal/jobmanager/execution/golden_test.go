@@ -231,6 +231,9 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	if files {
 		rest = rest[1:]
 	}
+	if len(rest) > 0 && rest[0] == "settling" {
+		template.Settling, rest = true, rest[1:]
+	}
 	if len(rest) > 0 && rest[0] == "killed" {
 		template.Killed, rest = true, rest[1:]
 	}
@@ -273,6 +276,9 @@ func (p *player) describe(a Action) string {
 		return s
 	case Closed:
 		s := fmt.Sprintf("closed %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Completed != 0 {
+			s += fmt.Sprintf(" completed=%d", a.Completed)
+		}
 		if a.Published {
 			s += " published"
 		}

@@ -57,7 +57,7 @@ func (e *Execution) serve() (actions []Action, first bool) {
 		return nil, r.Kind == job.StopJob // whose sources would go on
 	case r.Stage != Asked:
 		return nil, false
-	case r.Drain && !e.allFinished():
+	case r.Drain && !e.allFinished() && !e.settling(): // the last transactions wait for this very checkpoint
 		return e.drain(), true // a checkpoint in the midst would have some results out, and not others
 	case r.Kind == job.ChangeJob && !e.fits:
 		actions = e.prepareChange(r)

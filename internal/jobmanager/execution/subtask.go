@@ -13,6 +13,7 @@ type subtask struct {
 	failure  string
 	killed   bool
 	damaged  job.CheckpointID
+	settling bool // waits for its last checkpoint
 	outputs  []job.Output
 	counters job.Counters
 	before   job.Counters // one Progress earlier, for shares of time
@@ -20,7 +21,7 @@ type subtask struct {
 
 // resetSubtasks forgets the attempt before.
 func (e *Execution) resetSubtasks() {
-	e.crash, e.crashKilled = "", false
+	e.crash, e.crashKilled, e.last = "", false, false
 	e.forgetCheckpoint()
 	e.drained = nil
 	if e.graph == nil {
@@ -56,7 +57,7 @@ func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
 		}
 		s.state, s.reported, s.pid = reported.State, true, r.PID
 		s.failure, s.outputs = reported.Failure, reported.Outputs
-		s.killed, s.damaged = reported.Killed, reported.Damaged
+		s.killed, s.damaged, s.settling = reported.Killed, reported.Damaged, reported.Settling
 	}
 }
 
@@ -121,6 +122,20 @@ func (e *Execution) allFinished() bool {
 		}
 	}
 	return len(e.subtasks) > 0
+}
+
+// settling reports whether nothing but a checkpoint keeps the job from its end.
+func (e *Execution) settling() bool {
+	some := false
+	for v := range e.subtasks {
+		for _, s := range e.subtasks[v] {
+			if s.state != job.Finished && !s.settling {
+				return false
+			}
+			some = some || s.settling
+		}
+	}
+	return some
 }
 
 // outputs lists what finished subtasks wrote, by vertex and index: each leader makes the

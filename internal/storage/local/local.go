@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
@@ -62,12 +63,14 @@ func (s *Store) Create(ctx context.Context, name string, write func(io.Writer) e
 	if err := writeSynced(ctx, temp, write); err != nil {
 		return false, err
 	}
+	failpoint.StorageLinks.Reached()
 	// A link is atomic and fails when the name is taken, which a rename would overwrite.
 	if err := os.Link(temp.Name(), final); errors.Is(err, fs.ErrExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
+	failpoint.StorageLinked.Reached()
 	return true, syncDir(dir)
 }
 

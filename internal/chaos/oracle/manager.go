@@ -1,0 +1,181 @@
+package oracle
+
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// manager is a TaskManager: what it promises, holds and tells is what internal/taskmanager does.
+type manager struct {
+	w         *world
+	name      string
+	connected bool
+	killed    bool        // nothing of it is left
+	promised  job.Attempt // none up to this one begins here any more
+	current   *attempt    // runs, or has ended and is not confirmed
+}
+
+// attempt is what a TaskManager knows of one.
+type attempt struct {
+	rpc.AttemptReport
+	process *process // nil once it has ended
+	acks    map[job.Subtask]job.Acknowledgement
+}
+
+// join adds a TaskManager, which registers.
+func (w *world) join() {
+	w.named++
+	m := &manager{w: w, name: fmt.Sprintf("tm-%d", w.named), connected: true}
+	w.managers = append(w.managers, m)
+	m.report()
+}
+
+// tell gives the leader an event, if the connection stands.
+func (m *manager) tell(e execution.Event) {
+	if m.connected {
+		m.w.tell(e)
+	}
+}
+
+// report is what a leader is told that is new here.
+func (m *manager) report() {
+	ready := execution.Ready{Instance: m.name}
+	if m.current != nil {
+		ready.Attempts = append(ready.Attempts, m.current.AttemptReport)
+	}
+	m.tell(ready)
+	if m.current == nil {
+		return
+	}
+	for _, ack := range m.current.acks {
+		m.tell(execution.Acknowledged{Instance: m.name, Attempt: m.current.Attempt, Ack: ack})
+	}
+}
+
+func (m *manager) deploy(in execution.Intent, d execution.Deploy) {
+	switch {
+	case m.current != nil && m.current.Attempt == d.Attempt:
+		m.changed(m.current.Subtasks)
+	case m.promised >= d.Attempt:
+		m.stop(m.promised)
+	default:
+		m.end()
+		m.promised = d.Attempt - 1
+		m.start(in, d)
+	}
+}
+
+func (m *manager) start(in execution.Intent, d execution.Deploy) {
+	a := &attempt{AttemptReport: rpc.AttemptReport{Job: in.Spec.ID, Attempt: d.Attempt}, acks: map[job.Subtask]job.Acknowledgement{}}
+	for _, slot := range d.Slots {
+		for _, s := range m.w.graph.SlotSubtasks(slot) {
+			a.Subtasks = append(a.Subtasks, rpc.SubtaskReport{Subtask: s, State: job.Deploying})
+		}
+	}
+	m.current = a
+	var err error
+	if a.process, err = m.w.startProcess(m, in, d); err != nil {
+		m.w.fail("start attempt %d: %v", d.Attempt, err)
+		return
+	}
+	m.changed(a.Subtasks)
+}
+
+// changed tells of the attempt, of some of its subtasks.
+func (m *manager) changed(subtasks []rpc.SubtaskReport) {
+	r := m.current.AttemptReport
+	r.Subtasks = append([]rpc.SubtaskReport(nil), subtasks...)
+	m.tell(execution.Changed{Instance: m.name, Attempt: r})
+}
+
+// said takes what a process says of a subtask. A final state stays.
+func (m *manager) said(p *process, r rpc.SubtaskReport) {
+	if m.current == nil || m.current.process != p {
+		return
+	}
+	for i := range m.current.Subtasks {
+		if s := &m.current.Subtasks[i]; s.Subtask == r.Subtask && !s.State.Terminal() {
+			*s = r
+			m.changed([]rpc.SubtaskReport{r})
+		}
+	}
+}
+
+// holds keeps an acknowledgement until its checkpoint is closed (R12), and tells it.
+func (m *manager) holds(p *process, ack job.Acknowledgement) {
+	if m.current == nil || m.current.process != p {
+		return
+	}
+	m.current.acks[ack.Subtask] = ack
+	m.tell(execution.Acknowledged{Instance: m.name, Attempt: m.current.Attempt, Ack: ack})
+}
+
+func (m *manager) stop(n job.Attempt) {
+	m.promised = max(m.promised, n)
+	if m.current != nil && m.current.Attempt <= n {
+		m.end()
+	}
+	m.tell(execution.Stopped{Instance: m.name, Attempt: n})
+}
+
+func (m *manager) confirm(n job.Attempt) {
+	m.promised = max(m.promised, n)
+	if m.current != nil && m.current.Attempt <= n {
+		m.end()
+		m.current = nil
+	}
+}
+
+// end ends the process politely.
+func (m *manager) end() { m.exit(rpc.SubtaskReport{State: job.Canceled}, (*process).cancel) }
+
+// kill ends the process with a signal.
+func (m *manager) kill() {
+	m.exit(rpc.SubtaskReport{State: job.Failed, Killed: true, Failure: "the task process was killed by signal 9 (killed)"}, (*process).kill)
+}
+
+// exit ends the process, if there is one, and tells how: each subtask that had not ended is as r.
+func (m *manager) exit(r rpc.SubtaskReport, how func(*process)) {
+	if m.current == nil || m.current.process == nil {
+		return
+	}
+	a := m.current
+	p := a.process
+	a.process = nil
+	how(p)
+	unfinished := false
+	for i := range a.Subtasks {
+		unfinished = unfinished || a.Subtasks[i].State != job.Finished
+		if s := &a.Subtasks[i]; !s.State.Terminal() {
+			r.Subtask = s.Subtask
+			*s = r
+		}
+	}
+	if !unfinished {
+		a.Failure, a.Killed = r.Failure, r.Killed
+	}
+	m.changed(a.Subtasks)
+}
+
+func (m *manager) trigger(t execution.Trigger) {
+	if m.current != nil && m.current.Attempt == t.Attempt && m.current.process != nil {
+		m.current.process.exec.Trigger(t.Checkpoint, t.Stop)
+	}
+}
+
+func (m *manager) closed(c execution.Closed) {
+	if m.current == nil || m.current.Attempt != c.Attempt {
+		return
+	}
+	for s, ack := range m.current.acks {
+		if ack.Checkpoint <= c.Checkpoint {
+			delete(m.current.acks, s)
+		}
+	}
+	if m.current.process != nil {
+		m.current.process.exec.Closed(c.Checkpoint, c.Completed, c.Published, c.Resume)
+	}
+}
