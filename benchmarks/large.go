@@ -15,7 +15,7 @@ import (
 const (
 	largeKeys  = 9_000_000       // of 112 bytes: 1 GB
 	largeRate  = largeKeys / 100 // changes a second
-	furtherOn = 2               // checkpoints after the first one
+	furtherOn  = 8               // checkpoints after the first one
 	largeKills = 5
 	largeLimit = 20 * time.Minute
 )
