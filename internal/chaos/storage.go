@@ -21,7 +21,7 @@ func (s Storage) checkpoints() string { return filepath.Join(s.Dir, "checkpoints
 // file stands where the directory was: nobody can read or write below one, whoever he is.
 func (s Storage) TakeAway() (back func() error, err error) {
 	dir, away := s.checkpoints(), s.checkpoints()+"-away"
-	if err := os.Rename(dir, away); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Rename(dir, away)); err != nil { // there may be no checkpoint yet
 		return nil, err
 	}
 	back = func() error { return errors.Join(os.Remove(dir), os.Rename(away, dir)) }

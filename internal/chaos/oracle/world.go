@@ -79,6 +79,10 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if w.store, err = storage.Open(w.ctx, w.spoils.Dir); err != nil {
 		return w.result, err
 	}
+	// Without it a missing file would be that of a storage that is away.
+	if _, err = w.store.CreateIncarnation(ctx, "oracle"); err != nil {
+		return w.result, err
+	}
 	w.intent = execution.Intent{Spec: c.Spec, Phase: execution.Created}
 	for range 2 + w.draw.IntN(2) {
 		w.join()
