@@ -16,39 +16,43 @@ const accessRuns = 5
 type comparison struct {
 	name, pkg    string
 	ours, theirs string // names of benchmarks
+	times        string // they are run, as -benchtime takes it
 	goal         string
 }
 
 var comparisons = []comparison{
-	{"memory beside a Go map", "./internal/state", "BenchmarkValue", "BenchmarkMap", "–"},
+	{"memory beside a Go map", "./internal/state", "BenchmarkValue", "BenchmarkMap", "5000000x", "–"},
 }
 
 // access measures one read and one write of the value of a key of about a million.
 func access(ctx context.Context, _ options, r *report) error {
-	return bounded(ctx, suiteLimit, func(ctx context.Context, b binaries) error {
-		r.table(fmt.Sprintf("Keyed state: a read and a write of a value of 8 bytes, of a random one of about 1 M keys, one goroutine; nanoseconds, medians of %d runs, in turn", accessRuns),
-			"state", "it", "what it is beside", "its speed: of the other's, median (lowest – highest)", "to reach")
-		for _, c := range comparisons {
-			if err := c.measure(ctx, b, r); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
+	dir, err := os.MkdirTemp("", "perennial-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r.table(fmt.Sprintf("Keyed state: a read and a write of a value of 8 bytes, of a random one of about 1 M keys, one goroutine; nanoseconds, medians of %d runs, in turn", accessRuns),
+		"state", "it", "what it is beside", "its speed: of the other's, median (lowest – highest)", "to reach")
+	for _, c := range comparisons {
+		if err := c.measure(ctx, dir, r); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-func (c comparison) measure(ctx context.Context, b binaries, r *report) error {
-	test := filepath.Join(b.dir, filepath.Base(c.pkg)+".test")
+func (c comparison) measure(ctx context.Context, dir string, r *report) error {
+	test := filepath.Join(dir, filepath.Base(c.pkg)+".test")
 	if text, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", test, c.pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tests of %s: %w\n%s", c.pkg, err, text)
 	}
 	var ours, theirs, ratios []float64
 	for range accessRuns {
-		their, err := nanoseconds(ctx, test, c.theirs)
+		their, err := nanoseconds(ctx, test, c.theirs, c.times)
 		if err != nil {
 			return err
 		}
-		our, err := nanoseconds(ctx, test, c.ours)
+		our, err := nanoseconds(ctx, test, c.ours, c.times)
 		if err != nil {
 			return err
 		}
@@ -61,9 +65,9 @@ func (c comparison) measure(ctx context.Context, b binaries, r *report) error {
 
 // nanoseconds runs one benchmark, and returns what an operation took: of CPU time, if it tells, as a busy machine changes
 // that less.
-func nanoseconds(ctx context.Context, test, benchmark string) (float64, error) {
+func nanoseconds(ctx context.Context, test, benchmark, times string) (float64, error) {
 	pattern := "^" + strings.ReplaceAll(benchmark, "/", "$/^") + "$"
-	cmd := exec.CommandContext(ctx, test, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", "3000000x")
+	cmd := exec.CommandContext(ctx, test, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", times)
 	cmd.Dir = os.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
