@@ -99,6 +99,21 @@ func (s site) largeCheckpoints(ctx context.Context, r *report, k keeping, id cli
 	}
 	largeRows(r, k, "the first checkpoint", []written{first}, times)
 	largeRows(r, k, fmt.Sprintf("a further one, %.1f %% changed at the median", quantile(changed, 0.5)), further, times)
+	return s.residentRow(ctx, r, k, id)
+}
+
+func (s site) residentRow(ctx context.Context, r *report, k keeping, id client.ID) error {
+	j, err := s.job(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids(j) {
+		rss, err := resident(pid)
+		if err != nil {
+			return err
+		}
+		r.row(k.name, "resident memory of the task process after them: "+mib(rss), "1", "–", "–", "–")
+	}
 	return nil
 }
 
