@@ -35,7 +35,7 @@ func large(ctx context.Context, _ options, r *report) error {
 }
 
 func largeState(ctx context.Context, r *report, b binaries, k keeping) error {
-	settings := map[string]string{"checkpoint.interval": "1h", "cluster.id": "large", "storage.dir": filepath.Join(b.dir, "large")}
+	settings := map[string]string{"checkpoint.interval": "1h", "cluster.id": "large"}
 	return onSite(ctx, b, 1, settings, func(ctx context.Context, s site) error {
 		id, err := s.submit(ctx, append([]string{"--large", "--keys", strconv.Itoa(largeKeys), "--rate", strconv.Itoa(largeRate), "--arrivals", s.arrivals()}, k.args...)...)
 		if err != nil {
@@ -131,7 +131,7 @@ func (s site) take(ctx context.Context, id client.ID) (written, error) {
 	if c.ID != asked.Checkpoint {
 		return written{}, fmt.Errorf("checkpoint %d is the newest, and %d was asked for", c.ID, asked.Checkpoint)
 	}
-	return written{c, bytesBelow(filepath.Join(s.bin.dir, "large", filepath.Dir(c.Location)))}, nil
+	return written{c, bytesBelow(filepath.Join(s.storage, filepath.Dir(c.Location)))}, nil
 }
 
 func largeRows(r *report, k keeping, what string, all []written, times []time.Time) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -49,9 +50,7 @@ func recovery(ctx context.Context, _ options, r *report) error {
 // onSmall calls do with a cluster on which the small job runs.
 func onSmall(ctx context.Context, b binaries, settings map[string]string, do func(context.Context, site, client.ID) error) error {
 	with := map[string]string{"checkpoint.interval": smallInterval.String(), "cluster.id": "small"}
-	for k, v := range settings {
-		with[k] = v
-	}
+	maps.Copy(with, settings)
 	return onSite(ctx, b, 2, with, func(ctx context.Context, s site) error {
 		id, err := s.submit(ctx, s.smallJob()...)
 		if err != nil {

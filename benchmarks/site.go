@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,13 +19,21 @@ type site struct {
 	cl  *localcluster.Cluster
 	cli *client.Client
 	bin binaries
+	// storage is the directory of the cluster's storage, if that is one.
+	storage string
 }
 
 // onSite calls do with a cluster of one JobManager.
 func onSite(ctx context.Context, b binaries, taskManagers int, settings map[string]string, do func(context.Context, site) error) error {
-	c := localcluster.Config{JobManagers: 1, TaskManagers: taskManagers, Slots: 2, Settings: settings}
+	storage, err := os.MkdirTemp(b.dir, "storage-")
+	if err != nil {
+		return err
+	}
+	with := map[string]string{"storage.dir": storage}
+	maps.Copy(with, settings)
+	c := localcluster.Config{JobManagers: 1, TaskManagers: taskManagers, Slots: 2, Settings: with}
 	return cluster(ctx, b, c, func(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) error {
-		return do(ctx, site{cl, cli, b})
+		return do(ctx, site{cl, cli, b, storage})
 	})
 }
 
