@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-const accessRuns = 5
+const accessRuns = 3
 
 // comparison is a way to keep state beside what it is measured by, as benchmarks of a package.
 type comparison struct {

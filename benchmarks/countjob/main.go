@@ -39,8 +39,14 @@ func count(numbers stream.Stream[uint64], path string) {
 	stream.ToFunc(counts, "arrivals", arrivals.Sink[uint64](path), stream.Parallelism(1))
 }
 
+// number makes every key once, and then any of them.
 func number(keys uint64) func(i uint64) uint64 {
-	return func(i uint64) uint64 { return mix(i) % keys }
+	return func(i uint64) uint64 {
+		if i < keys {
+			return i
+		}
+		return mix(i) % keys
+	}
 }
 
 // mix spreads the bits of i, as the data path's keyed count does.
