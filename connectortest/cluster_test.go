@@ -88,6 +88,61 @@ func TestWatchWhateverDies(t *testing.T) {
 	}
 }
 
+// TestStopAndContinue: when a job was stopped, all is committed that its savepoint says, and no transaction is left.
+// Another one goes on exactly there.
+func TestStopAndContinue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("the test's two minutes are over"))
+	defer cancel()
+	cluster, c := startCluster(ctx, t, "50ms")
+	for _, drain := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "ledger")
+		args := []string{"--ledger", dir, "--die", "never", "--rate", "500"}
+		id := submit(ctx, t, c, args...)
+		if err := cluster.Until(ctx, func() error { return eat(ctx, c, id, dir+".none", dir, 300) }); err != nil {
+			t.Fatal(err)
+		}
+		stopped, err := c.Stop(ctx, id, "", drain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j := end(ctx, t, cluster, c, id); j.State != job.Finished || j.Restarts != 0 {
+			t.Fatalf("the job is %s after %d restarts: %s", j.State, j.Restarts, j.Failure)
+		}
+		if n, left := committedIn(t, dir); n >= mortalRecords || left > 0 {
+			t.Errorf("drain %t: %d records are committed, and %d transactions left", drain, n, left)
+		}
+		next := spec(ctx, t, c, args...)
+		next.Savepoint, next.Continues, next.Parallelism = stopped.Savepoint, true, 1
+		if _, err := c.Submit(ctx, next); err != nil {
+			t.Fatal(err)
+		}
+		if j := end(ctx, t, cluster, c, next.ID); j.State != job.Finished {
+			t.Errorf("the next job is %s: %s", j.State, j.Failure)
+		}
+		checkLedger(t, dir)
+	}
+}
+
+func committedIn(t *testing.T, dir string) (records, left int) {
+	t.Helper()
+	l, err := OpenLedger(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Committed[int](l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err = l.Left()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(got), left
+}
+
 // feed puts files of 50 numbers each into a directory.
 func feed(t *testing.T, dir string, from, to int) {
 	t.Helper()
@@ -128,6 +183,16 @@ func eat(ctx context.Context, c *client.Client, id client.ID, dir, ledger string
 
 func submit(ctx context.Context, t *testing.T, c *client.Client, args ...string) client.ID {
 	t.Helper()
+	s := spec(ctx, t, c, args...)
+	if _, err := c.Submit(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	return s.ID
+}
+
+// spec describes a job of this test binary.
+func spec(ctx context.Context, t *testing.T, c *client.Client, args ...string) client.Spec {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -136,11 +201,7 @@ func submit(ctx context.Context, t *testing.T, c *client.Client, args ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := client.Spec{ID: client.NewID(), Name: "ledger", Artifact: artifact, Parallelism: 2, Args: args}
-	if _, err := c.Submit(ctx, spec); err != nil {
-		t.Fatal(err)
-	}
-	return spec.ID
+	return client.Spec{ID: client.NewID(), Name: "ledger", Artifact: artifact, Parallelism: 2, Args: args}
 }
 
 func startCluster(ctx context.Context, t *testing.T, interval string) (*localcluster.Cluster, *client.Client) {

@@ -34,7 +34,7 @@ func buildMortal(env *stream.Env) {
 
 func numbersOf(env *stream.Env, watch string) stream.Stream[int] {
 	if watch == "" {
-		return stream.From(env, "numbers", generator.Count(mortalRecords, func(i uint64) int { return int(i) }), stream.Rate(3000))
+		return stream.From(env, "numbers", generator.Count(mortalRecords, func(i uint64) int { return int(i) }), stream.Rate(env.FloatArgOr("rate", 3000)))
 	}
 	lines := stream.From(env, "numbers", file.Watch(watch, 20*time.Millisecond, file.Atomic()))
 	return stream.Map(lines, "parse", func(line string) int {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/stream"
 	"github.com/perennial-io/perennial/streamtest"
@@ -43,6 +44,36 @@ func TestProcessDeadLetters(t *testing.T) {
 		if slices.Contains(good.Records(), d.Record) {
 			t.Errorf("%d failed and was emitted", d.Record)
 		}
+	}
+}
+
+// TestTimersWithoutRecords: timers fire, and what they emit arrives, while no record comes.
+func TestTimersWithoutRecords(t *testing.T) {
+	var out *streamtest.Collected[int]
+	streamtest.Run(t, func(env *stream.Env) {
+		once := stream.FromFunc(env, "once", func(ctx *stream.Context, emit func(int)) error {
+			emit(1)
+			for out == nil || len(out.Records()) < 5 { // without input
+				select {
+				case <-time.After(time.Millisecond):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		})
+		again := stream.Process(stream.KeyBy(once, func(n int) int { return n }), "again", func(op *stream.Operator[int, int]) func(int) error {
+			op.OnTimer(func(at time.Time) error {
+				op.Emit(1)
+				op.SetTimer(at.Add(time.Millisecond))
+				return nil
+			})
+			return func(int) error { op.SetTimer(time.Now()); return nil }
+		})
+		out = streamtest.Collect(stream.Rebalance(again), "out", stream.Parallelism(2))
+	})
+	if len(out.Records()) < 5 {
+		t.Errorf("%d timers have come, want 5", len(out.Records()))
 	}
 }
 

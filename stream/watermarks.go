@@ -15,9 +15,12 @@ import (
 func Watermarks[T any](s Stream[T], name string, at func(record T) time.Time, lateness time.Duration, opts ...Option) Stream[T] {
 	n := stepNode(kindWatermarks, name, func(w *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
 		ms := func(record *T) int64 { return at(*record).UnixMilli() }
-		return operator.Watermarks(w, name, ms, lateness.Milliseconds(), out), nil
+		return operator.Watermarks(w, name, ms, int64((lateness+time.Millisecond-1)/time.Millisecond), out), nil
 	})
 	out := next[T, T](s, n, opts)
+	if at == nil {
+		out.env.errorf("operator %q: it has no function that tells the times of records", name)
+	}
 	if lateness < 0 {
 		out.env.errorf("operator %q: lateness %v: expected 0 or more", name, lateness)
 	}

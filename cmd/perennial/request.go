@@ -57,10 +57,14 @@ func resolve(ctx context.Context, c *client.Client, part string) (client.ID, err
 
 // explain says that the job goes on in spite of a request without effect.
 func explain(verb string, id client.ID, err error) error {
-	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
-		return fmt.Errorf("%s of job %s failed, nothing was changed: %w", verb, id.Short(), refused)
+	refused, ok := errors.AsType[*client.RefusedError](err)
+	switch {
+	case !ok:
+		return err
+	case refused.Request.Change != nil && refused.Request.Checkpoint != 0: // the job may have been stopped for it
+		return fmt.Errorf("%s of job %s failed: %w", verb, id.Short(), refused)
 	}
-	return err
+	return fmt.Errorf("%s of job %s failed, nothing was changed: %w", verb, id.Short(), refused)
 }
 
 // notes tell what became of state.

@@ -37,7 +37,8 @@ With -d, the job's id is printed alone on standard output once the job runs or w
 
 With --from-savepoint the job continues from a savepoint: state is found by operator and state name. With --upgrade JOB takes over
 the state of a running job, under that one's id: whatever cannot be continued is refused before the running job is stopped. Its
-arguments are ARGS, or, if there are none, those of the running job.`,
+arguments are ARGS, or, if there are none, those of the running job. A job whose new binary fails has failed: to be able to go back,
+make a savepoint first.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("run: which job? Give a directory with a Go package main, or a binary")}

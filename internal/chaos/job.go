@@ -7,6 +7,7 @@ import (
 
 	"github.com/perennial-io/perennial/connector/file"
 	"github.com/perennial-io/perennial/connector/generator"
+	"github.com/perennial-io/perennial/state/disk"
 	"github.com/perennial-io/perennial/stream"
 )
 
@@ -20,13 +21,16 @@ func Main() { stream.Main("chaos", Build) }
 // result of each key, or of every record. With --unbounded every record comes out by itself, and the job does
 // not end. With --skew some records wait for so many milliseconds on their way.
 //
-// Timers and states of a Process are to be drawn here too.
+// State is kept on disk in two seeds of four.
 func Build(env *stream.Env) {
 	seed, records := env.IntArg("seed"), env.IntArg("records")
 	output := env.Arg("output")
 	rate, skew := env.FloatArgOr("rate", 0), env.FloatArgOr("skew", 0)
+	if seed/2%2 == 1 {
+		env.KeepState(disk.Store(disk.Budget(32 << 20)))
+	}
 	if env.BoolArg("unbounded") {
-		buildUnbounded(env, records, rate, skew, output)
+		buildUnbounded(env, seed, records, rate, skew, output)
 		return
 	}
 	draw := rand.New(rand.NewPCG(uint64(seed), 1))
@@ -67,16 +71,57 @@ func source(env *stream.Env, draw *rand.Rand, name string, records int, rate flo
 	}, stream.Rate(rate), stream.Parallelism(1))
 }
 
-// last draws what is put out: the sum of each key in the end, a count of each key after each record, or the
-// records themselves.
+// last draws what is put out: the sum of each key in the end, a count of each key after each record, at once or
+// after a while, or the records themselves.
 func last(draw *rand.Rand, rows stream.Stream[Row], keyed stream.KeyedStream[uint64, Row], skew float64) stream.Stream[Row] {
-	switch draw.IntN(3) {
+	switch draw.IntN(5) {
+	case 3, 4:
+		return counting(keyed, "counting")
 	case 0:
 		return stream.Aggregate(keyed, "count", func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Updates())
 	case 1:
 		return slow(stream.Rebalance(rows), "slow", skew)
 	}
 	return stream.Aggregate(keyed, "sum", func(sum *uint64, r Row) { *sum += r.Value + r.Key%13 }, func(k, sum uint64) Row { return Row{k, sum} })
+}
+
+// counting emits the count of each key after each record, as Aggregate does, by states and timers: what is counted
+// waits in a list and a map until a timer lets it go, or the end does. What is lost, restored twice or fired twice shows.
+func counting(rows stream.KeyedStream[uint64, Row], name string, opts ...stream.Option) stream.Stream[Row] {
+	return stream.Process(rows, name, func(op *stream.Operator[uint64, Row]) func(Row) error {
+		count := stream.NewValue[uint64](op, "count")
+		waiting := stream.NewList[uint64](op, "waiting")
+		odd := stream.NewMap[uint64, []uint64](op, "odd")
+		letGo := func(time.Time) error {
+			for n := range waiting.All() {
+				op.Emit(Row{op.Key(), n})
+			}
+			for _, ns := range odd.All() {
+				for _, n := range ns {
+					op.Emit(Row{op.Key(), n})
+				}
+			}
+			waiting.Clear()
+			odd.Clear()
+			return nil
+		}
+		op.OnTimer(letGo)
+		op.OnEventTimer(letGo) // at the end
+		return func(r Row) error {
+			n, _ := count.Get()
+			n++
+			count.Set(n)
+			if n%2 == 0 {
+				waiting.Add(n)
+			} else {
+				ns, _ := odd.Get(n % 8)
+				odd.Set(n%8, append(ns, n))
+			}
+			op.SetTimer(time.Now().Add(time.Duration(r.Key%50) * time.Millisecond))
+			op.SetEventTimer(time.UnixMilli(0))
+			return nil
+		}
+	}, opts...)
 }
 
 // slow lets records through, and has some wait: so not every channel has come equally far when a barrier passes.
@@ -106,7 +151,7 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // buildUnbounded lets every number through, once, and then waits to be cancelled.
-func buildUnbounded(env *stream.Env, records int, rate, skew float64, output string) {
+func buildUnbounded(env *stream.Env, seed, records int, rate, skew float64, output string) {
 	numbers := stream.FromFunc(env, "numbers", func(ctx *stream.Context, emit func(Row)) error {
 		for i := range uint64(records) {
 			emit(Row{i, 1})
@@ -116,8 +161,12 @@ func buildUnbounded(env *stream.Env, records int, rate, skew float64, output str
 	}, stream.Unbounded(), stream.Rate(rate), stream.Parallelism(1))
 	// The count per key travels with each record, so that state which is lost or restored twice shows.
 	spread := slow(stream.Rebalance(numbers), "slow", skew, stream.Parallelism(2))
-	counted := stream.Aggregate(stream.KeyBy(spread, func(r Row) uint64 { return r.Key % 97 }), "count",
-		func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Parallelism(2))
+	keyed := stream.KeyBy(spread, func(r Row) uint64 { return r.Key % 97 })
+	if seed%2 == 1 {
+		stream.To(counting(keyed, "count", stream.Parallelism(2)), "out", file.JSONLines[Row](output))
+		return
+	}
+	counted := stream.Aggregate(keyed, "count", func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Parallelism(2))
 	stream.To(counted, "out", file.JSONLines[Row](output))
 }
 

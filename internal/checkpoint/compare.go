@@ -36,6 +36,9 @@ func (s *Savepoint) Source(location string) Source {
 	seen := map[Kept]bool{}
 	for _, ack := range s.Subtasks {
 		for _, h := range ack.States {
+			if h.Part != "" { // of all states of the operator; each is named by a piece of its own
+				continue
+			}
 			seen[Kept{h.Operator, job.StateType{Name: h.State, Kind: h.Kind, Schema: h.Schema}}] = true
 		}
 	}
@@ -77,7 +80,7 @@ type Difference struct {
 func Compare(from Source, plan *job.Graph, allowDropped bool) (Difference, error) {
 	c := comparison{from: from, plan: plan, operators: operators(plan)}
 	if from.Graph.MaxParallelism != plan.MaxParallelism {
-		return c.Difference, fmt.Errorf("%s has %d key groups, and the job %d: set its parallelism.max to %d, which never changes while there is state",
+		return c.Difference, fmt.Errorf("%s has %d key groups, and the job %d: set it to %d by Env.SetMaxParallelism, as it never changes while there is state",
 			from.What, from.Graph.MaxParallelism, plan.MaxParallelism, from.Graph.MaxParallelism)
 	}
 	if err := c.strangers(allowDropped); err != nil {

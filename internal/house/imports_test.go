@@ -24,10 +24,15 @@ var rules = []struct {
 		"leaves are what everything else stands on: they import nothing of the module (coordination's root holds the contract alone)",
 	},
 	{
-		[]string{"stream/...", "connector/...", "streamtest/...", "internal/operator/...", "internal/shuffle/...", "internal/task/...", "examples/..."},
+		[]string{"stream/...", "connector/...", "streamtest/...", "internal/operator/...", "internal/shuffle/...", "internal/task/...", "state/...", "examples/..."},
 		[]string{"internal/jobmanager/...", "internal/taskmanager/...", "internal/rest/...", "client/...", "internal/config/...",
 			"coordination/zookeeper/...", "coordination/etcd/...", "coordination/local/...", "go.etcd.io/...", "github.com/go-zookeeper/..."},
 		"a job binary must not link the cluster: it would be 30 MB, and a job could reach the control plane",
+	},
+	{
+		[]string{"stream/...", "connector/...", "streamtest/...", "internal/state", "internal/operator/...", "internal/shuffle/...", "internal/task/...", "cmd/...", "client/..."},
+		[]string{"state/...", "github.com/cockroachdb/..."},
+		"only a job that imports state/disk links Pebble",
 	},
 	{
 		[]string{"internal/jobmanager/..."},

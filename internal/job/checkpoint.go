@@ -18,6 +18,8 @@ const (
 	MapState       StateKind = "map"       // by key: values by a second key
 	TimersState    StateKind = "timers"    // by key: times
 	BroadcastState StateKind = "broadcast" // the same in every subtask
+	WatermarkState StateKind = "watermark" // how far event time had come, in each subtask
+	StoreState     StateKind = "store"     // a part of what a store has of all keyed states of an operator, in its own form
 
 	// CommittablesState is that of a sink: prepared transactions, which any subtask may commit.
 	CommittablesState StateKind = "committables"

@@ -194,16 +194,19 @@ func (o *owner) collectGarbage(in execution.Intent) {
 	if in.Phase == execution.Canceled {
 		o.discardOutputs(in)
 	}
-	var retained []checkpoint.Dir
+	var kept []job.Pointer
 	if in.Phase != execution.Finished && in.Phase != execution.Canceled {
-		for _, p := range in.Completed {
-			retained = append(retained, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt})
-		}
+		kept = in.Completed
 	}
 	o.jobs.spawn(func() {
 		o.collecting.Lock()
 		defer o.collecting.Unlock()
 		dirs, err := o.cfg.Storage.ListCheckpoints(o.ctx, o.id)
+		retained, unknown := o.retained(kept, dirs)
+		if unknown != nil {
+			o.log.Warn("no checkpoint is collected while a kept one cannot be read, as it may refer to any", "job", o.id, "error", unknown)
+			return
+		}
 		for _, d := range checkpoint.Garbage(dirs, retained, in.Open, in.Reserved) {
 			if o.ctx.Err() == nil {
 				failpoint.LeaderCollects.Reached()
@@ -216,6 +219,35 @@ func (o *owner) collectGarbage(in execution.Intent) {
 			o.log.Warn("checkpoints that are of no use stay in storage; the next one tries again", "job", o.id, "error", err)
 		}
 	})
+}
+
+// retained are the directories in which the kept checkpoints are, and those of older ones to which they refer:
+// a checkpoint names files of its base again. With nothing but their own there, there is nothing to read. Only
+// the holder of o.collecting calls it.
+func (o *owner) retained(kept []job.Pointer, dirs []checkpoint.Dir) (all []checkpoint.Dir, err error) {
+	for _, p := range kept {
+		all = append(all, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt})
+	}
+	if !slices.ContainsFunc(dirs, func(d checkpoint.Dir) bool { return !slices.Contains(all, d) }) {
+		return all, nil
+	}
+	known := make(map[string][]checkpoint.Dir, len(kept))
+	for _, p := range kept {
+		refers, read := o.refers[p.Manifest]
+		if !read {
+			m, err := o.cfg.Storage.Manifest(o.ctx, p.Manifest)
+			if err != nil {
+				return nil, err
+			}
+			if refers, err = storage.Refers(m); err != nil {
+				return nil, err
+			}
+		}
+		known[p.Manifest] = refers
+		all = append(all, refers...)
+	}
+	o.refers = known
+	return all, nil
 }
 
 // discardOutputs removes the hidden files that the newest checkpoint of a cancelled job names: in a bounded

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
@@ -35,7 +36,8 @@ type owner struct {
 	spec    job.Spec
 	clock   clock
 
-	collecting sync.Mutex // one deletes at a time
+	collecting sync.Mutex                  // one deletes at a time
+	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; its holder's
 
 	adopted chan struct{} // closed when every TaskManager of the job was heard of
 	heard   bool          // adopted is closed

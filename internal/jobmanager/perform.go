@@ -48,7 +48,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.Confirm:
 		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
 	case execution.Trigger:
-		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Stop: a.Stop}})
+		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base, Stop: a.Stop}})
 	case execution.Drain:
 		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
 	case execution.Closed:

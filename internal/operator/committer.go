@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -33,12 +34,12 @@ type committer struct {
 	completed *completion
 	commit    func(context.Context, Committable) error
 	wake      chan struct{} // a token: there may be something to commit
-	told      chan struct{} // a token: something was committed, or never will be
 	over      chan struct{} // closed: the goroutine has ended
 
 	mu      sync.Mutex
-	pending []pending // the oldest first
-	failure error     // of the commit that is being tried, or why there will be none
+	told    chan struct{} // closed, and made anew: something was committed, or never will be
+	pending []pending     // the oldest first
+	failure error         // of the commit that is being tried, or why there will be none
 	fatal   bool
 }
 
@@ -52,7 +53,7 @@ func newCommitter(ctx *Context, completed *completion, commit func(context.Conte
 	end, cancel := context.WithCancel(ctx)
 	c := &committer{
 		ctx: ctx.With(end), cancel: cancel, completed: completed, commit: commit,
-		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), told: make(chan struct{}), over: make(chan struct{}),
 	}
 	completed.listen(c.wake)
 	go c.run()
@@ -92,19 +93,22 @@ func (c *committer) trouble() error {
 }
 
 // settle waits until all is committed.
-func (c *committer) settle() error {
+func (c *committer) settle() error { return c.upTo(math.MaxUint64) }
+
+// upTo waits until all is committed that checkpoints up to id name.
+func (c *committer) upTo(id job.CheckpointID) error {
 	for {
 		c.mu.Lock()
-		left, fatal, failure := len(c.pending), c.fatal, c.failure
+		done, told, fatal, failure := len(c.pending) == 0 || c.pending[0].since > id, c.told, c.fatal, c.failure
 		c.mu.Unlock()
 		switch {
-		case left == 0:
+		case done:
 			return nil
 		case fatal:
 			return failure
 		}
 		select {
-		case <-c.told:
+		case <-told:
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
 		}
@@ -168,8 +172,14 @@ func (c *committer) drop() {
 	c.mu.Lock()
 	c.pending = slices.Delete(c.pending, 0, 1)
 	c.failure = nil
+	c.tell()
 	c.mu.Unlock()
-	signal(c.told)
+}
+
+// tell wakes those that wait for commits.
+func (c *committer) tell() {
+	close(c.told)
+	c.told = make(chan struct{})
 }
 
 // fail notes why a commit failed, and reports whether to try it again is of no use.
@@ -181,10 +191,11 @@ func (c *committer) fail(p pending, err error) bool {
 	fatal := panicked || errors.Is(err, ErrTransactionLost) || errors.Is(err, ErrGoexit)
 	c.mu.Lock()
 	c.failure, c.fatal = fmt.Errorf("commit: %w", err), fatal
-	c.mu.Unlock()
 	if fatal {
-		signal(c.told)
-	} else {
+		c.tell()
+	}
+	c.mu.Unlock()
+	if !fatal {
 		c.ctx.Logger().Warn("a commit failed; it is tried again", "transaction", string(p.committable), "error", err)
 	}
 	return fatal

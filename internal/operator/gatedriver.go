@@ -167,15 +167,15 @@ func (d *gateDriver) Wait(ctx context.Context, wake <-chan time.Time) {
 		d.ports[0].wait(ctx, wake)
 		return
 	}
-	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake)}
+	cases := []reflect.SelectCase{receive(ctx.Done()), receive(wake), receive(d.w.Wake())}
 	for _, p := range d.ports {
 		if p.ready() {
 			return
 		}
 		cases = append(cases, receive(p.items()))
 	}
-	if chosen, item, ok := reflect.Select(cases); ok && chosen >= 2 {
-		d.ports[chosen-2].put(item.Interface())
+	if chosen, item, ok := reflect.Select(cases); ok && chosen >= 3 {
+		d.ports[chosen-3].put(item.Interface())
 	}
 }
 
@@ -275,6 +275,7 @@ func (p *port[T]) wait(ctx context.Context, wake <-chan time.Time) {
 	case p.item = <-p.gate.Items():
 		p.has = true
 	case <-wake:
+	case <-p.d.w.Wake(): // timers that a stop had silenced may go on
 	case <-ctx.Done():
 	}
 }

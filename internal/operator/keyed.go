@@ -21,14 +21,20 @@ type Keyed[K comparable, T, A, R any] struct {
 // accumulators is the name of the state of a Reduce or an Aggregate.
 const accumulators = "accumulators"
 
-// Aggregate returns the step of the named operator that keeps one accumulator per key, in memory,
+// Aggregate returns the step of the named operator that keeps one accumulator per key, in memory or where w says,
 // beginning with those that w restores. It fails if a key or an accumulator has no codec.
 func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, A, R], out Receiver[R]) (Receiver[T], error) {
 	if k.First == nil {
 		k.First = k.Add
 	}
-	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]())}
-	var err error
+	backend, err := w.backend(name, k.Groups)
+	if err != nil {
+		return nil, err
+	}
+	if backend != nil {
+		return aggregateIn(w, name, backend, k, out)
+	}
+	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]()), unalias: unaliased[R]()}
 	if a.codec, err = record.CodecOf[state.Entry[K, A]](); err != nil {
 		return nil, err
 	}
@@ -45,11 +51,12 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 
 type aggregate[K comparable, T, A, R any] struct {
 	Keyed[K, T, A, R]
-	of    state.Keys[K]
-	table *state.Table[K, A]
-	out   Receiver[R]
-	buf   []R
-	codec *record.Codec[state.Entry[K, A]]
+	of      state.Keys[K]
+	table   *state.Table[K, A]
+	out     Receiver[R]
+	buf     []R
+	unalias func(R) R // nil: not needed
+	codec   *record.Codec[state.Entry[K, A]]
 
 	// Of the batch in hand. Keys are hashed in a loop of their own, so that the look-ups that
 	// follow wait for memory together and not one after the other.
@@ -89,7 +96,11 @@ func (a *aggregate[K, T, A, R]) hash(records []T) {
 }
 
 func (a *aggregate[K, T, A, R]) emit(e *state.Entry[K, A]) error {
-	a.buf = append(a.buf, a.Result(e.Key, e.Value))
+	r := a.Result(e.Key, e.Value)
+	if a.unalias != nil && a.Each {
+		r = a.unalias(r) // the accumulator goes on changing
+	}
+	a.buf = append(a.buf, r)
 	if len(a.buf) < cap(a.buf) {
 		return nil
 	}

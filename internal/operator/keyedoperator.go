@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -22,8 +23,9 @@ type KeyedOperator[K comparable, R any] struct {
 	store *state.Store[K]
 	out   Receiver[R]
 	buf   []R
-	holds bool  // what is emitted waits until its record is done
-	err   error // the first: of a state that cannot be opened, or of what takes the output
+	clone func(R) R // nil: nobody could change a record through what another one refers to
+	holds bool      // what is emitted waits until its record is done
+	err   error     // the first: of a state that cannot be opened, or of what takes the output
 
 	restored     []state.Restored
 	broadcasts   []broadcast
@@ -48,8 +50,9 @@ type timers[K comparable] struct {
 	fire func(at time.Time) error
 }
 
-// The names of the states that timers are kept in.
+// The names of the states that an operator has beside those that the user opens.
 const (
+	watermarkState   = "watermark"
 	eventTimers      = "event timers"
 	processingTimers = "timers"
 )
@@ -65,6 +68,7 @@ func DescribeKeyed[K comparable, R any](open func(*KeyedOperator[K, R]) []any) (
 		return nil, err
 	}
 	open(o)
+	o.checkNames()
 	return o.types(), o.err
 }
 
@@ -73,7 +77,7 @@ func DescribeKeyed[K comparable, R any](open func(*KeyedOperator[K, R]) []any) (
 func NewKeyed[K comparable, R any](w *Wiring, name string, groups int, out Receiver[R], open func(*KeyedOperator[K, R]) []any) ([]any, error) {
 	o := &KeyedOperator[K, R]{
 		w: w, name: name, ctx: w.Context(name), out: out, buf: make([]R, 0, record.BatchSize[R]()),
-		restored: w.restored[name], watermark: NoWatermark,
+		restored: w.restored[name], watermark: NoWatermark, clone: unaliased[R](),
 	}
 	keys, err := state.KeysOf[K](groups, o.ctx.Subtask(), o.ctx.Parallelism())
 	if err != nil {
@@ -86,7 +90,11 @@ func NewKeyed[K comparable, R any](w *Wiring, name string, groups int, out Recei
 	if o.store, err = state.NewStore(keys, o.restored, backend); err != nil {
 		return nil, err
 	}
+	if o.watermark, err = o.reached(); err != nil {
+		return nil, err
+	}
 	steps := open(o)
+	o.checkNames()
 	if o.err != nil {
 		return nil, o.err
 	}
@@ -100,10 +108,52 @@ func NewKeyed[K comparable, R any](w *Wiring, name string, groups int, out Recei
 	return steps, nil
 }
 
+// unaliased returns what copies records of a type through which memory of others could be changed; nil for
+// every other type, and for those that cannot be copied.
+func unaliased[R any]() func(R) R {
+	codec, err := record.CodecOf[R]()
+	if err != nil || !codec.Mutable() {
+		return nil
+	}
+	return codec.Clone
+}
+
 // Fail notes an error; the first one ends the subtask once the function at hand has returned.
 func Fail[K comparable, R any](o *KeyedOperator[K, R], err error) {
 	if o.err == nil {
 		o.err = err
+	}
+}
+
+// reached is how far event time had come in all subtasks that wrote the state: further records are behind that.
+func (o *KeyedOperator[K, R]) reached() (int64, error) {
+	codec, err := record.CodecOf[int64]()
+	least, found := int64(math.MaxInt64), false
+	for _, piece := range o.restored {
+		if piece.Handle.State != watermarkState || err != nil {
+			continue
+		}
+		err = state.ReadPiece(piece, codec, func(marks []int64) error {
+			for _, m := range marks {
+				least, found = min(least, m), true
+			}
+			return nil
+		})
+	}
+	if !found {
+		return NoWatermark, err
+	}
+	return least, err
+}
+
+// checkNames reports keyed and broadcast states of one name.
+func (o *KeyedOperator[K, R]) checkNames() {
+	kinds := map[string]job.StateKind{}
+	for _, t := range o.types() {
+		if kind, known := kinds[t.Name]; known {
+			Fail(o, fmt.Errorf("state %q is there twice, as a %s and as a %s; give each a name of its own", t.Name, kind, t.Kind))
+		}
+		kinds[t.Name] = t.Kind
 	}
 }
 
@@ -117,11 +167,6 @@ func OpenBroadcastState[M comparable, V any, K comparable, R any](o *KeyedOperat
 		subtask = o.ctx.Subtask()
 	}
 	b, err := state.OpenBroadcast[M, V](name, subtask, o.restored, func() bool { return o.broadcasting })
-	for _, t := range o.types() {
-		if t.Name == name {
-			err = fmt.Errorf("state %q is there twice; give each a name of its own", name)
-		}
-	}
 	if err != nil {
 		Fail(o, err)
 		return nil
@@ -131,7 +176,7 @@ func OpenBroadcastState[M comparable, V any, K comparable, R any](o *KeyedOperat
 }
 
 func (o *KeyedOperator[K, R]) types() []job.StateType {
-	types := o.store.Types()
+	types := append(o.store.Types(), state.TypeOf[int64](watermarkState, job.WatermarkState))
 	for _, b := range o.broadcasts {
 		types = append(types, b.Type())
 	}
@@ -140,21 +185,33 @@ func (o *KeyedOperator[K, R]) types() []job.StateType {
 
 // OnOpen says what is called once in each subtask, before the first record. What it opens can be closed by
 // context.AfterFunc on ctx, which ends with the subtask.
-func (o *KeyedOperator[K, R]) OnOpen(f func(ctx *Context) error) { o.opens = append(o.opens, f) }
+func (o *KeyedOperator[K, R]) OnOpen(f func(ctx *Context) error) {
+	if f == nil {
+		Fail(o, errors.New("OnOpen(nil): expected a function"))
+	}
+	o.opens = append(o.opens, f)
+}
 
 // OnEventTimer says what is called for each timer that SetEventTimer has set, once the watermark has
 // reached it; the timer's key is the one at hand. The end of a bounded input reaches all of them.
 func (o *KeyedOperator[K, R]) OnEventTimer(f func(at time.Time) error) {
-	o.open(&o.eventTimes, eventTimers, f)
+	o.open(&o.eventTimes, "OnEventTimer", eventTimers, f)
 }
 
 // OnTimer says what is called for each timer that SetTimer has set, once its time has come by the host's
 // clock; the timer's key is the one at hand. Those that are left at the end of a bounded input are dropped.
 func (o *KeyedOperator[K, R]) OnTimer(f func(at time.Time) error) {
-	o.open(&o.clock, processingTimers, f)
+	o.open(&o.clock, "OnTimer", processingTimers, f)
 }
 
-func (o *KeyedOperator[K, R]) open(t *timers[K], name string, f func(at time.Time) error) {
+func (o *KeyedOperator[K, R]) open(t *timers[K], verb, name string, f func(at time.Time) error) {
+	switch {
+	case f == nil:
+		Fail(o, fmt.Errorf("%s(nil): expected a function", verb))
+	case t.fire != nil:
+		Fail(o, fmt.Errorf("%s was given a function twice; let one do both", verb))
+		return
+	}
 	t.fire = f
 	var err error
 	if t.Timers, err = state.OpenTimers(o.store, name); err != nil {
@@ -170,6 +227,9 @@ func (o *KeyedOperator[K, R]) Context() *Context { return o.ctx }
 
 // Emit emits a record.
 func (o *KeyedOperator[K, R]) Emit(r R) {
+	if o.clone != nil {
+		r = o.clone(r) // it may refer to state, which goes on changing
+	}
 	if o.buf = append(o.buf, r); len(o.buf) == cap(o.buf) && !o.holds {
 		o.handOn()
 	}
@@ -178,7 +238,10 @@ func (o *KeyedOperator[K, R]) Emit(r R) {
 // Watermark returns the event time before which no record follows, the zero Time while that is unknown.
 // A record whose time is before it has come late.
 func (o *KeyedOperator[K, R]) Watermark() time.Time {
-	if o.watermark == NoWatermark {
+	switch {
+	case o.ended:
+		return time.UnixMilli(math.MaxInt64)
+	case o.watermark == NoWatermark:
 		return time.Time{}
 	}
 	return time.UnixMilli(o.watermark)
@@ -208,8 +271,14 @@ func (o *KeyedOperator[K, R]) DeleteTimer(at time.Time) {
 	o.clock.must("OnTimer").Delete(milliseconds(at))
 }
 
+// far is further from 1970, in seconds, than any time that is meant.
+const far = int64(1) << 50
+
 // milliseconds is the first full millisecond that is not before at.
 func milliseconds(at time.Time) int64 {
+	if s := at.Unix(); s > far || s < -far {
+		return max(-far, min(s, far)) * 1000
+	}
 	ms := at.UnixMilli()
 	if at.After(time.UnixMilli(ms)) {
 		ms++
@@ -219,7 +288,7 @@ func milliseconds(at time.Time) int64 {
 
 func (t *timers[K]) must(verb string) *state.Timers[K] {
 	if t.Timers == nil {
-		panic(state.Failure{Err: errors.New("a timer was set, and nothing is to be called for it: give the operator a function by " + verb)})
+		panic(state.Failure{Err: errors.New("a timer was set or deleted, and nothing is to be called for one: give the operator a function by " + verb)})
 	}
 	return t.Timers
 }
@@ -246,7 +315,11 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 	if t.Timers == nil {
 		return nil
 	}
+	n := 0
 	for at, ok := t.Pop(now); ok; at, ok = t.Pop(now) {
+		if n++; n%1024 == 0 && o.w.ctx.Err() != nil { // a function that sets timers anew would go on for ever
+			return context.Cause(o.w.ctx)
+		}
 		if err := t.fire(time.UnixMilli(at)); err != nil {
 			return err
 		}
@@ -261,6 +334,9 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 // event handles what is no batch.
 func (o *KeyedOperator[K, R]) event(e record.Event) error {
 	if e.Kind == record.Watermark {
+		if e.Value <= o.watermark {
+			return nil // event time had come further before the attempt began
+		}
 		o.begin()
 		o.watermark = e.Value
 		if err := o.fire(&o.eventTimes, e.Value); err != nil {
@@ -276,12 +352,15 @@ func (o *KeyedOperator[K, R]) event(e record.Event) error {
 // finish handles the end of the input: no event time follows.
 func (o *KeyedOperator[K, R]) finish() error {
 	o.begin()
-	o.watermark, o.ended = math.MaxInt64, true
+	o.ended = true
 	if err := o.fire(&o.eventTimes, math.MaxInt64); err != nil {
 		return err
 	}
 	if err := o.end(); err != nil {
 		return err
+	}
+	if o.clock.Timers != nil {
+		o.clock.DropAll() // nor may they fire where an attempt begins with this end
 	}
 	return o.out.End()
 }
@@ -292,6 +371,15 @@ type keyedSubtask[K comparable, R any] struct{ *KeyedOperator[K, R] }
 // Snapshot returns all states as they are now.
 func (s keyedSubtask[K, R]) Snapshot() ([]state.Snapshot, error) {
 	all, err := s.store.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	codec, err := record.CodecOf[int64]()
+	if err != nil {
+		return nil, err
+	}
+	mark, err := state.Small(watermarkState, job.WatermarkState, codec, []int64{s.watermark})
+	all = append(all, mark)
 	for _, b := range s.broadcasts {
 		all = append(all, b.Snapshot())
 	}
@@ -300,7 +388,7 @@ func (s keyedSubtask[K, R]) Snapshot() ([]state.Snapshot, error) {
 
 // Deadline is when the next timer is due by the clock.
 func (s keyedSubtask[K, R]) Deadline() (time.Time, bool) {
-	if s.clock.Timers == nil {
+	if s.clock.Timers == nil || s.w.silent() {
 		return time.Time{}, false
 	}
 	at, ok := s.clock.Next()

@@ -191,7 +191,9 @@ func TestBroadcast(t *testing.T) {
 	}
 	var restored []Restored
 	w.OnCheckpoint(func(p Prepared) {
-		restored = append(restored, Restored{Handle: p.Snapshots[0].Handle, Data: written(t, p.Snapshots[0])})
+		for _, s := range p.Snapshots {
+			restored = append(restored, Restored{Handle: s.Handle, Data: written(t, s)})
+		}
 	})
 	if err := w.Checkpoint(2, func(record.Event) error { return nil }); err != nil {
 		t.Fatal(err)
@@ -222,6 +224,19 @@ func TestBadOperators(t *testing.T) {
 		"returned nil": func(o *KeyedOperator[int, string]) []any {
 			return []any{Step[int, int](o, func(n int) int { return n }, nil)}
 		},
+		"OnTimer(nil)": func(o *KeyedOperator[int, string]) []any { o.OnTimer(nil); return nil },
+		"OnEventTimer was given a function twice": func(o *KeyedOperator[int, string]) []any {
+			o.OnEventTimer(func(time.Time) error { return nil })
+			o.OnEventTimer(func(time.Time) error { return nil })
+			return nil
+		},
+		"as a value and as a broadcast": func(o *KeyedOperator[int, string]) []any {
+			OpenBroadcastState[string, int](o, "a")
+			if _, err := state.OpenValue[int, int](StoreOf(o), "a"); err != nil {
+				Fail(o, err)
+			}
+			return nil
+		},
 		"twice": func(o *KeyedOperator[int, string]) []any {
 			o.OnTimer(func(time.Time) error { return nil })
 			if _, err := state.OpenValue[int, int](StoreOf(o), "timers"); err != nil {
@@ -235,8 +250,109 @@ func TestBadOperators(t *testing.T) {
 			t.Errorf("got %v, want one that says %q", err, want)
 		}
 	}
-	if types, err := DescribeKeyed(sums); err != nil || len(types) != 2 {
+	if types, err := DescribeKeyed(sums); err != nil || len(types) != 3 {
 		t.Errorf("got %v, %v", types, err)
+	}
+}
+
+// snapshotsOf are what the subtask contributes to a checkpoint, as it is restored.
+func snapshotsOf(t *testing.T, w *Wiring) (restored []Restored) {
+	t.Helper()
+	p, _, err := w.Final(w.Taken() + 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Snapshots {
+		restored = append(restored, Restored{Handle: s.Handle, Data: written(t, s)})
+	}
+	return restored
+}
+
+// TestEventTimeGoesOn: what was late before a checkpoint is late after it, and what has fired does not fire again.
+func TestEventTimeGoesOn(t *testing.T) {
+	steps, _, w := keyed(t, nil, 0, 1, sums)
+	batch(t, steps[0].(Receiver[int]), []int{1})
+	watermark(t, steps[0], 5)
+	steps, out, w := keyed(t, snapshotsOf(t, w), 0, 1, func(o *KeyedOperator[int, string]) []any {
+		return []any{Step(o, func(n int) int { return n }, func(n int) error {
+			o.Emit(fmt.Sprint(o.Watermark().UnixMilli()))
+			return nil
+		})}
+	})
+	batch(t, steps[0].(Receiver[int]), []int{1})
+	watermark(t, steps[0], 3)
+	watermark(t, steps[0], 6)
+	if want := "5 w6"; out.String() != want || w == nil {
+		t.Errorf("got %v, want %s", out, want)
+	}
+}
+
+// TestEndDropsTimers: a later attempt that begins with the end of this one fires none either.
+func TestEndDropsTimers(t *testing.T) {
+	open := func(o *KeyedOperator[int, string]) []any {
+		o.OnTimer(func(time.Time) error { o.Emit("fired"); return nil })
+		return []any{Step(o, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now().Add(time.Second)); return nil })}
+	}
+	steps, _, w := keyed(t, nil, 0, 1, open)
+	batch(t, steps[0].(Receiver[int]), []int{1})
+	if err := steps[0].(Receiver[int]).End(); err != nil {
+		t.Fatal(err)
+	}
+	_, _, w = keyed(t, snapshotsOf(t, w), 0, 1, open)
+	if due, held := w.Flushers()[0].Deadline(); held {
+		t.Errorf("a timer is due at %v", due)
+	}
+}
+
+// TestSilentTimers: after the barrier of a stop nothing is emitted, until it is taken back.
+func TestSilentTimers(t *testing.T) {
+	steps, _, w := keyed(t, nil, 0, 1, func(o *KeyedOperator[int, string]) []any {
+		o.OnTimer(func(time.Time) error { return nil })
+		return []any{Step(o, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now()); return nil })}
+	})
+	batch(t, steps[0].(Receiver[int]), []int{1})
+	w.Silence(2, true)
+	if _, held := w.Flushers()[0].Deadline(); !held {
+		t.Error("it is silent before the barrier")
+	}
+	if err := w.Checkpoint(2, func(record.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, held := w.Flushers()[0].Deadline(); held {
+		t.Error("a timer is due in the silence")
+	}
+	w.Resume(2)
+	if _, held := w.Flushers()[0].Deadline(); !held {
+		t.Error("it stays silent")
+	}
+}
+
+// TestEmittedRecordsStay: what was emitted does not change when the state that it refers to does.
+func TestEmittedRecordsStay(t *testing.T) {
+	w := NewWiring(t.Context(), ContextConfig{})
+	var out collector[[]int]
+	steps, err := NewKeyed(w, "op", 256, Receiver[[]int](&out), func(o *KeyedOperator[int, []int]) []any {
+		last, err := state.OpenValue[int, []int](StoreOf(o), "last")
+		if err != nil {
+			Fail(o, err)
+		}
+		return []any{Step(o, func(int) int { return 0 }, func(n int) error {
+			l, ok := last.Get()
+			if !ok {
+				l = []int{0}
+			}
+			l[0] = n
+			last.Set(l)
+			o.Emit(l)
+			return nil
+		})}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch(t, steps[0].(Receiver[int]), []int{1, 2, 3})
+	if got := fmt.Sprint(out.records); got != "[[1] [2] [3]]" {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -61,6 +61,9 @@ func (s *keyedStep[K, T, R]) one(record *T) error {
 	if err := s.f(*record); err != nil {
 		return err
 	}
+	if err := s.o.store.Err(); err != nil {
+		return err
+	}
 	return s.o.err
 }
 

@@ -44,6 +44,24 @@ func (w *Wiring) silent() bool {
 	return after != 0 && w.taken >= after
 }
 
+// SilentAfter reports whether nothing is emitted after the barrier of this checkpoint.
+func (w *Wiring) SilentAfter(id job.CheckpointID) bool {
+	return id != 0 && job.CheckpointID(w.silence.after.Load()) == id
+}
+
+// AwaitCommits returns once the sinks have committed all that checkpoints up to id name, or when the subtask
+// ends. It is for a subtask that is wired; any goroutine may call it.
+func (w *Wiring) AwaitCommits(id job.CheckpointID) error {
+	for _, s := range w.sinks {
+		if t, ok := s.(interface{ awaitCommits(job.CheckpointID) error }); ok {
+			if err := t.awaitCommits(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // EndInput has those that read from outside end as if their input had. What was not read stays in their state.
 func (w *Wiring) EndInput() {
 	if !w.silence.ended.Swap(true) {

@@ -40,7 +40,7 @@ func (m *watermarks[T]) Batch(records []T) error {
 	return m.out.Batch(records)
 }
 
-func (m *watermarks[T]) Deadline() (time.Time, bool) { return m.due, !m.due.IsZero() }
+func (m *watermarks[T]) Deadline() (time.Time, bool) { return m.due, !m.due.IsZero() && !m.w.silent() }
 
 // Flush sends the watermark.
 func (m *watermarks[T]) Flush() error {

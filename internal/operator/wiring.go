@@ -29,6 +29,7 @@ type Wiring struct {
 	drains  []func() error // of the writers
 
 	keep     state.Opener // nil: states are kept in memory
+	scratch  string       // a directory for what keeps them
 	backends []state.Backend
 
 	checkpoints
@@ -69,8 +70,9 @@ func NewWiring(ctx context.Context, cfg ContextConfig) *Wiring {
 	return &Wiring{ctx: ctx, cfg: cfg, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
 }
 
-// KeepIn says, before the subtask is wired, where keyed state is kept; nil: in memory.
-func (w *Wiring) KeepIn(states state.Opener) { w.keep = states }
+// KeepIn says, before the subtask is wired, where keyed state is kept, nil: in memory, and a directory for what
+// is of no use after the process, "": the system's.
+func (w *Wiring) KeepIn(states state.Opener, scratch string) { w.keep, w.scratch = states, scratch }
 
 // backend opens the backend of one operator; nil: its states are kept in memory.
 func (w *Wiring) backend(operator string, groups int) (state.Backend, error) {
@@ -88,7 +90,8 @@ func (w *Wiring) backend(operator string, groups int) (state.Backend, error) {
 	}
 	ctx := w.Context(operator)
 	b, err := w.keep.Open(state.Place{
-		Operator: operator, Subtask: ctx.Subtask(), Parallelism: ctx.Parallelism(), Groups: groups, Restored: pieces,
+		Operator: operator, Subtask: ctx.Subtask(), Parallelism: ctx.Parallelism(), Groups: groups, Directory: w.scratch,
+		Checkpoint: w.taken, Restored: pieces,
 	})
 	if err == nil {
 		w.backends = append(w.backends, b)

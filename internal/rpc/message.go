@@ -84,6 +84,8 @@ type SubtaskReport struct {
 	// Settling, of RUNNING, says that the input has ended, and that the subtask waits for a checkpoint that
 	// names its last transactions.
 	Settling bool `json:"settling,omitempty"`
+	// Committed says, after a stop, that every transaction which checkpoints up to this one name is committed.
+	Committed job.CheckpointID `json:"committed,omitempty"`
 	// Killed says that a signal ended the task process: the subtask itself did not fail, and may be
 	// restarted.
 	Killed bool `json:"killed,omitempty"`
@@ -196,6 +198,9 @@ type Trigger struct {
 	Job        job.ID           `json:"job"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
+	// Base is the newest checkpoint that was completed when this one was reserved: what it may refer to beside its
+	// own files (R13). 0: none was.
+	Base job.CheckpointID `json:"base,omitempty"`
 	// Stop has sources emit nothing after the barrier, until Closed says Resume or a trigger without it comes.
 	Stop bool `json:"stop,omitempty"`
 }
@@ -229,6 +234,8 @@ type Start struct {
 	Local  string `json:"local"` // the data address of this TaskManager, as it appears in Peers
 	// Storage is where checkpoints are, as storage.Open takes it.
 	Storage string `json:"storage"`
+	// Scratch is a directory for what is of no use after the task process.
+	Scratch string `json:"scratch,omitempty"`
 }
 
 // Ready answers Start once the graph is built and its hash matches.

@@ -1,10 +1,12 @@
 package state
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/record"
 )
 
 // backedValue keeps values in the store's backend.
@@ -20,7 +22,7 @@ func openBackedValue[K comparable, V any](s *Store[K], name string, pieces []Res
 	}
 	v := &backedValue[K, V]{backed[K]{store: s, is: TypeOf[Entry[K, V]](name, job.ValueState)}, coder}
 	s.states = append(s.states, v)
-	return v, restoreInto(s, pieces, func(value V) { v.Set(value) })
+	return v, restoreInto(s, v.is, pieces, func(value V) { v.Set(value) })
 }
 
 func (v *backedValue[K, V]) Get() (value V, ok bool) {
@@ -36,6 +38,30 @@ func (v *backedValue[K, V]) Get() (value V, ok bool) {
 func (v *backedValue[K, V]) Set(value V) { v.set(v.key(), v.coder.encode(value)) }
 func (v *backedValue[K, V]) Clear()      { v.delete(v.key()) }
 
+// all returns what the backend has of the state, by key group.
+func (v *backedValue[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		keys, more := &v.store.keys, true
+		for group := range keys.Groups {
+			if record.Owner(group, keys.Groups, keys.Parallelism) != keys.Subtask {
+				continue
+			}
+			begin := v.begin(group)
+			v.must(v.store.backend.Scan(begin, after(begin), func(at, b []byte) bool {
+				key, err := v.store.decodeKey(at[len(begin):])
+				v.must(err)
+				value, err := v.coder.decode(b)
+				v.must(err)
+				more = yield(key, value)
+				return more
+			}))
+			if !more {
+				return
+			}
+		}
+	}
+}
+
 // backedList keeps lists in the store's backend.
 type backedList[K comparable, V any] struct {
 	backed[K]
@@ -50,7 +76,7 @@ func openBackedList[K comparable, V any](s *Store[K], name string, pieces []Rest
 	}
 	l := &backedList[K, V]{backed: backed[K]{store: s, is: TypeOf[Entry[K, []V]](name, job.ListState)}, coder: coder}
 	s.states = append(s.states, l)
-	return l, restoreInto(s, pieces, func(values []V) { l.Set(values) })
+	return l, restoreInto(s, l.is, pieces, func(values []V) { l.Set(values) })
 }
 
 func (l *backedList[K, V]) Add(value V) {
@@ -97,7 +123,7 @@ func openBackedMap[K, M comparable, V any](s *Store[K], name string, pieces []Re
 	}
 	t := &backedMap[K, M, V]{backed[K]{store: s, is: TypeOf[Entry[K, map[M]V]](name, job.MapState)}, keys, coder}
 	s.states = append(s.states, t)
-	return t, restoreInto(s, pieces, func(values map[M]V) {
+	return t, restoreInto(s, t.is, pieces, func(values map[M]V) {
 		for m, v := range values {
 			t.Set(m, v)
 		}
@@ -151,8 +177,23 @@ func (t *backedMap[K, M, V]) Clear() {
 	}
 }
 
-// restoreInto sets what the pieces say of the keys of the store.
-func restoreInto[K comparable, V any](s *Store[K], pieces []Restored, set func(V)) (err error) {
+// sameSchema refuses entries in the backend that another type has written: this is where they will be
+// rewritten, once codecs read other schemas.
+func (s *Store[K]) sameSchema(is job.StateType, pieces []Restored) error {
+	for _, piece := range pieces {
+		if was := piece.Handle.Schema; s.inBackend && was != is.Schema {
+			return fmt.Errorf("state %q was written as %s, and is %s now: a store on disk cannot change what it has; keep the type, or give the state another name", is.Name, was, is.Schema)
+		}
+	}
+	return nil
+}
+
+// restoreInto sets what the pieces say of the keys of the store. What the backend itself has restored is
+// there already: the pieces that name it are empty.
+func restoreInto[K comparable, V any](s *Store[K], is job.StateType, pieces []Restored, set func(V)) (err error) {
+	if err := s.sameSchema(is, pieces); err != nil {
+		return err
+	}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:

@@ -23,7 +23,8 @@ type Backend interface {
 	// Scan calls each with the keys in [from, to), in order, and their values as they were when Scan was
 	// called, until it returns false. The backend may be changed meanwhile.
 	Scan(from, to []byte, each func(key, value []byte) bool) error
-	// Snapshot returns all of it as it is now; the states are those of the store.
+	// Snapshot returns all of it as it is now; the states are those of the store, of which it names each that
+	// it has: an Empty one, as its pieces are of all of them together.
 	Snapshot(states []job.StateType) ([]Snapshot, error)
 	// Close ends the backend. What was not written by a snapshot may be lost.
 	Close() error
@@ -41,8 +42,25 @@ type Place struct {
 	Operator    string
 	Subtask     int
 	Parallelism int
-	Groups      int        // the key groups of the job; record.Owner tells which are the subtask's
-	Restored    []Restored // the pieces that have a Part
+	Groups      int // the key groups of the job; record.Owner tells which are the subtask's
+	// Directory is one of the process, for what is not to outlive it; "": the system's for such things.
+	Directory  string
+	Checkpoint job.CheckpointID // that Restored is of; 0: none
+	Restored   []Restored       // the pieces that have a Part
+}
+
+// Owned returns the first and the last of the key groups that are the subtask's: ok is false if none is.
+func (p Place) Owned() (first, last int, ok bool) {
+	for g := range p.Groups {
+		if record.Owner(g, p.Groups, p.Parallelism) != p.Subtask {
+			continue
+		}
+		if !ok {
+			first, ok = g, true
+		}
+		last = g
+	}
+	return first, last, ok
 }
 
 // A key in a backend is its group, the name of the state and a zero byte, the length of the encoded key as a
@@ -57,6 +75,23 @@ func (s *Store[K]) appendPrefix(dst []byte, name string) []byte {
 	s.encodedKey = s.keyCodec.Append(s.encodedKey[:0], s.one[:])
 	encoded := s.encodedKey[countSize:]
 	return append(binary.AppendUvarint(dst, uint64(len(encoded))), encoded...)
+}
+
+// decodeKey returns the key of what appendPrefix appends behind the name.
+func (s *Store[K]) decodeKey(b []byte) (key K, err error) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length > uint64(len(b)-n) {
+		return key, fmt.Errorf("%w: %w", ErrMalformed, errCut)
+	}
+	frame := append(binary.LittleEndian.AppendUint32(nil, 1), b[n:n+int(length)]...)
+	keys, err := s.keyCodec.Decode(frame, nil)
+	if err != nil {
+		return key, err
+	}
+	if len(keys) != 1 {
+		return key, fmt.Errorf("%w: %d keys where one was expected", ErrMalformed, len(keys))
+	}
+	return keys[0], nil
 }
 
 // after returns the first key behind those that have the prefix.
@@ -97,7 +132,7 @@ func (b *backed[K]) key() []byte {
 // must fails where the backend does.
 func (b *backed[K]) must(err error) {
 	if err != nil {
-		panic(Failure{fmt.Errorf("state %q: %w", b.is.Name, err)})
+		b.store.fail(fmt.Errorf("state %q: %w", b.is.Name, err))
 	}
 }
 

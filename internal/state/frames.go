@@ -78,6 +78,12 @@ func Small[T any](name string, kind job.StateKind, codec *record.Codec[T], value
 	return Snapshot{Handle: HandleOf(name, kind, codec), Data: buf.Bytes()}, nil
 }
 
+// Empty returns the snapshot of a state without entries: it names a state whose entries a backend has.
+func Empty(t job.StateType) Snapshot {
+	h := job.StateHandle{State: t.Name, Kind: t.Kind, Schema: t.Schema}
+	return Snapshot{Handle: h, Data: []byte(magic + "\x00\x00\x00\x00")}
+}
+
 // Decoder is a record.Codec, or the record.Decoder of what was written under another schema.
 type Decoder[T any] interface {
 	Decode(frame []byte, dst []T) ([]T, error)

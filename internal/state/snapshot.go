@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -10,11 +11,26 @@ import (
 )
 
 // Snapshot is a state at one moment: Data if it is small, else ready to be written. Whoever
-// receives it calls Write once, from any one goroutine, while the operator goes on.
+// receives it calls Write, or Store, once, from any one goroutine, while the operator goes on.
 type Snapshot struct {
 	Handle job.StateHandle // what the state is; where it is, is to be filled in
 	Data   []byte
 	Write  func(io.Writer) error // nil: it is Data
+	// Store, if it is not nil, writes a snapshot of several pieces, and returns the handles of all of
+	// them: those that it put, and those of the base that are as they were.
+	Store func(Pieces) ([]job.StateHandle, error)
+}
+
+// Pieces is where a snapshot of several pieces is stored.
+type Pieces interface {
+	// Checkpoint is the one that the snapshot belongs to.
+	Checkpoint() job.CheckpointID
+	// Base is the completed checkpoint whose pieces, of the same operator and subtask, may be named
+	// again; 0: none (R13). It waits until the trigger has told it, and fails if the checkpoint is given up.
+	Base() (job.CheckpointID, error)
+	// Put stores what write produces, which may be called twice, and returns h with where it is. It fails if
+	// the checkpoint is given up.
+	Put(h job.StateHandle, write func(io.Writer) error) (job.StateHandle, error)
 }
 
 // Restored is a piece of state that one subtask of an earlier attempt wrote.
@@ -22,6 +38,17 @@ type Restored struct {
 	Handle  job.StateHandle
 	Subtask int // its index, of what was then the parallelism
 	Data    []byte
+	// Open, if it is not nil, reads what would be Data as it is needed. The reader fails before its end
+	// when what it has read is not what was written.
+	Open func() (io.ReadCloser, error)
+}
+
+// Reader reads the piece from its beginning.
+func (r Restored) Reader() (io.ReadCloser, error) {
+	if r.Open != nil {
+		return r.Open()
+	}
+	return io.NopCloser(bytes.NewReader(r.Data)), nil
 }
 
 // HandleOf says what a state is whose entries are of type T.

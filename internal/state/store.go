@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -14,13 +15,16 @@ type Store[K comparable] struct {
 	keys     Keys[K]
 	backend  Backend // nil: in memory
 	restored []Restored
-	states   []kept
-	key      K
-	hash     uint64              // by which a table finds key
-	turn     uint64              // rises whenever what a state has found may be out of date; 0: no key was ever set
-	keyless  bool                // no key is set
-	now      int64               // ms since 1970, as the operator last told
-	sweeps   []func(entries int) // remove what has outlived its time
+	// inBackend: what was restored are entries of a backend.
+	inBackend bool
+	states    []kept
+	key       K
+	hash      uint64 // by which a table finds key
+	turn      uint64 // rises whenever what a state has found may be out of date; 0: no key was ever set
+	failure   error
+	keyless   bool                // no key is set
+	now       int64               // ms since 1970, as the operator last told
+	sweeps    []func(entries int) // remove what has outlived its time
 
 	encodedKey []byte
 	keyCodec   *record.Codec[K]
@@ -41,7 +45,12 @@ func NewStore[K comparable](keys Keys[K], restored []Restored, backend Backend) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store[K]{keys: keys, backend: backend, restored: restored, keyless: true, keyCodec: codec}, nil
+	return &Store[K]{keys: keys, backend: backend, restored: restored, inBackend: hasParts(restored), keyless: true, keyCodec: codec}, nil
+}
+
+// hasParts reports whether a backend has written what was restored.
+func hasParts(restored []Restored) bool {
+	return slices.ContainsFunc(restored, func(r Restored) bool { return r.Handle.Part != "" })
 }
 
 // SetKey makes key the one that states are asked about. The store keeps it no longer than until the
@@ -125,9 +134,18 @@ func (s *Store[K]) open(name string, kind job.StateKind) ([]Restored, error) {
 // mustHaveKey fails where a state is asked and there is no key to ask about.
 func (s *Store[K]) mustHaveKey(name string) {
 	if s.keyless {
-		panic(Failure{fmt.Errorf("state %q belongs to keys, and there is none here: it can be used for a record of a keyed input and in OnTimer only", name)})
+		s.fail(fmt.Errorf("state %q belongs to keys, and there is none here: it can be used for a record of a keyed input and in OnTimer only", name))
 	}
 }
+
+// fail ends the function that asked.
+func (s *Store[K]) fail(err error) {
+	s.failure = Failure{err}
+	panic(s.failure)
+}
+
+// Err is the Failure that ended a function, should that have recovered from it.
+func (s *Store[K]) Err() error { return s.failure }
 
 // Failure is what a state panics with that cannot answer: its operator's subtask fails.
 type Failure struct{ Err error }

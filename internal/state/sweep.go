@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/record"
@@ -12,27 +13,44 @@ type sweeping struct {
 	from  []byte // within the group; nil: its beginning
 }
 
-// next calls keep with the next entries, and removes those of which it says so.
-func (b *backed[K]) next(w *sweeping, entries int, keep func(key, value []byte) bool) {
+// next has look see the next entries.
+func (b *backed[K]) next(w *sweeping, entries int, look func(value []byte) (after []byte, what fate)) {
 	keys := &b.store.keys
 	for range keys.Groups { // at most once around
 		if record.Owner(w.group, keys.Groups, keys.Parallelism) == keys.Subtask {
-			if entries = b.sweepGroup(w, entries, keep); entries <= 0 {
-				return
+			if entries = b.sweepGroup(w, entries, look); entries < 0 {
+				return // there is more in it
 			}
+			entries-- // a group without entries costs a look too
 		}
-		w.group, w.from = (w.group+1)%keys.Groups, nil
+		if w.group, w.from = (w.group+1)%keys.Groups, nil; entries <= 0 {
+			return
+		}
 	}
 }
 
+// fate is what becomes of an entry that was looked at.
+type fate int
+
+const (
+	stays   fate = iota
+	goes         // it is removed
+	changes      // it is set to another value
+)
+
+// begin is what the backend's keys of the state begin with that are of the group.
+func (b *backed[K]) begin(group int) []byte {
+	return append(append(binary.BigEndian.AppendUint16(nil, uint16(group)), b.is.Name...), 0)
+}
+
 // sweepGroup does so within one group, and returns how many entries are left to look at.
-func (b *backed[K]) sweepGroup(w *sweeping, entries int, keep func(key, value []byte) bool) int {
-	begin := append(append([]byte{byte(w.group >> 8), byte(w.group)}, b.is.Name...), 0)
+func (b *backed[K]) sweepGroup(w *sweeping, entries int, look func(value []byte) (after []byte, what fate)) int {
+	begin := b.begin(w.group)
 	from := begin
 	if w.from != nil {
 		from = w.from
 	}
-	var dead [][]byte
+	var changed [][2][]byte // a nil value: it goes
 	b.must(b.store.backend.Scan(from, after(begin), func(key, value []byte) bool {
 		if entries == 0 {
 			w.from = slices.Clone(key)
@@ -40,40 +58,56 @@ func (b *backed[K]) sweepGroup(w *sweeping, entries int, keep func(key, value []
 			return false
 		}
 		entries--
-		if !keep(key, value) {
-			dead = append(dead, slices.Clone(key))
+		if value, what := look(value); what != stays {
+			changed = append(changed, [2][]byte{slices.Clone(key), value})
 		}
 		return true
 	}))
-	for _, key := range dead {
-		b.delete(key)
+	for _, c := range changed {
+		if c[1] == nil {
+			b.delete(c[0])
+		} else {
+			b.set(c[0], c[1])
+		}
 	}
 	return entries
 }
 
-func (v *backedValue[K, V]) sweep(entries int, keep func(*V) bool) {
-	v.next(&v.sweeping, entries, func(_, b []byte) bool {
+func (v *backedValue[K, V]) sweep(entries int, grown aging[V]) {
+	v.next(&v.sweeping, entries, func(b []byte) ([]byte, fate) {
 		value, err := v.coder.decode(b)
 		v.must(err)
-		return keep(&value)
+		if grown.stale(&value) {
+			return nil, goes
+		}
+		return nil, stays
 	})
 }
 
-func (l *backedList[K, V]) sweep(entries int, keep func(*[]V) bool) {
-	l.next(&l.sweeping, entries, func(_, b []byte) bool {
+func (l *backedList[K, V]) sweep(entries int, grown aging[[]V]) {
+	l.next(&l.sweeping, entries, func(b []byte) ([]byte, fate) {
 		values, err := readList(b, l.coder.codec)
 		l.must(err)
-		return keep(&values)
+		switch {
+		case !grown.stale(&values):
+			return nil, stays
+		case grown.trim(&values):
+			return nil, goes
+		}
+		return appendList(nil, l.coder.codec, values), changes
 	})
 }
 
 // sweep looks at each value of a map by itself.
-func (t *backedMap[K, M, V]) sweep(entries int, keep func(*map[M]V) bool) {
+func (t *backedMap[K, M, V]) sweep(entries int, grown aging[map[M]V]) {
 	var none M
-	t.next(&t.sweeping, entries, func(_, b []byte) bool {
+	t.next(&t.sweeping, entries, func(b []byte) ([]byte, fate) {
 		value, err := t.coder.decode(b)
 		t.must(err)
 		one := map[M]V{none: value}
-		return keep(&one)
+		if grown.stale(&one) {
+			return nil, goes
+		}
+		return nil, stays
 	})
 }

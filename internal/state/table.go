@@ -180,6 +180,15 @@ func (t *Table[K, V]) grow() {
 	}
 }
 
+// Clear removes all entries, and keeps the memory for others. No snapshot may have been taken of the table.
+func (t *Table[K, V]) Clear() {
+	clear(t.cells)
+	for i := 0; i<<chunkBits < t.n; i++ {
+		clear(t.chunks[i])
+	}
+	t.n, t.free, t.alive = 0, nil, nil
+}
+
 // All returns the entries in the order of their slots: that in which their keys were first seen,
 // while none was removed. Their values may be changed; entries are not added or removed meanwhile.
 func (t *Table[K, V]) All() iter.Seq[*Entry[K, V]] {

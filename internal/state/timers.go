@@ -10,7 +10,8 @@ import (
 // are kept in memory, whatever the store's backend is.
 type Timers[K comparable] struct {
 	cells *cells[K, []int64] // the moments of each key, in no order
-	queue queue[K]           // may have more: what was deleted stays in it until it is due
+	queue queue[K]           // may have more: what was deleted stays in it for a while
+	set   int                // how many there are
 }
 
 // OpenTimers opens the timers of that name of the store.
@@ -26,6 +27,7 @@ func OpenTimers[K comparable](s *Store[K], name string) (*Timers[K], error) {
 	for e := range t.cells.table.All() {
 		for _, at := range e.Value {
 			t.queue.push(moment[K]{at, e.Key})
+			t.set++
 		}
 	}
 	return t, nil
@@ -39,10 +41,38 @@ func (t *Timers[K]) Set(at int64) {
 	}
 	e.Value = append(e.Value, at)
 	t.queue.push(moment[K]{at, e.Key})
+	t.set++
 }
 
 // Delete deletes a timer of the key that is set, if there is one.
-func (t *Timers[K]) Delete(at int64) { t.take(at) }
+func (t *Timers[K]) Delete(at int64) {
+	if t.take(at) && len(t.queue) > 2*t.set+1024 {
+		t.compact()
+	}
+}
+
+// compact rids the queue of timers that were deleted.
+func (t *Timers[K]) compact() {
+	clear(t.queue)
+	t.queue = t.queue[:0]
+	for slot := range t.cells.table.n {
+		e := t.cells.table.peek(slot)
+		if e == nil {
+			continue
+		}
+		for _, at := range e.Value {
+			t.queue.push(moment[K]{at, e.Key})
+		}
+	}
+}
+
+// DropAll deletes all timers of all keys.
+func (t *Timers[K]) DropAll() {
+	c := t.cells
+	c.table, c.entry = NewTable[K](c.table.clone), nil
+	c.store.turn++
+	t.queue, t.set = nil, 0
+}
 
 // take deletes a timer of the key that is set, and reports whether there was one.
 func (t *Timers[K]) take(at int64) bool {
@@ -54,6 +84,7 @@ func (t *Timers[K]) take(at int64) bool {
 	if i < 0 {
 		return false
 	}
+	t.set--
 	if len(e.Value) == 1 {
 		t.cells.remove()
 		return true

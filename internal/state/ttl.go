@@ -2,6 +2,8 @@ package state
 
 import (
 	"iter"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -30,15 +32,24 @@ func OpenValueTTL[K comparable, V any](s *Store[K], name string, ttl time.Durati
 		return nil, err
 	}
 	l := lifetime[K]{s, ttl.Milliseconds()}
-	keep := func(v *Stamped[V]) bool { return !l.over(v.At) }
-	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[Stamped[V]]).sweep(n, keep) })
+	over := func(v *Stamped[V]) bool { return l.over(v.At) }
+	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[Stamped[V]]).sweep(n, aging[Stamped[V]]{stale: over, trim: over}) })
 	return ttlValue[K, V]{inner, l}, nil
 }
 
 // sweeper is a state that can look through all its keys.
 type sweeper[V any] interface {
-	sweep(entries int, keep func(*V) bool)
+	sweep(entries int, grown aging[V])
 }
+
+// aging says what has outlived its time in what a state has for one key.
+type aging[V any] struct {
+	stale func(*V) bool        // something may have; it changes nothing, and is quick
+	trim  func(*V) (none bool) // removes it, and tells whether nothing is left
+}
+
+// mostLooked is how many values of one map stale looks at.
+const mostLooked = 16
 
 type ttlValue[K comparable, V any] struct {
 	inner ValueState[Stamped[V]]
@@ -64,9 +75,14 @@ func OpenListTTL[K comparable, V any](s *Store[K], name string, ttl time.Duratio
 		return nil, err
 	}
 	l := lifetime[K]{s, ttl.Milliseconds()}
-	// A list is in the order of time: it is over when its last value is.
-	keep := func(vs *[]Stamped[V]) bool { return len(*vs) > 0 && !l.over((*vs)[len(*vs)-1].At) }
-	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[[]Stamped[V]]).sweep(n, keep) })
+	grown := aging[[]Stamped[V]]{
+		stale: func(vs *[]Stamped[V]) bool { return len(*vs) == 0 || l.over((*vs)[0].At) }, // the oldest, as a rule
+		trim: func(vs *[]Stamped[V]) bool {
+			*vs = slices.DeleteFunc(*vs, func(v Stamped[V]) bool { return l.over(v.At) })
+			return len(*vs) == 0
+		},
+	}
+	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[[]Stamped[V]]).sweep(n, grown) })
 	return ttlList[K, V]{inner, l}, nil
 }
 
@@ -111,15 +127,25 @@ func OpenMapTTL[K, M comparable, V any](s *Store[K], name string, ttl time.Durat
 		return nil, err
 	}
 	l := lifetime[K]{s, ttl.Milliseconds()}
-	keep := func(vs *map[M]Stamped[V]) bool {
-		for _, v := range *vs {
-			if !l.over(v.At) {
-				return true
+	grown := aging[map[M]Stamped[V]]{
+		stale: func(vs *map[M]Stamped[V]) bool {
+			looked := 0
+			for _, v := range *vs { // Go begins anywhere
+				if looked++; l.over(v.At) {
+					return true
+				}
+				if looked == mostLooked {
+					return false
+				}
 			}
-		}
-		return false
+			return looked == 0
+		},
+		trim: func(vs *map[M]Stamped[V]) bool {
+			maps.DeleteFunc(*vs, func(_ M, v Stamped[V]) bool { return l.over(v.At) })
+			return len(*vs) == 0
+		},
 	}
-	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[map[M]Stamped[V]]).sweep(n, keep) })
+	s.sweeps = append(s.sweeps, func(n int) { inner.(sweeper[map[M]Stamped[V]]).sweep(n, grown) })
 	return ttlMap[K, M, V]{inner, l}, nil
 }
 

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"iter"
+
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
 )
@@ -30,6 +32,20 @@ func OpenValue[K comparable, V any](s *Store[K], name string) (ValueState[V], er
 		return nil, err
 	}
 	return memoryValue[K, V]{c}, nil
+}
+
+// All returns the values of all keys, which are not to be changed meanwhile.
+func All[K comparable, V any](v ValueState[V]) iter.Seq2[K, V] {
+	if backed, ok := v.(*backedValue[K, V]); ok {
+		return backed.all()
+	}
+	return func(yield func(K, V) bool) {
+		for e := range v.(memoryValue[K, V]).table.All() {
+			if !yield(e.Key, e.Value) {
+				return
+			}
+		}
+	}
 }
 
 // memoryValue keeps values in a table.
@@ -74,8 +90,7 @@ func newCells[K comparable, V any](s *Store[K], name string, kind job.StateKind,
 func (c *cells[K, V]) describe() job.StateType { return c.is }
 
 func (c *cells[K, V]) snapshot() (Snapshot, bool) {
-	h := job.StateHandle{State: c.is.Name, Kind: c.is.Kind, Schema: c.is.Schema}
-	return c.table.Snapshot(h, c.codec), true
+	return c.table.Snapshot(HandleOf(c.is.Name, c.is.Kind, c.codec), c.codec), true
 }
 
 func (c *cells[K, V]) find() *Entry[K, V] {
@@ -95,15 +110,18 @@ func (c *cells[K, V]) make() *Entry[K, V] {
 	return c.entry
 }
 
-// sweep looks at some entries, the next ones at each call, and removes those of which keep says so.
-func (c *cells[K, V]) sweep(entries int, keep func(*V) bool) {
+// sweep looks at some entries, the next ones at each call.
+func (c *cells[K, V]) sweep(entries int, grown aging[V]) {
 	for range min(entries, c.table.n) {
 		c.swept = (c.swept + 1) % c.table.n
-		if e := c.table.peek(c.swept); e == nil || keep(&e.Value) {
+		e := c.table.peek(c.swept)
+		if e == nil || !grown.stale(&e.Value) {
 			continue
 		}
-		e := c.table.alone(c.swept)
-		c.table.Remove(c.store.keys.Hash(e.Key), e.Key)
+		e = c.table.alone(c.swept)
+		if grown.trim(&e.Value) {
+			c.table.Remove(c.store.keys.Hash(e.Key), e.Key)
+		}
 		c.store.turn++
 	}
 }

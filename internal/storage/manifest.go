@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,6 +80,26 @@ func (s *Storage) Manifest(ctx context.Context, name string) (*checkpoint.Manife
 
 // CheckpointDir names the directory of what one attempt wrote for one checkpoint.
 type CheckpointDir = checkpoint.Dir
+
+// Refers are the directories in which the states that m names are.
+func Refers(m *checkpoint.Manifest) ([]CheckpointDir, error) {
+	var dirs []CheckpointDir
+	for _, ack := range m.Subtasks {
+		for _, h := range ack.States {
+			if h.File == "" {
+				continue
+			}
+			p, err := parsePlace(h.File)
+			if err != nil {
+				return nil, err
+			}
+			if d := (CheckpointDir{Checkpoint: p.checkpoint, Attempt: p.attempt}); !slices.Contains(dirs, d) {
+				dirs = append(dirs, d)
+			}
+		}
+	}
+	return dirs, nil
+}
 
 // ListCheckpoints lists what there is of a job's checkpoints, whole or not.
 func (s *Storage) ListCheckpoints(ctx context.Context, id job.ID) ([]CheckpointDir, error) {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,46 @@ func (s *Storage) readState(ctx context.Context, h job.StateHandle) ([]byte, err
 		return nil, fmt.Errorf("read state %s: %w", p, err)
 	}
 	return b, nil
+}
+
+// OpenState reads the piece of state that h names, as it is needed: what cannot be in memory all at once. The
+// reader fails with ErrDamaged instead of ending when what it has read is not what was written.
+func (s *Storage) OpenState(ctx context.Context, h job.StateHandle) (io.ReadCloser, error) {
+	if h.File == "" {
+		b, err := s.ReadState(ctx, h)
+		return io.NopCloser(bytes.NewReader(b)), err
+	}
+	p, err := parsePlace(h.File)
+	if err != nil {
+		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
+	}
+	r, _, err := s.objects.Open(ctx, p.String())
+	if err != nil {
+		return nil, s.unreadable(ctx, "state", p, err)
+	}
+	return &verified{from: r, Closer: r, handle: h}, nil
+}
+
+// verified compares what is read of a piece of state with its handle.
+type verified struct {
+	from io.Reader
+	io.Closer
+	handle job.StateHandle
+	size   int64
+	crc    uint32
+}
+
+func (v *verified) Read(b []byte) (int, error) {
+	n, err := v.from.Read(b)
+	v.size += int64(n)
+	v.crc = crc32.Update(v.crc, castagnoli, b[:n])
+	if v.size > v.handle.Size || errors.Is(err, io.EOF) && (v.size != v.handle.Size || v.crc != v.handle.CRC) {
+		return n, fmt.Errorf("%w: state %s has %d bytes with CRC-32C %08x; %d with %08x were written", ErrDamaged, v.handle.File, v.size, v.crc, v.handle.Size, v.handle.CRC)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("read state %s: %w", v.handle.File, err)
+	}
+	return n, err
 }
 
 // unreadable is ErrDamaged for an object that is missing, unless the whole storage is: then

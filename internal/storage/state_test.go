@@ -105,6 +105,53 @@ func TestReadStateFindsEveryDamage(t *testing.T) {
 	}
 }
 
+func TestOpenStateFindsEveryDamage(t *testing.T) {
+	s, ctx := open(t), context.Background()
+	h := putState(t, s, job.NewID(), "0123456789")
+	read := func(h job.StateHandle) (string, error) {
+		r, err := s.OpenState(ctx, h)
+		if err != nil {
+			return "", err
+		}
+		defer r.Close()
+		b, err := io.ReadAll(r)
+		return string(b), err
+	}
+	if got, err := read(h); got != "0123456789" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if got, err := read(InlineState(job.StateHandle{}, []byte("in line"))); got != "in line" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for name, content := range map[string]string{"shorter": "012345678", "longer": "01234567890", "flipped": "0123456788", "empty": ""} {
+		if err := os.WriteFile(filepath.Join(s.Dir(), h.File), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(h); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	os.Remove(filepath.Join(s.Dir(), h.File))
+	if _, err := read(h); !errors.Is(err, ErrDamaged) {
+		t.Errorf("missing: %v", err)
+	}
+}
+
+func TestRefersNamesEachDirectoryOnce(t *testing.T) {
+	s, id := open(t), job.NewID()
+	h := putState(t, s, id, "x")
+	other := h
+	other.File = strings.Replace(h.File, "chk-7-2", "chk-5-1", 1)
+	m := &checkpoint.Manifest{Subtasks: []job.Acknowledgement{{States: []job.StateHandle{h, {Data: []byte("in line")}, other}}, {States: []job.StateHandle{other}}}}
+	if dirs, err := Refers(m); err != nil || !slices.Equal(dirs, []CheckpointDir{{Checkpoint: 7, Attempt: 2}, {Checkpoint: 5, Attempt: 1}}) {
+		t.Errorf("%v, %v", dirs, err)
+	}
+	m.Subtasks[0].States[0].File = "elsewhere"
+	if _, err := Refers(m); err == nil {
+		t.Error("a file of no checkpoint was taken for one")
+	}
+}
+
 func TestAStorageThatIsAwayIsNoDamage(t *testing.T) {
 	s := open(t)
 	h := putState(t, s, job.NewID(), "x")

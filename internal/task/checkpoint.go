@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -26,12 +26,13 @@ type Checkpoints struct {
 
 // Trigger begins a checkpoint in every subtask that is here: those that read from outside begin
 // its barrier, those that have ended contribute their final state, the others wait for the barrier. With
-// stop, those that read from outside emit nothing after it.
-func (x *Execution) Trigger(id job.CheckpointID, stop bool) {
+// stop, those that read from outside emit nothing after it. What is stored may refer to the base, a completed
+// checkpoint; 0: none.
+func (x *Execution) Trigger(id, base job.CheckpointID, stop bool) {
 	for _, s := range x.subtasks {
 		s.wiring.Silence(id, stop)
 		s.wiring.Announce(id)
-		s.uploads.announced(s, id)
+		s.uploads.announced(s, id, base)
 	}
 }
 
@@ -45,7 +46,20 @@ func (x *Execution) Closed(id, completed job.CheckpointID, published, resume boo
 		}
 		if resume {
 			s.wiring.Resume(id)
+		} else if completed >= id && s.wiring.SilentAfter(id) && s.wired.Load() {
+			x.uploads.Go(func() { s.commitUpTo(id) })
 		}
+	}
+}
+
+// commitUpTo says when all is committed that the checkpoint of a stop names: the job does not end before.
+func (s *subtask) commitUpTo(id job.CheckpointID) {
+	switch err := s.wiring.AwaitCommits(id); {
+	case s.ctx.Err() != nil:
+	case err != nil: // none of it ever will
+		s.cancel(err)
+	default:
+		s.report(rpc.SubtaskReport{State: job.Running, Committed: id}, nil)
 	}
 }
 
@@ -86,7 +100,7 @@ func (s *subtask) restore() error {
 	err := s.patiently(func() (err error) {
 		var read stateReader
 		if m, read, err = c.open(s.ctx); err == nil {
-			err = c.read(s.ctx, m, read, mine, states)
+			err = s.read(m, read, mine, states)
 		}
 		return err
 	})
@@ -149,23 +163,22 @@ func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateRead
 }
 
 // read adds what the operators continue from to states.
-func (c *Checkpoints) read(ctx context.Context, m *checkpoint.Manifest, read stateReader, operators map[string]bool, states map[string][]operator.Restored) error {
+func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[string]bool, states map[string][]operator.Restored) (err error) {
 	clear(states)
 	for name := range operators {
 		for _, state := range m.States(name) {
-			data, err := read(ctx, state.StateHandle)
-			if err != nil {
+			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
+			if state.Part != "" && state.File != "" && s.x.cfg.Checkpoints.Restore.Savepoint == "" {
+				r.Open = s.opener(state.StateHandle)
+			} else if r.Data, err = read(s.ctx, state.StateHandle); err != nil {
 				return err
 			}
 			failpoint.TaskRestores.Reached()
-			states[name] = append(states[name], operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask, Data: data})
+			states[name] = append(states[name], r)
 		}
 	}
 	return nil
 }
-
-// inlineMost is how large a state may be that travels in the acknowledgement itself, in bytes.
-const inlineMost = 4 << 10
 
 // uploads writes what barriers bring, one checkpoint at a time, while the subtask goes on. An
 // upload that is overtaken by the next checkpoint is given up: its id is closed.
@@ -173,6 +186,9 @@ type uploads struct {
 	mu      sync.Mutex
 	ended   bool             // the subtask has come to its end: nothing of it changes any more
 	pending job.CheckpointID // announced; of an ended subtask, to be contributed to
+	base    job.CheckpointID // of pending
+	told    chan struct{}    // closed by the next announcement; nil: nobody waits
+	closed  bool             // what keeps the states is closed
 	cancel  context.CancelFunc
 }
 
@@ -208,9 +224,15 @@ func (u *uploads) begin(s *subtask, p operator.Prepared, finished bool) {
 }
 
 // announced contributes an ended subtask's final state; a running one's comes with the barrier.
-func (u *uploads) announced(s *subtask, id job.CheckpointID) {
+func (u *uploads) announced(s *subtask, id, base job.CheckpointID) {
 	u.mu.Lock()
-	u.pending = max(u.pending, id)
+	if id > u.pending {
+		u.pending, u.base = id, base
+	}
+	if u.told != nil {
+		close(u.told)
+		u.told = nil
+	}
 	ended := u.ended
 	u.mu.Unlock()
 	if ended {
@@ -224,6 +246,16 @@ func (u *uploads) end(s *subtask) {
 	u.ended = true
 	u.mu.Unlock()
 	u.final(s)
+}
+
+// close closes what keeps the subtask's states: it contributes nothing any more.
+func (u *uploads) close(s *subtask) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	if err := guarded(s.wiring.Close); err != nil {
+		s.x.cfg.Logger.Warn("the state was not closed cleanly", "subtask", s.id.Index, "error", err)
+	}
 }
 
 // final contributes the final state to what is pending.
@@ -244,7 +276,7 @@ func (u *uploads) final(s *subtask) {
 func (u *uploads) prepare(s *subtask) (id job.CheckpointID, p operator.Prepared, ok bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if id = u.pending; id == 0 {
+	if id = u.pending; id == 0 || u.closed {
 		return id, p, false, nil
 	}
 	operator.Guarded(func() (err error) {
@@ -258,46 +290,13 @@ func (u *uploads) prepare(s *subtask) (id job.CheckpointID, p operator.Prepared,
 func (s *subtask) upload(ctx context.Context, p operator.Prepared) job.Acknowledgement {
 	ack := job.Acknowledgement{Checkpoint: p.Checkpoint, Subtask: s.id, Outputs: p.Outputs, Paused: int64(p.Paused / time.Nanosecond)}
 	for i, snapshot := range p.Snapshots {
-		h, err := s.store(ctx, p.Checkpoint, i, snapshot)
+		handles, err := s.store(ctx, p.Checkpoint, i, snapshot)
 		if err != nil {
 			release(p.Snapshots[i+1:])
 			ack.States, ack.Failure = nil, clip(fmt.Sprintf("operator %q, subtask %d: %v", snapshot.Handle.Operator, s.id.Index, err))
 			return ack
 		}
-		ack.States = append(ack.States, h)
+		ack.States = append(ack.States, handles...)
 	}
 	return ack
 }
-
-func (s *subtask) store(ctx context.Context, id job.CheckpointID, i int, snapshot operator.Snapshot) (job.StateHandle, error) {
-	if snapshot.Write == nil && len(snapshot.Data) <= inlineMost {
-		return storage.InlineState(snapshot.Handle, snapshot.Data), nil
-	}
-	h := snapshot.Handle
-	write := snapshot.Write
-	if write == nil {
-		write = func(w io.Writer) error { _, err := w.Write(snapshot.Data); return err }
-	}
-	written := false
-	once := func(w io.Writer) error { written = true; return write(w) }
-	name := fmt.Sprintf("state-%d-%d-%d", s.id.Vertex, s.id.Index, i)
-	var err error
-	h.File, h.Size, h.CRC, err = s.x.cfg.Checkpoints.Storage.PutState(ctx, s.x.cfg.Job, id, s.x.cfg.Attempt, name, once)
-	if !written {
-		release([]operator.Snapshot{snapshot})
-	}
-	return h, err
-}
-
-// release lets go of snapshots that are not stored: each is to be written once, were it to nowhere.
-func release(snapshots []operator.Snapshot) {
-	for _, s := range snapshots {
-		if s.Write != nil {
-			_ = s.Write(nowhere{}) // it fails, as it should
-		}
-	}
-}
-
-type nowhere struct{}
-
-func (nowhere) Write([]byte) (int, error) { return 0, errors.New("the snapshot is given up") }

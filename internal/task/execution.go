@@ -20,6 +20,7 @@ type Assignment struct {
 	Slots   []int          // slot i runs subtask i of every vertex that has one
 	Peers   map[int]string // the data address of each other slot; none when all slots are here
 	Dir     string         // where relative paths of the job start; "" is the working directory
+	Scratch string         // a directory for what is of no use after this process; "": the system's
 	Logger  *slog.Logger   // nil: slog.Default
 
 	// Exchange has the data connections. It may be nil when all slots are here. It outlives
@@ -79,6 +80,14 @@ func (x *Execution) Wait() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.failure
+}
+
+// Close closes what keeps the states of subtasks that finished, which contributed to checkpoints until now. The
+// caller has seen that Wait returned.
+func (x *Execution) Close() {
+	for _, s := range x.subtasks {
+		s.uploads.close(s)
+	}
 }
 
 // Progress returns the counters of all subtasks, each with the subtask of the same index.

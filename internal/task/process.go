@@ -151,7 +151,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 		return err
 	}
 	x, err := Start(ctx, plan, Assignment{
-		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir,
+		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch,
 		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})
@@ -162,6 +162,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	go p.obey(x)                // likewise
 	p.follow(x)
 	<-ctx.Done() // the exchange answers its peers until then
+	x.Close()
 	return nil
 }
 
@@ -216,7 +217,7 @@ func (p *process) obey(x *Execution) {
 		switch m := m.(type) {
 		case rpc.Trigger:
 			failpoint.TaskTriggered.Reached()
-			x.Trigger(m.Checkpoint, m.Stop)
+			x.Trigger(m.Checkpoint, m.Base, m.Stop)
 		case rpc.Closed:
 			x.Closed(m.Checkpoint, m.Completed, m.Published, m.Resume)
 		case rpc.Drain:

@@ -33,6 +33,7 @@ type subtask struct {
 
 	busy, blocked, idle atomic.Int64 // nanoseconds
 
+	wired   atomic.Bool
 	uploads uploads
 }
 
@@ -84,6 +85,7 @@ func (s *subtask) work() (err error) {
 	if err != nil {
 		return err
 	}
+	s.wired.Store(true)
 	s.report(rpc.SubtaskReport{State: job.Running}, nil)
 	if err := s.loop(); err != nil {
 		return err
@@ -173,6 +175,7 @@ func (s *subtask) flush(now time.Time) (next time.Time, err error) {
 			if err := f.Flush(); err != nil {
 				return next, err
 			}
+			next = now // it may be due again, and what it handed on may lie in one that was asked before it
 		case next.IsZero() || due.Before(next):
 			next = due
 		}
@@ -211,6 +214,9 @@ func (s *subtask) close(err error) error {
 		if err := guarded(sink.Close); err != nil {
 			s.x.cfg.Logger.Warn("a sink did not close cleanly", "operator", s.wiring.Current(), "subtask", s.id.Index, "error", err)
 		}
+	}
+	if err != nil || s.x.cfg.Checkpoints == nil {
+		s.uploads.close(s) // else it goes on contributing
 	}
 	return err
 }

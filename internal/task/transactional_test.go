@@ -63,9 +63,12 @@ func (d *diary) Commit(_ context.Context, c operator.Committable) error {
 }
 
 func (d *diary) report(r rpc.SubtaskReport) {
-	if r.Settling {
+	switch {
+	case r.Settling:
 		d.say("settling")
-	} else {
+	case r.Committed > 0:
+		d.say("committed up to %d", r.Committed)
+	default:
 		d.say("%s", r.State)
 	}
 }
@@ -109,13 +112,13 @@ func TestCommittedWhenCompleted(t *testing.T) {
 		x := d.start(t, numbers, &task.Checkpoints{Acknowledge: d.acknowledge})
 		numbers <- 1
 		d.expect(t, "at first", "RUNNING")
-		x.Trigger(1, false)
+		x.Trigger(1, 0, false)
 		d.expect(t, "at the barrier", "acknowledge 1 finished=false")
 		x.Closed(1, 0, false, false)
 		d.expect(t, "1 is aborted", "")
 		numbers <- 2
 		synctest.Wait()
-		x.Trigger(2, false)
+		x.Trigger(2, 0, false)
 		d.expect(t, "at the barrier", "acknowledge 2 finished=false")
 		x.Closed(2, 2, false, false)
 		d.expect(t, "2 is completed", "commit 1, commit 2")
@@ -124,10 +127,37 @@ func TestCommittedWhenCompleted(t *testing.T) {
 		d.expect(t, "at the end of the input", "settling")
 		x.Closed(2, 2, false, false)
 		d.expect(t, "once more", "")
-		x.Trigger(3, false)
+		x.Trigger(3, 0, false)
 		d.expect(t, "the last checkpoint", "acknowledge 3 finished=true")
 		x.Closed(3, 3, false, false)
 		d.expect(t, "it is completed", "commit 3, close, FINISHED")
+		if err := x.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCommittedBeforeAStop: what the checkpoint of a stop names is committed, which is said, and nothing is that comes
+// after it; unless the stop fails.
+func TestCommittedBeforeAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, numbers := &diary{}, make(chan int)
+		x := d.start(t, numbers, &task.Checkpoints{Acknowledge: d.acknowledge})
+		numbers <- 1
+		d.expect(t, "at first", "RUNNING")
+		x.Trigger(1, 0, true)
+		d.expect(t, "at the barrier", "acknowledge 1 finished=false")
+		numbers <- 2
+		close(numbers)
+		d.expect(t, "it is silent", "")
+		x.Closed(1, 1, false, false)
+		d.expect(t, "1 is completed", "commit 1, committed up to 1")
+		x.Closed(1, 1, false, true)
+		d.expect(t, "the stop failed", "settling")
+		x.Trigger(2, 0, false)
+		d.expect(t, "the last checkpoint", "acknowledge 2 finished=true")
+		x.Closed(2, 2, false, false)
+		d.expect(t, "it is completed", "commit 2, close, FINISHED")
 		if err := x.Wait(); err != nil {
 			t.Error(err)
 		}

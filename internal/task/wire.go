@@ -18,7 +18,7 @@ func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
 		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger,
 	})
-	s.wiring.KeepIn(x.plan.Keep)
+	s.wiring.KeepIn(x.plan.Keep, x.cfg.Scratch)
 	x.newGates(s)
 	if x.cfg.Checkpoints != nil {
 		s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })

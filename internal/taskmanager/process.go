@@ -118,7 +118,7 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	go func() { defer close(listening); ears.listen(events) }()
 
 	// A failure to send shows as an exit or as silence.
-	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location()})
+	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(), Scratch: n.work.scratch()})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
 	status = c.reap()

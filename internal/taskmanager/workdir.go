@@ -29,6 +29,7 @@ const (
 //	processes/<pid>   a child that may be alive
 //	artifacts/<hash>  job binaries
 //	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr
+//	scratch/          for what is of no use after a task process, such as its states on disk
 //	plans/<random>/   likewise of a job binary that plans, until it has
 type workDir struct {
 	dir       string
@@ -53,7 +54,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 	}
 	w := &workDir{dir: dir, artifacts: filepath.Join(dir, "artifacts"), live: map[string]bool{}}
-	for _, d := range []string{w.artifacts, w.jobs(), w.plans(), w.processes()} {
+	for _, d := range []string{w.artifacts, w.jobs(), w.plans(), w.processes(), w.scratch()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("work directory of the TaskManager (taskmanager.dir): %w", err)
 		}
@@ -65,7 +66,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		w.close()
 		return nil, err
 	}
-	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil)); err != nil {
+	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil), prune(w.scratch(), 0, nil)); err != nil {
 		log.Warn("cannot remove old files", "directory", dir, "error", err)
 	}
 	return w, nil
@@ -73,6 +74,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 
 func (w *workDir) jobs() string      { return filepath.Join(w.dir, "jobs") }
 func (w *workDir) plans() string     { return filepath.Join(w.dir, "plans") }
+func (w *workDir) scratch() string   { return filepath.Join(w.dir, "scratch") }
 func (w *workDir) processes() string { return filepath.Join(w.dir, "processes") }
 
 // close gives the lock up.

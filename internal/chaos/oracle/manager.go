@@ -162,7 +162,7 @@ func (m *manager) exit(r rpc.SubtaskReport, how func(*process)) {
 
 func (m *manager) trigger(t execution.Trigger) {
 	if m.current != nil && m.current.Attempt == t.Attempt && m.current.process != nil {
-		m.current.process.exec.Trigger(t.Checkpoint, t.Stop)
+		m.current.process.exec.Trigger(t.Checkpoint, t.Base, t.Stop)
 	}
 }
 

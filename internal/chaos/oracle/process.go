@@ -68,6 +68,7 @@ func (p *process) cancel() {
 	p.exchange.Close()
 	if p.exec != nil {
 		_ = p.exec.Wait() // that it was cancelled
+		p.exec.Close()
 	}
 }
 

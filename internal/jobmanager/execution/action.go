@@ -92,7 +92,8 @@ type Trigger struct {
 	Instance   string
 	Attempt    job.Attempt
 	Checkpoint job.CheckpointID
-	Stop       bool // sources emit nothing after its barrier
+	Stop       bool             // sources emit nothing after its barrier
+	Base       job.CheckpointID // as in rpc.Trigger
 }
 
 // Closed tells an instance that a checkpoint is completed or aborted.

@@ -78,9 +78,17 @@ func (e *Execution) collect() []Action {
 			e.triggered = make(map[string]job.CheckpointID)
 		}
 		e.triggered[name] = e.committed.Open
-		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Stop: e.stops()})
+		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.base(), Stop: e.stops()})
 	}
 	return actions
+}
+
+// base is the checkpoint that the open one may refer to (R13): no other completes while it is open.
+func (e *Execution) base() job.CheckpointID {
+	if len(e.committed.Completed) == 0 {
+		return 0
+	}
+	return e.committed.Completed[0].Checkpoint
 }
 
 // complete returns the acknowledgements of all subtasks, if all are there.
@@ -117,7 +125,7 @@ func (e *Execution) aborts(why string) []Action {
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
 	// What was put out by a job whose sources were drained becomes visible with its end, and not if that fails.
-	visible := !e.graph.Bounded && !e.lastWordIsDrain()
+	visible := !e.graph.Bounded && !e.draining()
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.advance(in.Open, "")

@@ -106,7 +106,7 @@ func describeRequests(in Intent) string {
 		}
 	}
 	if in.Changed != nil {
-		s += fmt.Sprintf(" changed: parallelism %d", in.Changed.Parallelism)
+		s += strings.TrimRight(fmt.Sprintf(" changed: parallelism %d %s", in.Changed.Parallelism, in.Changed.Artifact), " ")
 	}
 	return s
 }

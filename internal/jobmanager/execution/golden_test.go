@@ -231,6 +231,9 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	if files {
 		rest = rest[1:]
 	}
+	if len(rest) > 1 && rest[0] == "committed" {
+		template.Committed, rest = job.CheckpointID(p.number(rest[1])), rest[2:]
+	}
 	if len(rest) > 0 && rest[0] == "settling" {
 		template.Settling, rest = true, rest[1:]
 	}
@@ -270,6 +273,9 @@ func (p *player) describe(a Action) string {
 		return "commit " + describeIntent(a)
 	case Trigger:
 		s := fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		if a.Base != 0 {
+			s += fmt.Sprintf(" base=%d", a.Base)
+		}
 		if a.Stop {
 			s += " stop"
 		}

@@ -57,8 +57,10 @@ func (e *Execution) serve() (actions []Action, first bool) {
 		return nil, r.Kind == job.StopJob // whose sources would go on
 	case r.Stage != Asked:
 		return nil, false
-	case r.Drain && !e.allFinished() && !e.settling(): // the last transactions wait for this very checkpoint
-		return e.drain(), true // a checkpoint in the midst would have some results out, and not others
+	case r.Drain && !e.allFinished():
+		// A checkpoint in the midst would have some results out, and not others; but sinks that commit theirs
+		// wait for one at the end.
+		return e.drain(), !e.settling()
 	case r.Kind == job.ChangeJob && !e.fits:
 		actions = e.prepareChange(r)
 		return actions, e.pending
@@ -116,7 +118,8 @@ func (e *Execution) lastWord() bool {
 	return r != nil && r.Kind == job.StopJob && (r.Drain || r.Stage != Asked)
 }
 
-func (e *Execution) lastWordIsDrain() bool { return e.lastWord() && e.current().Drain }
+// draining reports whether the sources were ended for a savepoint, or are about to be.
+func (e *Execution) draining() bool { return e.lastWord() && e.current().Drain }
 
 // drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.
 func (e *Execution) drain() []Action {
@@ -142,6 +145,9 @@ func (e *Execution) copyOut() []Action {
 		return nil
 	}
 	if e.copied != nil && e.copied.Request == r.ID {
+		if r.Kind == job.StopJob && e.copied.Error == "" && !e.committedUpTo(r.Checkpoint) {
+			return nil // what the checkpoint names is to be visible when the job ends
+		}
 		return e.copyEnded(r, *e.copied)
 	}
 	pointer := e.committed.completed(r.Checkpoint)
@@ -201,7 +207,7 @@ func (e *Execution) resume(instance string) []Action {
 	var actions []Action
 	for _, r := range e.committed.Requests.Requests {
 		if r.Checkpoint != 0 && e.committed.Phase == Running && e.resumes(r.Checkpoint) {
-			actions = append(actions, Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: r.Checkpoint, Resume: true})
+			actions = append(actions, e.closedAt(instance, r.Checkpoint, false))
 		}
 	}
 	return actions

@@ -1,6 +1,8 @@
 package execution
 
 import (
+	"slices"
+
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -14,9 +16,11 @@ type subtask struct {
 	killed   bool
 	damaged  job.CheckpointID
 	settling bool // waits for its last checkpoint
-	outputs  []job.Output
-	counters job.Counters
-	before   job.Counters // one Progress earlier, for shares of time
+	// committed is the checkpoint of a stop whose transactions are all committed, and lower ones' too.
+	committed job.CheckpointID
+	outputs   []job.Output
+	counters  job.Counters
+	before    job.Counters // one Progress earlier, for shares of time
 }
 
 // resetSubtasks forgets the attempt before.
@@ -58,7 +62,25 @@ func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
 		s.state, s.reported, s.pid = reported.State, true, r.PID
 		s.failure, s.outputs = reported.Failure, reported.Outputs
 		s.killed, s.damaged, s.settling = reported.Killed, reported.Damaged, reported.Settling
+		s.committed = max(s.committed, reported.Committed)
 	}
+}
+
+// committed reports whether the sinks that commit their output themselves have done so for all that
+// checkpoints up to id name.
+func (e *Execution) committedUpTo(id job.CheckpointID) bool {
+	commits := func(op job.Operator) bool {
+		return slices.ContainsFunc(op.States, func(s job.StateType) bool { return s.Kind == job.CommittablesState })
+	}
+	for v, vertex := range e.graph.Vertices {
+		if !slices.ContainsFunc(vertex.Operators, commits) {
+			continue
+		}
+		if slices.ContainsFunc(e.subtasks[v], func(s subtask) bool { return s.state != job.Finished && s.committed < id }) {
+			return false
+		}
+	}
+	return true
 }
 
 // reported tells whether every subtask of the slots has been reported.

@@ -5,6 +5,7 @@ package statetest
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/state"
 )
 
@@ -25,6 +27,8 @@ func Run(t *testing.T, open state.Opener) {
 	t.Run("snapshot while records go on", suite.concurrent)
 	t.Run("time to live", suite.ttl)
 	t.Run("sweep", suite.sweep)
+	t.Run("sweep of an active key", suite.trim)
+	t.Run("timers set anew", suite.anew)
 	t.Run("names", suite.names)
 	t.Run("no key", suite.noKey)
 }
@@ -206,6 +210,9 @@ func fire(st *states, fired map[string]map[int64]bool) {
 			panic("timers are out of order")
 		}
 		last = at
+		if fired[st.store.Key()][at] {
+			panic("a timer fires twice")
+		}
 		if fired[st.store.Key()] == nil {
 			fired[st.store.Key()] = map[int64]bool{}
 		}
@@ -288,26 +295,84 @@ func owner(t *testing.T, key string, parallelism int) int {
 // Write writes a snapshot of the store, and returns it as the pieces that are restored.
 func Write[K comparable](t *testing.T, s *state.Store[K], subtask int) []state.Restored {
 	t.Helper()
+	return new(Uploads).Write(t, s, subtask, 1, 0)
+}
+
+func write(t *testing.T, snapshots []state.Snapshot, subtask int) (pieces []state.Restored) {
+	return new(Uploads).write(t, snapshots, subtask, 1, 0)
+}
+
+// Uploads is where snapshots are written in tests; several of one store may build on each other.
+type Uploads struct {
+	Put   int // pieces that were put, of stores that write several
+	Bytes int // of them
+	Fail  error
+	files map[string][]byte
+}
+
+// Write writes a snapshot of the store for the checkpoint, which may build on the base, and returns it as the
+// pieces that are restored.
+func (u *Uploads) Write(t *testing.T, s interface {
+	Snapshot() ([]state.Snapshot, error)
+}, subtask int, id, base job.CheckpointID) []state.Restored {
+	t.Helper()
 	snapshots, err := s.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, snapshots, subtask)
+	return u.write(t, snapshots, subtask, id, base)
 }
 
-func write(t *testing.T, snapshots []state.Snapshot, subtask int) (pieces []state.Restored) {
+func (u *Uploads) write(t *testing.T, snapshots []state.Snapshot, subtask int, id, base job.CheckpointID) (pieces []state.Restored) {
 	for _, snapshot := range snapshots {
-		data := snapshot.Data
-		if snapshot.Write != nil {
+		switch {
+		case snapshot.Store != nil:
+			handles, err := snapshot.Store(upload{u, id, base})
+			if err != nil {
+				t.Error(err)
+			}
+			for _, h := range handles {
+				open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(u.files[h.File])), nil }
+				pieces = append(pieces, state.Restored{Handle: h, Subtask: subtask, Open: open})
+			}
+		case snapshot.Write != nil:
 			var b bytes.Buffer
 			if err := snapshot.Write(&b); err != nil {
 				t.Error(err)
 			}
-			data = b.Bytes()
+			snapshot.Data = b.Bytes()
+			fallthrough
+		default:
+			pieces = append(pieces, state.Restored{Handle: snapshot.Handle, Subtask: subtask, Data: snapshot.Data})
 		}
-		pieces = append(pieces, state.Restored{Handle: snapshot.Handle, Subtask: subtask, Data: data})
 	}
 	return pieces
+}
+
+type upload struct {
+	*Uploads
+	id, base job.CheckpointID
+}
+
+func (u upload) Checkpoint() job.CheckpointID    { return u.id }
+func (u upload) Base() (job.CheckpointID, error) { return u.base, nil }
+
+func (u upload) Put(h job.StateHandle, write func(io.Writer) error) (job.StateHandle, error) {
+	if u.Fail != nil {
+		return h, u.Fail
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return h, err
+	}
+	if u.files == nil {
+		u.files = map[string][]byte{}
+	}
+	h.File, h.Size = fmt.Sprintf("%d/%s", u.id, h.Part), int64(b.Len())
+	u.files[h.File] = b.Bytes()
+	u.Uploads.Put++
+	u.Bytes += b.Len()
+	return h, nil
 }
 
 // concurrent writes snapshots in another goroutine: each is what the store was.
@@ -402,13 +467,13 @@ func (s suite) sweep(t *testing.T) {
 	}
 	size := func() (n int) {
 		for _, r := range Write(t, store, 0) {
-			n += len(r.Data)
+			n += len(r.Data) + int(r.Handle.Size)
 		}
 		return n
 	}
 	store.SetTime(1_500) // half of them are over
-	for range 40 {
-		store.Sweep(100)
+	for i := range 5_000 {
+		store.Sweep(1 + i%3)
 	}
 	left := 0
 	for i := range 1_000 {
@@ -424,6 +489,61 @@ func (s suite) sweep(t *testing.T) {
 	}
 	if left != 499 || size() == 0 {
 		t.Errorf("%d are left, in %d bytes", left, size())
+	}
+}
+
+// trim removes what is over of keys that go on.
+func (s suite) trim(t *testing.T) {
+	store := s.store(t, nil, 0, 1)
+	list, err := state.OpenListTTL[string, int](store, "list", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := state.OpenMapTTL[string, int, int](store, "map", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1_000 {
+		store.SetTime(int64(i * 100))
+		store.SetKey("k")
+		list.Add(i)
+		table.Set(i, i)
+		store.ClearKey()
+		store.Sweep(64)
+	}
+	store.SetTime(0) // nothing is over, unless it was swept
+	store.SetKey("k")
+	if list.Len() > 100 || table.Len() > 100 {
+		t.Errorf("%d of a list and %d of a map are left, although 10 are alive", list.Len(), table.Len())
+	}
+}
+
+// anew deletes and sets timers: each that is left fires once.
+func (s suite) anew(t *testing.T) {
+	st := s.open(t, nil, 0, 1)
+	for i := range 10_000 {
+		st.store.SetKey(fmt.Sprint("key ", i%3))
+		if i >= 3 {
+			st.timer.Delete(int64(i - 3))
+		}
+		st.timer.Set(int64(i))
+	}
+	fired := map[string]map[int64]bool{}
+	fire(st, fired)
+	for i := 9_997; i < 10_000; i++ {
+		if key := fmt.Sprint("key ", i%3); len(fired[key]) != 1 || !fired[key][int64(i)] {
+			t.Errorf("%q: %v, want %d", key, fired[key], i)
+		}
+	}
+	st.store.SetKey("k")
+	st.timer.Set(1)
+	st.timer.DropAll()
+	if _, ok := st.timer.Pop(1 << 40); ok {
+		t.Error("a timer fires that was dropped")
+	}
+	again := s.open(t, Write(t, st.store, 0), 0, 1)
+	if _, ok := again.timer.Next(); ok {
+		t.Error("a timer is restored that was dropped")
 	}
 }
 
