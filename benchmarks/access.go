@@ -20,8 +20,11 @@ type comparison struct {
 	goal         string
 }
 
-var comparisons = []comparison{
-	{"memory beside a Go map", "./internal/state", "BenchmarkValue", "BenchmarkMap", "5000000x", "–"},
+func comparisons() []comparison {
+	return []comparison{
+		{"memory beside a Go map", "./internal/state", "BenchmarkValue", "BenchmarkMap", "5000000x", "–"},
+		{"disk beside Pebble alone", "./state/disk", "BenchmarkAccess/store", "BenchmarkAccess/raw", "500000x", "≥ 0.7"},
+	}
 }
 
 // access measures one read and one write of the value of a key of about a million.
@@ -33,7 +36,7 @@ func access(ctx context.Context, _ options, r *report) error {
 	defer os.RemoveAll(dir)
 	r.table(fmt.Sprintf("Keyed state: a read and a write of a value of 8 bytes, of a random one of about 1 M keys, one goroutine; nanoseconds, medians of %d runs, in turn", accessRuns),
 		"state", "it", "what it is beside", "its speed: of the other's, median (lowest – highest)", "to reach")
-	for _, c := range comparisons {
+	for _, c := range comparisons() {
 		if err := c.measure(ctx, dir, r); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}

@@ -25,7 +25,7 @@ func large(ctx context.Context, _ options, r *report) error {
 	return bounded(ctx, largeLimit, func(ctx context.Context, b binaries) error {
 		r.table(fmt.Sprintf("A gigabyte of state: %d keys of 112 bytes, %d of them changed each second at random, parallelism 2, one task process, storage in a directory of the same disk; milliseconds", largeKeys, largeRate),
 			"state", "what", "n", "p50", "worst", "bytes written to storage, p50")
-		for _, k := range stores {
+		for _, k := range stores() {
 			if err := largeState(ctx, r, b, k); err != nil {
 				return fmt.Errorf("%s: %w", k.name, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/perennial-io/perennial/benchmarks/arrivals"
 	"github.com/perennial-io/perennial/connector/discard"
 	"github.com/perennial-io/perennial/connector/generator"
+	"github.com/perennial-io/perennial/state/disk"
 	"github.com/perennial-io/perennial/stream"
 )
 
@@ -14,6 +15,9 @@ func main() {
 		keys := uint64(env.IntArgOr("keys", 1_000_000, "how many there are"))
 		rate := env.FloatArgOr("rate", 0, "records a second; 0: as many as can be")
 		path := env.ArgOr("arrivals", "", "file that tells when counts come out, each new one; without it none does")
+		if env.BoolArg("disk", "keep state on disk") {
+			env.KeepState(disk.Store())
+		}
 		switch {
 		case env.BoolArg("large", "wide state, which is there before it is counted in"):
 			large(env, keys, rate, path)
