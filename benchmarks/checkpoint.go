@@ -13,7 +13,7 @@ const (
 	costRuns = 3               // of each interval
 	warmUp   = 3 * time.Second // at least, until every key is there
 	measured = 30              // checkpoints of the small job
-	pauses   = 120             // checkpoints whose pauses are looked at
+	pauses   = 101             // checkpoints whose pauses are looked at
 	// smallInterval is that of the small job's checkpoints, and pauseInterval that of pauses: short, so that
 	// there are many.
 	smallInterval = 200 * time.Millisecond
@@ -59,7 +59,7 @@ func stores() []keeping {
 	return []keeping{
 		{"memory, full", nil, 5 * time.Second, "≥ 0.90"},
 		// Files are merged in the background, some time after they were written.
-		{"disk, incremental", []string{"--disk"}, 8 * time.Second, "≥ 0.95"},
+		{"disk, incremental", []string{"--disk"}, 6 * time.Second, "≥ 0.95"},
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 func recovery(ctx context.Context, _ options, r *report) error {
 	return bounded(ctx, suiteLimit, func(ctx context.Context, b binaries) error {
 		r.table(fmt.Sprintf("Restarts of a small job from a checkpoint: %s, checkpoint.interval %v; milliseconds, p50 / worst", smallJobIs, smallInterval),
-			"from", "n", "to every subtask RUNNING", "to the first record out of it", "to reach")
+			"from", "n", "to every subtask RUNNING", "to the first record out", "to reach")
 		err := onSmall(ctx, b, nil, func(ctx context.Context, s site, id client.ID) error {
 			return errors.Join(
 				s.restartRow(ctx, r, id, "SIGKILL of a task process", "p50 ≤ 300", taskKills, 0, s.killTask),
