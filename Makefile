@@ -56,7 +56,7 @@ cross:
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/perennial
 
 .PHONY: bench
-bench: zookeeper ## every figure of benchmarks/results.md
+bench: zookeeper versitygw ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
 SEED := 1

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/perennial-io/perennial/benchmarks/arrivals"
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
@@ -74,15 +74,15 @@ type kill struct {
 func killLeaders(ctx context.Context, o options, r *report, b binaries, name, goal string, c localcluster.Config) error {
 	c.JobManagers, c.TaskManagers, c.Slots = 3, 2, 2
 	return cluster(ctx, b, c, func(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) error {
-		kills, restarts, arrivals, err := killAll(ctx, cl, cli, o.kills, b)
+		kills, restarts, times, err := killAll(ctx, cl, cli, o.kills, b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		var epochs, servings, after, before []time.Duration
 		for _, k := range kills {
 			epochs, servings = append(epochs, k.epoch), append(servings, k.serving)
-			after = append(after, longestGap(arrivals, k.at, k.at.Add(500*time.Millisecond)))
-			before = append(before, longestGap(arrivals, k.at.Add(-500*time.Millisecond), k.at))
+			after = append(after, longestGap(times, k.at, k.at.Add(500*time.Millisecond)))
+			before = append(before, longestGap(times, k.at.Add(-500*time.Millisecond), k.at))
 		}
 		r.row(name, three(epochs), three(servings), three(after), three(before), fmt.Sprint(restarts), goal)
 		return nil
@@ -94,13 +94,16 @@ func three(d []time.Duration) string {
 }
 
 func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, n int, b binaries) ([]kill, int, []time.Time, error) {
-	arrivals := filepath.Join(b.dir, "arrivals")
+	path := filepath.Join(b.dir, "arrivals")
+	if err := os.RemoveAll(path); err != nil { // of the other coordination
+		return nil, 0, nil, err
+	}
 	artifact, err := cli.Upload(ctx, b.job)
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	id := client.NewID()
-	spec := client.Spec{ID: id, Name: "gaps", Artifact: artifact, Parallelism: 2, Args: []string{"--arrivals", arrivals}}
+	spec := client.Spec{ID: id, Name: "gaps", Artifact: artifact, Parallelism: 2, Args: []string{"--arrivals", path}}
 	if _, err := cli.Submit(ctx, spec); err != nil {
 		return nil, 0, nil, err
 	}
@@ -126,7 +129,10 @@ func killAll(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	times, err := readArrivals(arrivals)
+	times, err := readArrivals(path)
+	if err == nil && len(times) < 1000 {
+		err = fmt.Errorf("only %d records arrived", len(times))
+	}
 	return kills, after.Restarts + len(localcluster.Touched(before, after)), times, err
 }
 
@@ -169,19 +175,14 @@ func killOne(ctx context.Context, cl *localcluster.Cluster, cli *client.Client) 
 	return k, cl.Members(ctx, cli)
 }
 
+// readArrivals says when records came, of whatever attempt.
 func readArrivals(path string) ([]time.Time, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+	all, err := arrivals.Read(path)
+	times := make([]time.Time, len(all))
+	for i, a := range all {
+		times[i] = a.At
 	}
-	var times []time.Time
-	for ; len(data) >= 8; data = data[8:] {
-		times = append(times, time.Unix(0, int64(binary.BigEndian.Uint64(data))))
-	}
-	if len(times) < 1000 {
-		return nil, fmt.Errorf("only %d records arrived", len(times))
-	}
-	return times, nil
+	return times, err
 }
 
 // longestGap is the longest time between two arrivals of which the later is in [from, to).

@@ -1,8 +1,9 @@
 // Command benchmarks measures every figure of results.md and appends them to it, with the machine
 // and the commit: the data path beside hand-written loops of the same work in the same run, leader
-// changes under a running job, what a JobManager costs, and what checkpoints and restarts take.
+// changes under a running job, what a JobManager costs, what checkpoints, restarts and changes of a
+// job take, and what an access to keyed state does. State of a gigabyte is measured when asked for alone.
 //
-//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint] [-out FILE]
+//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint|recovery|state|large] [-out FILE]
 //
 // It ends only processes that it started, and leaves nothing behind.
 package main
@@ -25,13 +26,27 @@ type options struct {
 	runs  int
 }
 
+type suite struct {
+	name string
+	run  func(ctx context.Context, o options, r *report) error
+}
+
+func suites() []suite {
+	return []suite{
+		{"data", dataPath}, {"failover", failover}, {"jobmanager", jobManager}, {"checkpoint", checkpoints},
+		{"recovery", recovery}, {"state", access}, {"large", large},
+	}
+}
+
+const names = "data, failover, jobmanager, checkpoint, recovery, state or large"
+
 func main() {
 	if os.Getenv(receiverRole) != "" {
 		receive()
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "", "data, failover, jobmanager or checkpoint; all without it")
+	flag.StringVar(&o.only, "only", "", names+"; without it all but large")
 	flag.StringVar(&o.out, "out", "benchmarks/results.md", "file to append to")
 	flag.IntVar(&o.kills, "kills", 30, "leaders to kill per coordination")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each data-path figure")
@@ -45,17 +60,11 @@ func main() {
 }
 
 func measure(ctx context.Context, o options) error {
-	suites := []struct {
-		name string
-		run  func(ctx context.Context, o options, r *report) error
-	}{
-		{"data", dataPath}, {"failover", failover}, {"jobmanager", jobManager}, {"checkpoint", checkpoints},
-	}
 	r := newReport()
 	var failed error
 	ran := false
-	for _, s := range suites {
-		if o.only != "" && o.only != s.name {
+	for _, s := range suites() {
+		if o.only != s.name && (o.only != "" || s.name == "large") {
 			continue
 		}
 		ran = true
@@ -65,7 +74,7 @@ func measure(ctx context.Context, o options) error {
 		}
 	}
 	if !ran {
-		return fmt.Errorf("-only %q: expected data, failover, jobmanager or checkpoint", o.only)
+		return fmt.Errorf("-only %q: expected %s", o.only, names)
 	}
 	return errors.Join(failed, r.appendTo(o.out))
 }

@@ -11,8 +11,12 @@ import (
 // clockTick is the unit of the times in /proc: 100 a second on every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
+// stopped is the state of a process that was sent SIGSTOP.
+const stopped = "T"
+
 // procStat is what is wanted of /proc/PID/stat.
 type procStat struct {
+	state  string
 	parent int
 	cpu    time.Duration // user and system time, of all threads
 }
@@ -34,5 +38,5 @@ func statOf(pid int) (procStat, error) {
 			return procStat{}, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return procStat{int(n[0]), time.Duration(n[1]+n[2]) * clockTick}, nil
+	return procStat{fields[0], int(n[0]), time.Duration(n[1]+n[2]) * clockTick}, nil
 }

@@ -67,7 +67,7 @@ func (r *report) appendTo(path string) error {
 }
 
 // quantile is the q-th part of the sorted values: 0.5 the median, 1 the largest.
-func quantile[T int | float64 | time.Duration](values []T, q float64) T {
+func quantile[T int | int64 | float64 | time.Duration](values []T, q float64) T {
 	if len(values) == 0 {
 		return 0
 	}
@@ -78,3 +78,6 @@ func quantile[T int | float64 | time.Duration](values []T, q float64) T {
 
 // ms writes a duration in milliseconds.
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+
+// us writes a duration in microseconds.
+func us(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Microsecond)) }

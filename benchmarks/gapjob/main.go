@@ -1,12 +1,9 @@
 // Gapjob is the job under which benchmarks kill leaders: numbers at a steady rate, by key to one
-// sink, which writes down when each arrives, as eight bytes of nanoseconds since 1970.
+// sink, which writes down when they arrive.
 package main
 
 import (
-	"encoding/binary"
-	"os"
-	"time"
-
+	"github.com/perennial-io/perennial/benchmarks/arrivals"
 	"github.com/perennial-io/perennial/connector/generator"
 	"github.com/perennial-io/perennial/stream"
 )
@@ -16,12 +13,6 @@ func main() {
 		path := env.Arg("arrivals", "file to write to")
 		numbers := stream.From(env, "numbers", generator.Unbounded(func(i uint64) uint64 { return i }), stream.Rate(env.FloatArgOr("rate", 1000)))
 		sums := stream.Reduce(stream.KeyBy(numbers, func(n uint64) uint64 { return n % 100 }), "sum", func(a, b uint64) uint64 { return a + b })
-		stream.ToFunc(sums, "arrivals", func(*stream.Context) (func(uint64) error, error) {
-			f, err := os.Create(path)
-			return func(uint64) error {
-				_, err := f.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
-				return err
-			}, err
-		}, stream.Parallelism(1))
+		stream.ToFunc(sums, "arrivals", arrivals.Sink[uint64](path), stream.Parallelism(1))
 	})
 }

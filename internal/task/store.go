@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +90,7 @@ func (p *pieces) Put(h job.StateHandle, write func(io.Writer) error) (job.StateH
 	var small atMost
 	switch err := write(&small); {
 	case err == nil:
-		return storage.InlineState(h, small.Bytes()), nil
+		return storage.InlineState(h, small.taken), nil
 	case !errors.Is(err, errNotSmall):
 		return h, err
 	}
@@ -111,13 +110,15 @@ func (p *pieces) file(h job.StateHandle, name string, write func(io.Writer) erro
 var errNotSmall = errors.New("the state is not small")
 
 // atMost takes no more than what is small.
-type atMost struct{ bytes.Buffer }
+// It can be written to and no more: a bytes.Buffer would read a file by itself, all of it, when io.Copy asks it to.
+type atMost struct{ taken []byte }
 
 func (a *atMost) Write(b []byte) (int, error) {
-	if a.Len()+len(b) > inlineMost {
+	if len(a.taken)+len(b) > inlineMost {
 		return 0, errNotSmall
 	}
-	return a.Buffer.Write(b)
+	a.taken = append(a.taken, b...)
+	return len(b), nil
 }
 
 // release lets go of snapshots that are not stored: each is to be written once, were it to nowhere.
