@@ -32,7 +32,7 @@ func bucketDir(raw string) string {
 }
 
 func isBucketDir(raw string) bool {
-	if len(raw) > maxBucketPart {
+	if len(raw) > maxBucketPart || !utf8.ValidString(raw) { // names travel as JSON
 		return false
 	}
 	begin := true // of a part
@@ -52,11 +52,14 @@ func escaped(c byte) bool { return c < ' ' || c == '\\' || c == 0x7f }
 func cleanPart(part string) string {
 	var b strings.Builder
 	_, isFile := output.ParseVisible(part)
-	for i := range len(part) {
-		if c := part[i]; escaped(c) || i == 0 && (c == '.' || isFile) {
+	for i, n := 0, 0; i < len(part); i += n {
+		var r rune
+		r, n = utf8.DecodeRuneInString(part[i:])
+		if c := part[i]; escaped(c) || r == utf8.RuneError && n == 1 || i == 0 && (c == '.' || isFile) {
 			fmt.Fprintf(&b, "%%%02X", c)
+			n = 1
 		} else {
-			b.WriteByte(c)
+			b.WriteString(part[i : i+n])
 		}
 	}
 	return cut(b.String(), maxBucketPart)

@@ -122,7 +122,7 @@ func (s sink[T]) vacant(dir string) error {
 // has none. An error of visit is returned as it is.
 func (s sink[T]) eachFile(dir string, visit func(path string) error) error {
 	if s.bucket != nil {
-		return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		return filepath.WalkDir(dir+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
 				return nil
 			}

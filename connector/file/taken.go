@@ -19,6 +19,11 @@ func (t *taken) has(path string) bool {
 	return ok
 }
 
+// touch notes that a file which was taken has been modified since: it is as old as that.
+func (t *taken) touch(path string, modified int64) {
+	t.names[path] = max(t.names[path], modified)
+}
+
 // add takes files and, unless forget is 0, forgets the names of those that are so much older than the newest, and returns
 // them.
 func (t *taken) add(fresh map[string]int64, forget time.Duration) (forgotten []string) {
@@ -26,8 +31,9 @@ func (t *taken) add(fresh map[string]int64, forget time.Duration) (forgotten []s
 	if forget == 0 || len(fresh) == 0 {
 		return nil
 	}
+	now := time.Now().UnixNano() // a file of the future is no reason to pass over those of the present
 	for _, modified := range fresh {
-		t.before = max(t.before, modified-int64(forget))
+		t.before = max(t.before, min(modified, now)-int64(forget))
 	}
 	maps.DeleteFunc(t.names, func(path string, modified int64) bool {
 		if modified >= t.before {

@@ -146,7 +146,10 @@ func (l *looking) once() ([]connector.Split, error) {
 		now := stamp{info.Size(), info.ModTime().UnixNano()}
 		before, seen := l.growing[path]
 		switch {
-		case l.taken.has(path), now.size == 0:
+		case l.taken.has(path):
+			l.taken.touch(path, now.modified)
+			return nil
+		case now.size == 0:
 			return nil
 		case !seen && now.modified < l.taken.before:
 			l.passOver(path, now)

@@ -80,7 +80,7 @@ func (w *watched) write(name, text string) {
 // modified sets when a file was modified, in hours from a moment.
 func (w *watched) modified(name string, hours int) {
 	w.t.Helper()
-	at := time.Unix(1_000_000_000, 0).Add(time.Duration(hours) * time.Hour)
+	at := time.Unix(900_000_000, 0).Add(time.Duration(hours) * time.Hour)
 	if err := os.Chtimes(filepath.Join(w.dir, name), at, at); err != nil {
 		w.t.Fatal(err)
 	}
@@ -160,6 +160,30 @@ func TestWatchGoesOn(t *testing.T) {
 		w.expect("after the failure", 1, "c1", "d1")
 		w.write("a", "another\n")
 		w.expect("a name is taken once", 2)
+	})
+}
+
+// TestWatchTakesOnce: a file that was taken and has been touched since is not forgotten for its age of then; and one of
+// the future does not make all others old.
+func TestWatchTakesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatched(t, Atomic(), Forget(10*time.Hour))
+		w.write("a", "a")
+		w.modified("a", 0)
+		w.expect("at first", 1, "a")
+		w.write("a", "a again")
+		w.modified("a", 15)
+		w.expect("touched", 1)
+		w.write("b", "b")
+		w.modified("b", 20)
+		w.expect("another", 1, "b")
+		w.expect("the first is not read again", 2)
+		w.write("future", "future")
+		w.modified("future", 1_000_000)
+		w.expect("of the future", 1, "future")
+		w.write("now", "now") // by the machine's clock, which is beyond the bubble's too
+		w.modified("now", 24_000)
+		w.expect("of now", 1, "now")
 	})
 }
 

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,8 @@ func (c *committer) waiting() []Committable {
 	return list
 }
 
+var errUnanswered = errors.New("a commit was not answered")
+
 // trouble returns why no more transactions are to be prepared, or nil.
 func (c *committer) trouble() error {
 	c.mu.Lock()
@@ -86,8 +89,8 @@ func (c *committer) trouble() error {
 	switch {
 	case c.fatal:
 		return c.failure
-	case len(c.pending) >= maxPrepared && c.failure != nil:
-		return fmt.Errorf("%d transactions wait for their commit, more than that are not begun: %w", len(c.pending), c.failure)
+	case len(c.pending) >= maxPrepared:
+		return fmt.Errorf("%d transactions wait for their commit, more than that are not begun: %w", len(c.pending), cmp.Or(c.failure, errUnanswered))
 	}
 	return nil
 }
@@ -196,7 +199,7 @@ func (c *committer) fail(p pending, err error) bool {
 	}
 	c.mu.Unlock()
 	if !fatal {
-		c.ctx.Logger().Warn("a commit failed; it is tried again", "transaction", string(p.committable), "error", err)
+		c.ctx.Logger().Warn("a commit failed; it is tried again", "bytes", len(p.committable), "error", err)
 	}
 	return fatal
 }

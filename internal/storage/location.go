@@ -94,7 +94,7 @@ func parseS3(location string) (*url.URL, url.Values, error) {
 	if err != nil {
 		return nil, nil, errors.New("the s3:// location is no URL; " + expected)
 	}
-	if u.User != nil {
+	if u.User != nil || strings.Contains(u.Host, ":") { // a secret with a slash in it is none of the URL's user
 		return nil, nil, errors.New("the s3:// location has credentials in it, which belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials; " + expected)
 	}
 	parts, err := url.ParseQuery(u.RawQuery)

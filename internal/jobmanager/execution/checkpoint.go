@@ -124,12 +124,16 @@ func (e *Execution) aborts(why string) []Action {
 
 func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
-	// What was put out by a job whose sources were drained becomes visible with its end, and not if that fails.
-	visible := !e.graph.Bounded && !e.draining()
+	// What was put out by a job whose sources were drained becomes visible with its end, and not if that
+	// fails: then the job goes back to the checkpoint before.
+	visible, keep := !e.graph.Bounded, e.retain
+	if e.drains() {
+		visible, keep = false, keep+1
+	}
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.advance(in.Open, "")
-		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), e.retain)
+		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), keep)
 		in.Open, in.Restarts, in.Failures, in.Unpublished = 0, 0, 0, len(m.Outputs()) > 0 && visible
 	})
 	c := actions[0].(Commit)
@@ -189,7 +193,7 @@ func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
 		return nil
 	}
 	e.noteAcknowledgement(a.Instance, a.Ack)
-	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open && !e.pending {
+	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open {
 		return []Action{e.closedAt(a.Instance, a.Ack.Checkpoint, false)}
 	}
 	return nil

@@ -79,6 +79,7 @@ func play(t *testing.T, text string) string {
 func (p *player) begin(fields []string) {
 	in := Intent{Spec: job.Spec{ID: testID, Name: "test"}, Phase: Created}
 	g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
+	retain := defaultRetain
 	for i, f := range fields {
 		name, value, isPair := strings.Cut(f, "=")
 		switch {
@@ -88,6 +89,8 @@ func (p *player) begin(fields []string) {
 			in.Attempt = job.Attempt(p.number(value))
 		case name == "unbounded":
 			g.Bounded = false
+		case name == "retain":
+			retain = p.number(value)
 		case name == "reserved":
 			in.Reserved = job.CheckpointID(p.number(value))
 		case name == "open":
@@ -113,6 +116,7 @@ func (p *player) begin(fields []string) {
 		in.GraphHash = g.Hash()
 	}
 	p.e, p.last = New(in, g, nil), nil
+	p.e.Retain(retain)
 }
 
 func (p *player) step(line string) []string {

@@ -118,8 +118,11 @@ func (e *Execution) lastWord() bool {
 	return r != nil && r.Kind == job.StopJob && (r.Drain || r.Stage != Asked)
 }
 
-// draining reports whether the sources were ended for a savepoint, or are about to be.
-func (e *Execution) draining() bool { return e.lastWord() && e.current().Drain }
+// drains reports whether the open checkpoint is the savepoint of a drain.
+func (e *Execution) drains() bool {
+	r := e.current()
+	return r != nil && r.Drain && r.Stage == Reserved
+}
 
 // drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.
 func (e *Execution) drain() []Action {

@@ -77,6 +77,7 @@ func TestAtRefusesWhatCannotBe(t *testing.T) {
 		"scheme":           {Bucket: "bucket", Endpoint: "ftp://host"},
 		"path in endpoint": {Bucket: "bucket", Endpoint: "http://host/bucket"},
 		"credentials":      {Bucket: "bucket", Endpoint: "http://key:hunter2@host"},
+		"a slash in it":    {Bucket: "bucket", Endpoint: "http://key:hunter2/xx@host"},
 	} {
 		if _, err := s3.At(c); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", what, err)

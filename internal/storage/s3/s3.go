@@ -94,7 +94,7 @@ func At(c Config) (*Store, error) {
 func ParseEndpoint(endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	switch {
-	case err == nil && u.User != nil:
+	case strings.Contains(endpoint, "@"): // a secret with a slash in it is none of the URL's user
 		return nil, errors.New("the endpoint has credentials in it, which belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials")
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("endpoint %q; expected http://host:port or https://host", endpoint)

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -58,7 +59,7 @@ func (u *upload) send() error {
 		}
 	}
 	if u.sends.Err() != nil {
-		return u.group.Wait()
+		return cmp.Or(u.group.Wait(), context.Cause(u.sends))
 	}
 	if len(u.parts) == maxParts {
 		return fmt.Errorf("create %s in %s: it has more than %d parts of %d bytes, the most that S3 takes", u.key, u.s, maxParts, u.s.cfg.PartSize)
