@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -69,6 +70,9 @@ type planner struct {
 // place puts n into its vertex, a new one unless it is fused. Inputs were placed before.
 func (p *planner) place(n *node) {
 	op := job.Operator{Name: n.Name, Kind: n.kind, States: n.States}
+	if p.plan.Keep != nil && slices.ContainsFunc(n.States, func(s job.StateType) bool { return s.Kind.Keyed() && s.Kind != job.TimersState }) {
+		op.States = append(slices.Clone(n.States), job.StateType{Kind: job.StoreState})
+	}
 	if n.Out != nil {
 		op.Out = n.Out.Schema()
 	}

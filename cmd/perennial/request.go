@@ -61,7 +61,7 @@ func explain(verb string, id client.ID, err error) error {
 	switch {
 	case !ok:
 		return err
-	case refused.Request.Change != nil && refused.Request.Checkpoint != 0: // the job may have been stopped for it
+	case refused.Request.Change != nil && refused.Request.Checkpoint != 0, refused.Request.Drain: // the job may have been stopped for it
 		return fmt.Errorf("%s of job %s failed: %w", verb, id.Short(), refused)
 	}
 	return fmt.Errorf("%s of job %s failed, nothing was changed: %w", verb, id.Short(), refused)

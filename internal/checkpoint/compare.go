@@ -36,7 +36,8 @@ func (s *Savepoint) Source(location string) Source {
 	seen := map[Kept]bool{}
 	for _, ack := range s.Subtasks {
 		for _, h := range ack.States {
-			if h.Part != "" { // of all states of the operator; each is named by a piece of its own
+			if h.Kind == job.StoreState { // of all states of the operator; each is named by a piece of its own too
+				seen[Kept{h.Operator, job.StateType{Kind: h.Kind}}] = true
 				continue
 			}
 			seen[Kept{h.Operator, job.StateType{Name: h.State, Kind: h.Kind, Schema: h.Schema}}] = true
@@ -93,7 +94,7 @@ func Compare(from Source, plan *job.Graph, allowDropped bool) (Difference, error
 		c.sinks()
 	}
 	for _, k := range declared(plan) {
-		if !slices.ContainsFunc(from.States, func(f Kept) bool { return f.Operator == k.Operator && f.Name == k.Name }) {
+		if k.Kind != job.StoreState && !slices.ContainsFunc(from.States, func(f Kept) bool { return f.Operator == k.Operator && f.Name == k.Name }) {
 			c.Fresh = append(c.Fresh, fmt.Sprintf("state %q of operator %q", k.Name, k.Operator))
 		}
 	}
@@ -156,6 +157,10 @@ func (c *comparison) compare(k Kept, allowDropped bool) {
 	switch {
 	case i >= 0:
 		c.takes(k, op, op.States[i])
+	case k.Kind == job.StoreState:
+		if slices.ContainsFunc(op.States, func(s job.StateType) bool { return s.Kind.Keyed() }) {
+			c.obstacles = append(c.obstacles, fmt.Errorf("operator %q: its state is in a store on disk there, and the job keeps its state in memory: give it that store again (Env.KeepState)", k.Operator))
+		}
 	case allowDropped:
 		c.Dropped = append(c.Dropped, fmt.Sprintf("state %q of operator %q", k.Name, k.Operator))
 	case there:

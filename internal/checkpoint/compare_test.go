@@ -63,7 +63,7 @@ func TestCompare(t *testing.T) {
 			refusal: []string{"no operator of savepoint /x matches", `["count" "lines"]`, `["a" "b"]`, "another job's"}},
 		{name: "nothing matches, allowed", plan: graphOf([]string{"a", "2", splits[2]}, out), allowed: true,
 			fresh: `state "splits" of operator "a"`, dropped: `state "acc" of operator "count"; state "splits" of operator "lines"`},
-		{name: "other key groups", plan: other, refusal: []string{"256 key groups", "128", "parallelism.max"}},
+		{name: "other key groups", plan: other, refusal: []string{"256 key groups", "128", "Env.SetMaxParallelism"}},
 		{name: "several obstacles", plan: graphOf([]string{"lines", "2", "splits:value:string"}, []string{"count", "2"}, out),
 			refusal: []string{`state "splits"`, `state "acc"`}},
 	} {

@@ -61,17 +61,24 @@ func (s *Savepoint) held(operator string, parallelism int) OperatorHeld {
 	held := OperatorHeld{Name: operator, Parallelism: parallelism}
 	for _, piece := range s.States(operator) {
 		kind := job.StateType{Name: piece.State, Kind: piece.Kind, Schema: piece.Schema}
+		if piece.Kind == job.StoreState { // whatever part
+			kind.Name = "(all keyed states)"
+		}
 		i := slices.IndexFunc(held.States, func(h StateHeld) bool { return h.StateType == kind })
 		if i < 0 {
 			held.States = append(held.States, StateHeld{StateType: kind})
 			i = len(held.States) - 1
 		}
 		p := PieceHeld{Subtask: piece.Subtask, Size: piece.Size, File: piece.File}
-		if piece.Kind.Keyed() {
+		if piece.Kind.Keyed() || piece.Kind == job.StoreState {
 			first, last := keyGroups(piece.Subtask, s.Graph.MaxParallelism, parallelism)
 			p.First, p.Last = &first, &last
 		}
 		held.States[i].Size += piece.Size
+		if last := len(held.States[i].Pieces) - 1; piece.Part != "" && last >= 0 && held.States[i].Pieces[last].Subtask == piece.Subtask {
+			held.States[i].Pieces[last].Size += piece.Size // its File is that of the first part
+			continue
+		}
 		held.States[i].Pieces = append(held.States[i].Pieces, p)
 	}
 	slices.SortStableFunc(held.States, func(a, b StateHeld) int { return cmp.Compare(a.Name, b.Name) })

@@ -1,6 +1,10 @@
 package job
 
-import "fmt"
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
 
 // RequestKind is what a client may ask of a running job.
 type RequestKind string
@@ -40,6 +44,9 @@ type Change struct {
 func (r Request) Check() error {
 	if _, err := ParseID(string(r.ID)); err != nil {
 		return fmt.Errorf("id: %w", err)
+	}
+	if r.Directory != "" && !filepath.IsAbs(r.Directory) && !strings.Contains(r.Directory, "://") {
+		return fmt.Errorf("directory: %q is relative, and each JobManager would take it from a directory of its own; expected an absolute path or a URL", r.Directory)
 	}
 	switch r.Kind {
 	case TakeCheckpoint, TakeSavepoint, StopJob:

@@ -177,5 +177,20 @@ func (s *Savepoint) ReadState(ctx context.Context, h job.StateHandle) ([]byte, e
 	return b.Bytes(), nil
 }
 
+// OpenState reads the piece of state that h names, as Storage.OpenState does.
+func (s *Savepoint) OpenState(ctx context.Context, h job.StateHandle) (io.ReadCloser, error) {
+	if h.File == "" {
+		return (&Storage{}).OpenState(ctx, h)
+	}
+	r, _, err := s.at.Open(ctx, h.File)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
+		return nil, fmt.Errorf("%w: savepoint %s: %s is missing", ErrDamaged, s.location, h.File)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("savepoint %s: read %s: %w", s.location, h.File, err)
+	}
+	return &verified{from: r, Closer: r, handle: h}, nil
+}
+
 // Location is where it is.
 func (s *Savepoint) Location() string { return s.location }

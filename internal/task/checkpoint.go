@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -99,9 +100,9 @@ func (s *subtask) restore() error {
 	var m *checkpoint.Manifest
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
-		var read stateReader
-		if m, read, err = c.open(s.ctx); err == nil {
-			err = s.read(m, read, mine, states)
+		var from stateReader
+		if m, from, err = c.open(s.ctx); err == nil {
+			err = s.read(m, from, mine, states)
 		}
 		return err
 	})
@@ -147,31 +148,34 @@ func (s *subtask) patiently(read func() error) error {
 	}
 }
 
-// stateReader returns the piece of state that a handle names.
-type stateReader func(context.Context, job.StateHandle) ([]byte, error)
+// stateReader reads the piece of state that a handle names: a storage, or a savepoint.
+type stateReader interface {
+	ReadState(context.Context, job.StateHandle) ([]byte, error)
+	OpenState(context.Context, job.StateHandle) (io.ReadCloser, error)
+}
 
 // open reads what the attempt continues from: a checkpoint, or a savepoint, which names no outputs.
 func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateReader, error) {
 	if c.Restore.Savepoint == "" {
 		m, err := c.Storage.Manifest(ctx, c.Restore.Manifest)
-		return m, c.Storage.ReadState, err
+		return m, c.Storage, err
 	}
 	s, err := storage.OpenSavepoint(ctx, c.Restore.Savepoint)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &s.Manifest, s.ReadState, nil
+	return &s.Manifest, s, nil
 }
 
 // read adds what the operators continue from to states.
-func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[string]bool, states map[string][]operator.Restored) (err error) {
+func (s *subtask) read(m *checkpoint.Manifest, from stateReader, operators map[string]bool, states map[string][]operator.Restored) (err error) {
 	clear(states)
 	for name := range operators {
 		for _, state := range m.States(name) {
 			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
-			if state.Part != "" && state.File != "" && s.x.cfg.Checkpoints.Restore.Savepoint == "" {
-				r.Open = s.opener(state.StateHandle)
-			} else if r.Data, err = s.readPiece(read, state.StateHandle); err != nil {
+			if state.Part != "" && state.File != "" {
+				r.Open = s.opener(from, state.StateHandle)
+			} else if r.Data, err = s.readPiece(from, state.StateHandle); err != nil {
 				return err
 			}
 			failpoint.TaskRestores.Reached()
@@ -182,11 +186,11 @@ func (s *subtask) read(m *checkpoint.Manifest, read stateReader, operators map[s
 }
 
 // readPiece reads a piece, here if there is a copy.
-func (s *subtask) readPiece(read stateReader, h job.StateHandle) ([]byte, error) {
+func (s *subtask) readPiece(from stateReader, h job.StateHandle) ([]byte, error) {
 	if b, ok := s.x.copies.read(h); ok {
 		return b, nil
 	}
-	return read(s.ctx, h)
+	return from.ReadState(s.ctx, h)
 }
 
 // uploads writes what barriers bring, one checkpoint at a time, while the subtask goes on. An

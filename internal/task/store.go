@@ -145,12 +145,12 @@ func (nowhere) Put(h job.StateHandle, _ func(io.Writer) error) (job.StateHandle,
 }
 
 // opener reads a piece that is restored, as it is needed.
-func (s *subtask) opener(h job.StateHandle) func() (io.ReadCloser, error) {
+func (s *subtask) opener(at stateReader, h job.StateHandle) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		if f := s.x.copies.open(h); f != nil {
 			return f, nil
 		}
-		r := &restoring{s: s, handle: h}
+		r := &restoring{s: s, at: at, handle: h}
 		return r, r.open()
 	}
 }
@@ -158,6 +158,7 @@ func (s *subtask) opener(h job.StateHandle) func() (io.ReadCloser, error) {
 // restoring reads a piece, and goes on where it was after the storage has failed for a while.
 type restoring struct {
 	s      *subtask
+	at     stateReader
 	handle job.StateHandle
 	from   io.ReadCloser
 	size   int64 // that was read
@@ -169,7 +170,7 @@ func (r *restoring) open() error {
 		if r.from != nil {
 			r.from.Close()
 		}
-		if r.from, err = r.s.x.cfg.Checkpoints.Storage.OpenState(r.s.ctx, r.handle); err == nil {
+		if r.from, err = r.at.OpenState(r.s.ctx, r.handle); err == nil {
 			_, err = io.CopyN(io.Discard, r.from, r.size)
 		}
 		return err

@@ -217,7 +217,16 @@ func (w *world) collect(in execution.Intent) {
 	var retained []checkpoint.Dir
 	if in.Phase != execution.Finished {
 		for _, p := range in.Completed {
-			retained = append(retained, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt})
+			m, err := w.store.Manifest(w.ctx, p.Manifest)
+			if err != nil {
+				return // it may refer to any
+			}
+			refers, err := storage.Refers(m)
+			if err != nil {
+				w.fail("collect: %v", err)
+				return
+			}
+			retained = append(append(retained, checkpoint.Dir{Checkpoint: p.Checkpoint, Attempt: p.Attempt}), refers...)
 		}
 	}
 	dirs, err := w.store.ListCheckpoints(w.ctx, in.Spec.ID)

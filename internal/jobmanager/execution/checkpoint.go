@@ -126,14 +126,11 @@ func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 	m := checkpoint.Manifest{Subtasks: acks}
 	// What was put out by a job whose sources were drained becomes visible with its end, and not if that
 	// fails: then the job goes back to the checkpoint before.
-	visible, keep := !e.graph.Bounded, e.retain
-	if e.drains() {
-		visible, keep = false, keep+1
-	}
+	visible := !e.graph.Bounded && !e.drains()
 	actions := e.commit(func(in *Intent) {
 		pointer := job.Pointer{Checkpoint: in.Open, Attempt: in.Attempt, Size: m.Size(), Triggered: in.ReservedAt}
 		in.advance(in.Open, "")
-		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), keep)
+		in.Completed = in.retained(append([]job.Pointer{pointer}, in.Completed...), e.retain)
 		in.Open, in.Restarts, in.Failures, in.Unpublished = 0, 0, 0, len(m.Outputs()) > 0 && visible
 	})
 	c := actions[0].(Commit)

@@ -126,7 +126,13 @@ func (in *Intent) settle() {
 			}
 		}
 	case Publishing:
-		in.each(func(r *Request) { r.fail("the job had come to its end") })
+		in.each(func(r *Request) {
+			if r.Stage == Starting { // it had its effect, and what it began has come to its end already
+				r.Stage = Done
+				return
+			}
+			r.fail("the job had come to its end")
+		})
 	default:
 		why := fmt.Sprintf("the job is %s", in.Phase)
 		if in.Failure != "" {
@@ -171,6 +177,9 @@ func (in *Intent) retained(list []job.Pointer, newest int) []job.Pointer {
 	var kept []job.Pointer
 	for i, p := range list {
 		copied := slices.ContainsFunc(in.Requests.Requests, func(r Request) bool { return r.Stage == Copying && r.Checkpoint == p.Checkpoint })
+		if copied { // it is none of the newest: that of a drain is not one to continue from
+			newest++
+		}
 		if i < newest || copied {
 			kept = append(kept, p)
 		}
