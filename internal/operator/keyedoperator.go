@@ -1,10 +1,8 @@
 package operator
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -42,12 +40,6 @@ type KeyedOperator[K comparable, R any] struct {
 type broadcast interface {
 	Type() job.StateType
 	Snapshot() state.Snapshot
-}
-
-// timers are those of one of the two times, and what is to be called.
-type timers[K comparable] struct {
-	*state.Timers[K]
-	fire func(at time.Time) error
 }
 
 // The names of the states that an operator has beside those that the user opens.
@@ -125,27 +117,6 @@ func Fail[K comparable, R any](o *KeyedOperator[K, R], err error) {
 	}
 }
 
-// reached is how far event time had come in all subtasks that wrote the state: further records are behind that.
-func (o *KeyedOperator[K, R]) reached() (int64, error) {
-	codec, err := record.CodecOf[int64]()
-	least, found := int64(math.MaxInt64), false
-	for _, piece := range o.restored {
-		if piece.Handle.State != watermarkState || err != nil {
-			continue
-		}
-		err = state.ReadPiece(piece, codec, func(marks []int64) error {
-			for _, m := range marks {
-				least, found = min(least, m), true
-			}
-			return nil
-		})
-	}
-	if !found {
-		return NoWatermark, err
-	}
-	return least, err
-}
-
 // checkNames reports keyed and broadcast states of one name.
 func (o *KeyedOperator[K, R]) checkNames() {
 	kinds := map[string]job.StateKind{}
@@ -192,33 +163,6 @@ func (o *KeyedOperator[K, R]) OnOpen(f func(ctx *Context) error) {
 	o.opens = append(o.opens, f)
 }
 
-// OnEventTimer says what is called for each timer that SetEventTimer has set, once the watermark has
-// reached it; the timer's key is the one at hand. The end of a bounded input reaches all of them.
-func (o *KeyedOperator[K, R]) OnEventTimer(f func(at time.Time) error) {
-	o.open(&o.eventTimes, "OnEventTimer", eventTimers, f)
-}
-
-// OnTimer says what is called for each timer that SetTimer has set, once its time has come by the host's
-// clock; the timer's key is the one at hand. Those that are left at the end of a bounded input are dropped.
-func (o *KeyedOperator[K, R]) OnTimer(f func(at time.Time) error) {
-	o.open(&o.clock, "OnTimer", processingTimers, f)
-}
-
-func (o *KeyedOperator[K, R]) open(t *timers[K], verb, name string, f func(at time.Time) error) {
-	switch {
-	case f == nil:
-		Fail(o, fmt.Errorf("%s(nil): expected a function", verb))
-	case t.fire != nil:
-		Fail(o, fmt.Errorf("%s was given a function twice; let one do both", verb))
-		return
-	}
-	t.fire = f
-	var err error
-	if t.Timers, err = state.OpenTimers(o.store, name); err != nil {
-		Fail(o, err)
-	}
-}
-
 // Key returns the key of the record or timer at hand.
 func (o *KeyedOperator[K, R]) Key() K { return o.store.Key() }
 
@@ -236,64 +180,6 @@ func (o *KeyedOperator[K, R]) Emit(r R) {
 	}
 }
 
-// Watermark returns the event time before which no record follows, the zero Time while that is unknown.
-// A record whose time is before it has come late.
-func (o *KeyedOperator[K, R]) Watermark() time.Time {
-	switch {
-	case o.ended:
-		return time.UnixMilli(math.MaxInt64)
-	case o.watermark == NoWatermark:
-		return time.Time{}
-	}
-	return time.UnixMilli(o.watermark)
-}
-
-// Ended reports whether the input has ended, and event-time timers fire for that reason alone. A function
-// that sets a timer anew each time is to stop then: all that are set fire at once.
-func (o *KeyedOperator[K, R]) Ended() bool { return o.ended }
-
-// SetEventTimer sets a timer for the key at hand: OnEventTimer's function is called once the watermark
-// has reached at, to the millisecond. Setting it twice sets it once.
-func (o *KeyedOperator[K, R]) SetEventTimer(at time.Time) {
-	o.eventTimes.must("OnEventTimer").Set(milliseconds(at))
-}
-
-// DeleteEventTimer deletes a timer of the key at hand, if there is one.
-func (o *KeyedOperator[K, R]) DeleteEventTimer(at time.Time) {
-	o.eventTimes.must("OnEventTimer").Delete(milliseconds(at))
-}
-
-// SetTimer sets a timer for the key at hand: OnTimer's function is called once it is at by the host's
-// clock, to the millisecond. Setting it twice sets it once.
-func (o *KeyedOperator[K, R]) SetTimer(at time.Time) { o.clock.must("OnTimer").Set(milliseconds(at)) }
-
-// DeleteTimer deletes a timer of the key at hand, if there is one.
-func (o *KeyedOperator[K, R]) DeleteTimer(at time.Time) {
-	o.clock.must("OnTimer").Delete(milliseconds(at))
-}
-
-// far is further from 1970, in seconds, than any time that is meant.
-const far = int64(1) << 50
-
-// milliseconds is the first full millisecond that is not before at.
-func milliseconds(at time.Time) int64 {
-	if s := at.Unix(); s > far || s < -far {
-		return max(-far, min(s, far)) * 1000
-	}
-	ms := at.UnixMilli()
-	if at.After(time.UnixMilli(ms)) {
-		ms++
-	}
-	return ms
-}
-
-func (t *timers[K]) must(verb string) *state.Timers[K] {
-	if t.Timers == nil {
-		panic(state.Failure{Err: errors.New("a timer was set or deleted, and nothing is to be called for one: give the operator a function by " + verb)})
-	}
-	return t.Timers
-}
-
 // begin begins a batch.
 func (o *KeyedOperator[K, R]) begin() { o.store.SetTime(time.Now().UnixMilli()) }
 
@@ -309,61 +195,6 @@ func (o *KeyedOperator[K, R]) handOn() {
 	}
 	clear(o.buf)
 	o.buf = o.buf[:0]
-}
-
-// fire calls for the timers that are due at now, those included that are set meanwhile.
-func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
-	if t.Timers == nil {
-		return nil
-	}
-	n := 0
-	for at, ok := t.Pop(now); ok; at, ok = t.Pop(now) {
-		if n++; n%1024 == 0 && o.w.ctx.Err() != nil { // a function that sets timers anew would go on for ever
-			return context.Cause(o.w.ctx)
-		}
-		if err := t.fire(time.UnixMilli(at)); err != nil {
-			return err
-		}
-		if o.err != nil {
-			return o.err
-		}
-	}
-	o.store.ClearKey()
-	return nil
-}
-
-// event handles what is no batch.
-func (o *KeyedOperator[K, R]) event(e record.Event) error {
-	if e.Kind == record.Watermark {
-		if e.Value <= o.watermark {
-			return nil // event time had come further before the attempt began
-		}
-		o.begin()
-		o.watermark = e.Value
-		if err := o.fire(&o.eventTimes, e.Value); err != nil {
-			return err
-		}
-		if err := o.end(); err != nil {
-			return err
-		}
-	}
-	return o.out.Event(e)
-}
-
-// finish handles the end of the input: no event time follows.
-func (o *KeyedOperator[K, R]) finish() error {
-	o.begin()
-	o.ended = true
-	if err := o.fire(&o.eventTimes, math.MaxInt64); err != nil {
-		return err
-	}
-	if err := o.end(); err != nil {
-		return err
-	}
-	if o.clock.Timers != nil {
-		o.clock.DropAll() // nor may they fire where an attempt begins with this end
-	}
-	return o.out.End()
 }
 
 // keyedSubtask is what the subtask, and no user, does with an operator.
@@ -385,28 +216,4 @@ func (s keyedSubtask[K, R]) Snapshot() ([]state.Snapshot, error) {
 		all = append(all, b.Snapshot())
 	}
 	return all, err
-}
-
-// Deadline is when the next timer is due by the clock.
-func (s keyedSubtask[K, R]) Deadline() (time.Time, bool) {
-	if s.clock.Timers == nil || s.w.silent() {
-		return time.Time{}, false
-	}
-	at, ok := s.clock.Next()
-	return time.UnixMilli(at), ok
-}
-
-// Flush calls for the timers that are due.
-func (s keyedSubtask[K, R]) Flush() error {
-	caller := s.w.current
-	s.w.Enter(s.name)
-	s.begin()
-	if err := s.fire(&s.clock, time.Now().UnixMilli()); err != nil {
-		return err
-	}
-	if err := s.end(); err != nil {
-		return err
-	}
-	s.w.Enter(caller)
-	return nil
 }
