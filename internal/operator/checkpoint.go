@@ -73,28 +73,25 @@ func (w *Wiring) Remember(operator string, s Stateful) {
 
 // Restored returns what one state of an operator continues from: nothing in a first attempt, or
 // where the operator had no such state.
-func (w *Wiring) Restored(operator, state string) []Restored {
-	var pieces []Restored
-	for _, r := range w.restored[operator] {
-		if r.Handle.State == state {
-			pieces = append(pieces, r)
-		}
-	}
-	return pieces
+func (w *Wiring) Restored(operator, name string) []Restored {
+	return state.Named(w.restored[operator], name)
 }
 
 // Announce says that a checkpoint was triggered. Any goroutine may call it.
 func (w *Wiring) Announce(id job.CheckpointID) {
-	for {
-		known := w.announced.Load()
-		if uint64(id) <= known {
-			return
-		}
-		if w.announced.CompareAndSwap(known, uint64(id)) {
-			break
+	if rise(&w.announced, id) {
+		signal(w.wake)
+	}
+}
+
+// rise raises newest to id, and reports whether it was lower.
+func rise(newest *atomic.Uint64, id job.CheckpointID) bool {
+	for known := newest.Load(); uint64(id) > known; known = newest.Load() {
+		if newest.CompareAndSwap(known, uint64(id)) {
+			return true
 		}
 	}
-	signal(w.wake)
+	return false
 }
 
 // Announced returns the newest checkpoint that was triggered, if the subtask has not taken it
@@ -114,10 +111,7 @@ func (w *Wiring) Wake() <-chan struct{} { return w.wake }
 func (w *Wiring) Taken() job.CheckpointID { return w.taken }
 
 // Published says that the outputs named in checkpoints up to id are visible. Any goroutine may call it.
-func (w *Wiring) Published(id job.CheckpointID) {
-	for known := w.published.Load(); uint64(id) > known && !w.published.CompareAndSwap(known, uint64(id)); known = w.published.Load() {
-	}
-}
+func (w *Wiring) Published(id job.CheckpointID) { rise(&w.published, id) }
 
 // Completed says that checkpoint id of this attempt is completed by a committed write. Any goroutine may call it.
 func (w *Wiring) Completed(id job.CheckpointID) { w.completed.rise(id) }

@@ -27,19 +27,20 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 	if k.First == nil {
 		k.First = k.Add
 	}
+	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]()), unalias: unaliased[R]()}
+	ctx := w.Context(name)
+	var err error
+	if a.of, err = state.KeysOf[K](k.Groups, ctx.Subtask(), ctx.Parallelism()); err != nil {
+		return nil, err
+	}
 	backend, err := w.backend(name, k.Groups)
 	if err != nil {
 		return nil, err
 	}
 	if backend != nil {
-		return aggregateIn(w, name, backend, k, out)
+		return a.in(w, name, backend)
 	}
-	a := &aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]()), unalias: unaliased[R]()}
 	if a.codec, err = record.CodecOf[state.Entry[K, A]](); err != nil {
-		return nil, err
-	}
-	ctx := w.Context(name)
-	if a.of, err = state.KeysOf[K](k.Groups, ctx.Subtask(), ctx.Parallelism()); err != nil {
 		return nil, err
 	}
 	if a.table, err = state.TableOf[K, A](&a.of, w.Restored(name, accumulators)); err != nil {

@@ -2,18 +2,13 @@ package operator
 
 import (
 	"github.com/perennial-io/perennial/internal/job"
-	"github.com/perennial-io/perennial/internal/record"
 	"github.com/perennial-io/perennial/internal/state"
 )
 
-// aggregateIn is Aggregate with accumulators in a backend.
-func aggregateIn[K comparable, T, A, R any](w *Wiring, name string, backend state.Backend, k Keyed[K, T, A, R], out Receiver[R]) (Receiver[T], error) {
-	a := &storedAggregate[K, T, A, R]{aggregate: aggregate[K, T, A, R]{Keyed: k, out: out, buf: make([]R, 0, record.BatchSize[R]())}}
-	ctx := w.Context(name)
+// in returns the step with its accumulators in a backend.
+func (of *aggregate[K, T, A, R]) in(w *Wiring, name string, backend state.Backend) (Receiver[T], error) {
+	a := &storedAggregate[K, T, A, R]{aggregate: *of}
 	var err error
-	if a.of, err = state.KeysOf[K](k.Groups, ctx.Subtask(), ctx.Parallelism()); err != nil {
-		return nil, err
-	}
 	if a.store, err = state.NewStore(a.of, w.restored[name], backend); err != nil {
 		return nil, err
 	}

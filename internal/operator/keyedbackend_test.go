@@ -50,6 +50,31 @@ type given []Snapshot
 
 func (g given) Snapshot() ([]Snapshot, error) { return g, nil }
 
+// TestEmittedAccumulatorsStay: what an accumulator refers to goes on changing, and what was emitted of it does not.
+func TestEmittedAccumulatorsStay(t *testing.T) {
+	for name, opener := range map[string]state.Opener{"in memory": nil, "on disk": disk.Store()} {
+		w := NewWiring(t.Context(), ContextConfig{})
+		w.KeepIn(opener, t.TempDir())
+		var out collector[[]int]
+		step, err := Aggregate(w, "last", Keyed[int, int, []int, []int]{
+			Key: func(int) int { return 0 }, Groups: 256, Each: true,
+			First:  func(acc *[]int, n int) { *acc = []int{n} },
+			Add:    func(acc *[]int, n int) { (*acc)[0] = n },
+			Result: func(_ int, acc []int) []int { return acc },
+		}, Receiver[[]int](&out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch(t, step, []int{1, 2, 3})
+		if got := fmt.Sprint(out.records); got != "[[1] [2] [3]]" {
+			t.Errorf("%s: got %s", name, got)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestStoredAggregate says what one in memory says, and goes on from it and from itself, at any parallelism.
 func TestStoredAggregate(t *testing.T) {
 	batches := func(step Receiver[int], parallelism, subtask int) {

@@ -21,9 +21,9 @@ type timers[K comparable] struct {
 func (o *KeyedOperator[K, R]) reached() (int64, error) {
 	codec, err := record.CodecOf[int64]()
 	least, found := int64(math.MaxInt64), false
-	for _, piece := range o.restored {
-		if piece.Handle.State != watermarkState || err != nil {
-			continue
+	for _, piece := range state.Named(o.restored, watermarkState) {
+		if err != nil {
+			break
 		}
 		err = state.ReadPiece(piece, codec, func(marks []int64) error {
 			for _, m := range marks {
@@ -144,18 +144,23 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 	return nil
 }
 
+// fireAll calls for the timers that are due at now, and hands on what they emit.
+func (o *KeyedOperator[K, R]) fireAll(t *timers[K], now int64) error {
+	o.begin()
+	if err := o.fire(t, now); err != nil {
+		return err
+	}
+	return o.end()
+}
+
 // event handles what is no batch.
 func (o *KeyedOperator[K, R]) event(e record.Event) error {
 	if e.Kind == record.Watermark {
 		if e.Value <= o.watermark {
 			return nil // event time had come further before the attempt began
 		}
-		o.begin()
 		o.watermark = e.Value
-		if err := o.fire(&o.eventTimes, e.Value); err != nil {
-			return err
-		}
-		if err := o.end(); err != nil {
+		if err := o.fireAll(&o.eventTimes, e.Value); err != nil {
 			return err
 		}
 	}
@@ -164,12 +169,8 @@ func (o *KeyedOperator[K, R]) event(e record.Event) error {
 
 // finish handles the end of the input: no event time follows.
 func (o *KeyedOperator[K, R]) finish() error {
-	o.begin()
 	o.ended = true
-	if err := o.fire(&o.eventTimes, math.MaxInt64); err != nil {
-		return err
-	}
-	if err := o.end(); err != nil {
+	if err := o.fireAll(&o.eventTimes, math.MaxInt64); err != nil {
 		return err
 	}
 	if o.clock.Timers != nil {
@@ -189,15 +190,5 @@ func (s keyedSubtask[K, R]) Deadline() (time.Time, bool) {
 
 // Flush calls for the timers that are due.
 func (s keyedSubtask[K, R]) Flush() error {
-	caller := s.w.current
-	s.w.Enter(s.name)
-	s.begin()
-	if err := s.fire(&s.clock, time.Now().UnixMilli()); err != nil {
-		return err
-	}
-	if err := s.end(); err != nil {
-		return err
-	}
-	s.w.Enter(caller)
-	return nil
+	return s.w.as(s.name, func() error { return s.fireAll(&s.clock, time.Now().UnixMilli()) })
 }

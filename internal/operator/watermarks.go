@@ -49,13 +49,7 @@ func (m *watermarks[T]) Flush() error {
 	}
 	m.due = time.Time{}
 	m.sent = m.latest - m.lateness
-	caller := m.w.current
-	m.w.Enter(m.name)
-	if err := m.out.Event(record.Event{Kind: record.Watermark, Value: m.sent}); err != nil {
-		return err
-	}
-	m.w.Enter(caller)
-	return nil
+	return m.w.as(m.name, func() error { return m.out.Event(record.Event{Kind: record.Watermark, Value: m.sent}) })
 }
 
 // Event hands on what is no watermark: those of before are replaced.

@@ -126,6 +126,17 @@ func (w *Wiring) Current() string { return w.current }
 // Enter says that the named operator works now.
 func (w *Wiring) Enter(operator string) { w.current = operator }
 
+// as has the named operator work, and then again whoever did before. After an error it stays told.
+func (w *Wiring) as(operator string, work func() error) error {
+	caller := w.current
+	w.current = operator
+	if err := work(); err != nil {
+		return err
+	}
+	w.current = caller
+	return nil
+}
+
 // Flushers returns what is to be flushed by age: the subtask's writers and sinks.
 func (w *Wiring) Flushers() []Flusher { return w.flushers }
 
@@ -174,7 +185,7 @@ func Guard[T any](w *Wiring, name string, out Receiver[T]) Receiver[T] {
 }
 
 // guard stands before the steps of one operator and tells the wiring that it is at work, so
-// that an error or panic is laid at the right door. After an error it stays told.
+// that an error or panic is laid at the right door.
 type guard[T any] struct {
 	w    *Wiring
 	name string
@@ -186,31 +197,11 @@ func (g *guard[T]) Batch(records []T) error {
 	if g.in != nil {
 		g.in.Add(uint64(len(records)))
 	}
-	caller := g.w.current
-	g.w.current = g.name
-	if err := g.out.Batch(records); err != nil {
-		return err
-	}
-	g.w.current = caller
-	return nil
+	return g.w.as(g.name, func() error { return g.out.Batch(records) })
 }
 
 func (g *guard[T]) Event(e record.Event) error {
-	caller := g.w.current
-	g.w.current = g.name
-	if err := g.out.Event(e); err != nil {
-		return err
-	}
-	g.w.current = caller
-	return nil
+	return g.w.as(g.name, func() error { return g.out.Event(e) })
 }
 
-func (g *guard[T]) End() error {
-	caller := g.w.current
-	g.w.current = g.name
-	if err := g.out.End(); err != nil {
-		return err
-	}
-	g.w.current = caller
-	return nil
-}
+func (g *guard[T]) End() error { return g.w.as(g.name, g.out.End) }

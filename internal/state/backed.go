@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
-	"github.com/perennial-io/perennial/internal/record"
 )
 
 // backedValue keeps values in the store's backend.
@@ -41,24 +40,14 @@ func (v *backedValue[K, V]) Clear()      { v.delete(v.key()) }
 // all returns what the backend has of the state, by key group.
 func (v *backedValue[K, V]) all() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		keys, more := &v.store.keys, true
-		for group := range keys.Groups {
-			if record.Owner(group, keys.Groups, keys.Parallelism) != keys.Subtask {
-				continue
-			}
-			begin := v.begin(group)
-			v.must(v.store.backend.Scan(begin, after(begin), func(at, b []byte) bool {
-				key, err := v.store.decodeKey(at[len(begin):])
-				v.must(err)
-				value, err := v.coder.decode(b)
-				v.must(err)
-				more = yield(key, value)
-				return more
-			}))
-			if !more {
-				return
-			}
-		}
+		prefix := len(v.begin(0))
+		v.each(func(at, b []byte) bool {
+			key, err := v.store.decodeKey(at[prefix:])
+			v.must(err)
+			value, err := v.coder.decode(b)
+			v.must(err)
+			return yield(key, value)
+		})
 	}
 }
 

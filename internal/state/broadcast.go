@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/record"
@@ -30,12 +31,7 @@ func OpenBroadcast[M comparable, V any](name string, subtask int, restored []Res
 	if b.codec, err = record.CodecOf[Entry[M, V]](); err != nil {
 		return nil, err
 	}
-	var pieces []Restored
-	for _, r := range restored {
-		if r.Handle.State == name && r.Handle.Kind == job.BroadcastState {
-			pieces = append(pieces, r)
-		}
-	}
+	pieces := slices.DeleteFunc(Named(restored, name), func(r Restored) bool { return r.Handle.Kind != job.BroadcastState })
 	if len(pieces) > 0 { // all say the same; each is read by someone
 		i := subtask % len(pieces)
 		pieces = pieces[i : i+1]

@@ -21,17 +21,10 @@ func (b *backed[K]) written(pieces []Restored) string {
 
 // rewrite sets every value of the state in the backend to what each makes of it.
 func (b *backed[K]) rewrite(each func(value []byte) []byte) {
-	keys := &b.store.keys
-	for group := range keys.Groups {
-		if record.Owner(group, keys.Groups, keys.Parallelism) != keys.Subtask {
-			continue
-		}
-		begin := b.begin(group)
-		b.must(b.store.backend.Scan(begin, after(begin), func(key, value []byte) bool {
-			b.set(slices.Clone(key), each(value))
-			return true
-		}))
-	}
+	b.each(func(key, value []byte) bool {
+		b.set(slices.Clone(key), each(value))
+		return true
+	})
 }
 
 // evolving returns what decodes values of the state as they were written, by their place in an entry; nil if they
@@ -55,16 +48,26 @@ func evolving[V any, K comparable](b *backed[K], pieces []Restored, path ...stri
 	return codec.From(part)
 }
 
-func (v *backedValue[K, V]) evolve(pieces []Restored) (err error) {
-	from, err := evolving[V](&v.backed, pieces, "Value")
+func (v *backedValue[K, V]) evolve(pieces []Restored) error {
+	return evolveOne(&v.backed, &v.coder, pieces, "Value")
+}
+
+// evolve changes the values of the map: the types of their keys stay.
+func (t *backedMap[K, M, V]) evolve(pieces []Restored) error {
+	return evolveOne(&t.backed, &t.coder, pieces, "Value", "[]")
+}
+
+// evolveOne rewrites a state whose values are encoded one by one.
+func evolveOne[K comparable, V any](b *backed[K], to *coder[V], pieces []Restored, path ...string) (err error) {
+	from, err := evolving[V](b, pieces, path...)
 	if err != nil || from == nil {
 		return err
 	}
-	defer v.store.recovered(&err)
-	v.rewrite(func(b []byte) []byte {
-		value, err := decodeOne(from, b)
-		v.must(err)
-		return v.coder.encode(value)
+	defer b.store.recovered(&err)
+	b.rewrite(func(value []byte) []byte {
+		v, err := decodeOne(from, value)
+		b.must(err)
+		return to.encode(v)
 	})
 	return nil
 }
@@ -79,20 +82,6 @@ func (l *backedList[K, V]) evolve(pieces []Restored) (err error) {
 		values, err := readList(b, from)
 		l.must(err)
 		return appendList(nil, l.coder.codec, values)
-	})
-	return nil
-}
-
-func (t *backedMap[K, M, V]) evolve(pieces []Restored) (err error) {
-	from, err := evolving[V](&t.backed, pieces, "Value", "[]")
-	if err != nil || from == nil {
-		return err
-	}
-	defer t.store.recovered(&err)
-	t.rewrite(func(b []byte) []byte {
-		value, err := decodeOne(from, b)
-		t.must(err)
-		return t.coder.encode(value)
 	})
 	return nil
 }

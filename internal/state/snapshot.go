@@ -51,6 +51,17 @@ func (r Restored) Reader() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(r.Data)), nil
 }
 
+// Named returns the pieces of the state of that name.
+func Named(pieces []Restored, name string) []Restored {
+	var named []Restored
+	for _, p := range pieces {
+		if p.Handle.State == name {
+			named = append(named, p)
+		}
+	}
+	return named
+}
+
 // HandleOf says what a state is whose entries are of type T.
 func HandleOf[T any](name string, kind job.StateKind, codec *record.Codec[T]) job.StateHandle {
 	return job.StateHandle{State: name, Kind: kind, Schema: codec.Schema()}

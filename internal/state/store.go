@@ -118,15 +118,11 @@ func (s *Store[K]) open(name string, kind job.StateKind) ([]Restored, error) {
 			return nil, fmt.Errorf("state %q is there twice: as a %s of %s, and as a %s; give each a name of its own", name, t.Kind, t.Schema, kind)
 		}
 	}
-	var pieces []Restored
-	for _, r := range s.restored {
-		if r.Handle.State != name {
-			continue
-		}
+	pieces := Named(s.restored, name)
+	for _, r := range pieces {
 		if r.Handle.Kind != kind {
 			return nil, fmt.Errorf("state %q was written as a %s, and is a %s now; give the new one another name", name, r.Handle.Kind, kind)
 		}
-		pieces = append(pieces, r)
 	}
 	return pieces, nil
 }

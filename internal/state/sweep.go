@@ -13,8 +13,8 @@ type sweeping struct {
 	from  []byte // within the group; nil: its beginning
 }
 
-// next has look see the next entries.
-func (b *backed[K]) next(w *sweeping, entries int, look func(value []byte) (after []byte, what fate)) {
+// next has look see the next entries: whether one stays as it is, and if not what it becomes, nil: nothing.
+func (b *backed[K]) next(w *sweeping, entries int, look func(value []byte) (next []byte, stays bool)) {
 	keys := &b.store.keys
 	for range keys.Groups { // at most once around
 		if record.Owner(w.group, keys.Groups, keys.Parallelism) == keys.Subtask {
@@ -29,14 +29,20 @@ func (b *backed[K]) next(w *sweeping, entries int, look func(value []byte) (afte
 	}
 }
 
-// fate is what becomes of an entry that was looked at.
-type fate int
-
-const (
-	stays   fate = iota
-	goes         // it is removed
-	changes      // it is set to another value
-)
+// each has look see all that the backend has of the state, by key group, until it returns false. It may be changed meanwhile.
+func (b *backed[K]) each(look func(key, value []byte) bool) {
+	keys, more := &b.store.keys, true
+	for group := range keys.Groups {
+		if !more || record.Owner(group, keys.Groups, keys.Parallelism) != keys.Subtask {
+			continue
+		}
+		begin := b.begin(group)
+		b.must(b.store.backend.Scan(begin, after(begin), func(key, value []byte) bool {
+			more = look(key, value)
+			return more
+		}))
+	}
+}
 
 // begin is what the backend's keys of the state begin with that are of the group.
 func (b *backed[K]) begin(group int) []byte {
@@ -44,13 +50,12 @@ func (b *backed[K]) begin(group int) []byte {
 }
 
 // sweepGroup does so within one group, and returns how many entries are left to look at.
-func (b *backed[K]) sweepGroup(w *sweeping, entries int, look func(value []byte) (after []byte, what fate)) int {
+func (b *backed[K]) sweepGroup(w *sweeping, entries int, look func(value []byte) (next []byte, stays bool)) int {
 	begin := b.begin(w.group)
 	from := begin
 	if w.from != nil {
 		from = w.from
 	}
-	var changed [][2][]byte // a nil value: it goes
 	b.must(b.store.backend.Scan(from, after(begin), func(key, value []byte) bool {
 		if entries == 0 {
 			w.from = slices.Clone(key)
@@ -58,56 +63,47 @@ func (b *backed[K]) sweepGroup(w *sweeping, entries int, look func(value []byte)
 			return false
 		}
 		entries--
-		if value, what := look(value); what != stays {
-			changed = append(changed, [2][]byte{slices.Clone(key), value})
+		switch next, stays := look(value); {
+		case stays:
+		case next == nil:
+			b.delete(slices.Clone(key))
+		default:
+			b.set(slices.Clone(key), next)
 		}
 		return true
 	}))
-	for _, c := range changed {
-		if c[1] == nil {
-			b.delete(c[0])
-		} else {
-			b.set(c[0], c[1])
-		}
-	}
 	return entries
 }
 
 func (v *backedValue[K, V]) sweep(entries int, grown aging[V]) {
-	v.next(&v.sweeping, entries, func(b []byte) ([]byte, fate) {
+	v.next(&v.sweeping, entries, func(b []byte) (next []byte, stays bool) {
 		value, err := v.coder.decode(b)
 		v.must(err)
-		if grown.stale(&value) {
-			return nil, goes
-		}
-		return nil, stays
+		return nil, !grown.stale(&value)
 	})
 }
 
 func (l *backedList[K, V]) sweep(entries int, grown aging[[]V]) {
-	l.next(&l.sweeping, entries, func(b []byte) ([]byte, fate) {
+	l.next(&l.sweeping, entries, func(b []byte) (next []byte, stays bool) {
 		values, err := readList(b, l.coder.codec)
 		l.must(err)
 		switch {
 		case !grown.stale(&values):
-			return nil, stays
+			return nil, true
 		case grown.trim(&values):
-			return nil, goes
+			return nil, false
 		}
-		return appendList(nil, l.coder.codec, values), changes
+		return appendList(nil, l.coder.codec, values), false
 	})
 }
 
 // sweep looks at each value of a map by itself.
 func (t *backedMap[K, M, V]) sweep(entries int, grown aging[map[M]V]) {
 	var none M
-	t.next(&t.sweeping, entries, func(b []byte) ([]byte, fate) {
+	t.next(&t.sweeping, entries, func(b []byte) (next []byte, stays bool) {
 		value, err := t.coder.decode(b)
 		t.must(err)
 		one := map[M]V{none: value}
-		if grown.stale(&one) {
-			return nil, goes
-		}
-		return nil, stays
+		return nil, !grown.stale(&one)
 	})
 }
