@@ -104,7 +104,7 @@ func (p *planner) connect(n *node) {
 		}
 		in.from.Edges = append(in.from.Edges, len(p.plan.Edges))
 		p.plan.Edges = append(p.plan.Edges, operator.Edge{
-			Carrier: carrier, Partition: in.partitioner(carrier), Input: in.port, Consumer: n.Name, Immediate: in.from.kind == kindSplits,
+			Carrier: carrier, Partition: in.partitioner(carrier), Consumer: n.Name, Immediate: in.from.kind == kindSplits,
 		})
 		p.plan.Graph.Edges = append(p.plan.Graph.Edges, job.Edge{
 			From: p.vertexOf[in.from], FromOperator: in.from.Name, To: p.vertexOf[n], Input: in.port,

@@ -65,7 +65,7 @@ func (s Stream[T]) feed() feed { return feed{s.env, s.inputs, s.bounded} }
 
 // keyedOperator adds an operator with keyed state; open returns its steps, one for each feed.
 func keyedOperator[K comparable, R any](kind, name string, opts []Option, open func(*Operator[K, R]) []any, feeds ...feed) (*node, Stream[R]) {
-	n := &node{kind: kind, bounded: true}
+	n := &node{kind: kind}
 	n.Name, n.Out = name, operator.CarrierOf[R]()
 	env := n.take(feeds)
 	n.Join = func(w *operator.Wiring, out any) ([]any, error) {
@@ -81,6 +81,7 @@ func keyedOperator[K comparable, R any](kind, name string, opts []Option, open f
 
 // take makes the feeds the inputs of n.
 func (n *node) take(feeds []feed) (env *Env) {
+	n.bounded = true
 	for i, f := range feeds {
 		if f.env == nil {
 			panic(noInput{n.kind, n.Name})

@@ -89,11 +89,7 @@ func next[T, U any](s Stream[T], n *node, opts []Option) Stream[U] {
 
 // take makes s the input of n.
 func (s Stream[T]) take(n *node) *Env {
-	if s.env == nil {
-		panic(noInput{n.kind, n.Name})
-	}
-	n.inputs, n.bounded = s.inputs, s.bounded
-	return s.env
+	return n.take([]feed{s.feed()})
 }
 
 // noInput is the panic of a verb on a Stream that comes from no source: there is no Env to which

@@ -284,15 +284,21 @@ func (jm *JobManager) Jobs(ctx context.Context) ([]api.Summary, error) {
 
 // Job tells all about one job.
 func (jm *JobManager) Job(ctx context.Context, id job.ID) (api.Job, error) {
-	l, err := jm.current(ctx)
-	if err != nil {
-		return api.Job{}, err
-	}
-	o, err := l.known(id)
+	l, o, err := jm.currently(ctx, id)
 	if err != nil {
 		return api.Job{}, err
 	}
 	return l.answer(ctx, o)
+}
+
+// currently finds a job that is committed, and who leads it now.
+func (jm *JobManager) currently(ctx context.Context, id job.ID) (*leader, *owner, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	o, err := l.known(id)
+	return l, o, err
 }
 
 // known finds a job that is committed.
@@ -313,11 +319,7 @@ func unreadable(id job.ID) *api.Error {
 // Cancel commits that a job is to end, and returns it as it is then. A job that has ended, or is
 // about to, stays as it is.
 func (jm *JobManager) Cancel(ctx context.Context, id job.ID) (api.Job, error) {
-	l, err := jm.current(ctx)
-	if err != nil {
-		return api.Job{}, err
-	}
-	o, err := l.known(id)
+	l, o, err := jm.currently(ctx, id)
 	if err != nil {
 		return api.Job{}, err
 	}

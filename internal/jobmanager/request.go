@@ -18,11 +18,7 @@ const maxWaiting = 16
 // Request commits what a client asks of a running job, once for its id, and returns the job with it. What
 // comes of it is in api.Job.Requests later.
 func (jm *JobManager) Request(ctx context.Context, id job.ID, r job.Request) (api.Job, error) {
-	l, err := jm.current(ctx)
-	if err != nil {
-		return api.Job{}, err
-	}
-	o, err := l.known(id)
+	l, o, err := jm.currently(ctx, id)
 	if err != nil {
 		return api.Job{}, err
 	}

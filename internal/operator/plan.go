@@ -22,8 +22,6 @@ type Edge struct {
 	Carrier Carrier
 	// Partition returns a shuffle.Partitioner of the carrier's type, for one producer.
 	Partition func() any
-	// Input is which input of its consumer the records are for, from 0.
-	Input int
 	// Consumer is the operator at whose door an error of the partitioner, which calls its key
 	// function, is laid.
 	Consumer string

@@ -33,7 +33,7 @@ func (x *Execution) newGates(s *subtask) {
 		if edge.To != s.id.Vertex {
 			continue
 		}
-		i := x.plan.Edges[e].Input
+		i := edge.Input
 		for len(s.inputs) <= i {
 			s.inputs = append(s.inputs, operator.Input{})
 		}
@@ -49,7 +49,7 @@ func (x *Execution) newGates(s *subtask) {
 		if edge.To != s.id.Vertex {
 			continue
 		}
-		in := s.inputs[x.plan.Edges[e].Input]
+		in := s.inputs[edge.Input]
 		for _, from := range x.producers(e, s.id.Index) {
 			if !x.isHere(from) {
 				in.Carrier.Bind(x.cfg.Exchange, x.channel(e, from, s.id.Index), in.Gate, x.gateChannel(e, from, s.id.Index))
@@ -95,7 +95,7 @@ func indexes(n int) []int {
 func (x *Execution) gateChannel(e, from, to int) int {
 	n := 0
 	for before := range e {
-		if x.plan.Graph.Edges[before].To == x.plan.Graph.Edges[e].To && x.plan.Edges[before].Input == x.plan.Edges[e].Input {
+		if x.plan.Graph.Edges[before].To == x.plan.Graph.Edges[e].To && x.plan.Graph.Edges[before].Input == x.plan.Graph.Edges[e].Input {
 			n += len(x.producers(before, to))
 		}
 	}
@@ -114,7 +114,7 @@ func (x *Execution) outlet(s *subtask, e int) (any, error) {
 	edge := x.plan.Edges[e]
 	var outs []any
 	for _, to := range x.consumers(e, s.id.Index) {
-		if gate, here := x.gates[input{job.Subtask{Vertex: x.plan.Graph.Edges[e].To, Index: to}, edge.Input}]; here {
+		if gate, here := x.gates[input{job.Subtask{Vertex: x.plan.Graph.Edges[e].To, Index: to}, x.plan.Graph.Edges[e].Input}]; here {
 			outs = append(outs, edge.Carrier.Local(gate, x.gateChannel(e, s.id.Index, to)))
 			continue
 		}

@@ -53,12 +53,15 @@ func (e *Execution) checkpoint() []Action {
 	served, first := e.serve()
 	if !first && (e.due || e.settling() && !e.last) && e.allRunning() {
 		e.due, e.last = false, e.settling()
-		served = append(served, e.commit(func(in *Intent) {
-			in.Reserved++
-			in.Open = in.Reserved
-		})...)
+		served = append(served, e.commit((*Intent).reserve)...)
 	}
 	return served
+}
+
+// reserve opens a checkpoint under the next id.
+func (in *Intent) reserve() {
+	in.Reserved++
+	in.Open = in.Reserved
 }
 
 // collect sees the open checkpoint to its end.
@@ -78,13 +81,14 @@ func (e *Execution) collect() []Action {
 			e.triggered = make(map[string]job.CheckpointID)
 		}
 		e.triggered[name] = e.committed.Open
-		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.base(), Stop: e.stops()})
+		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.newest(), Stop: e.stops()})
 	}
 	return actions
 }
 
-// base is the checkpoint that the open one may refer to (R13): no other completes while it is open.
-func (e *Execution) base() job.CheckpointID {
+// newest is the newest completed checkpoint, or 0. It is the one that the open one may refer to (R13): no other
+// completes while that is open.
+func (e *Execution) newest() job.CheckpointID {
 	if len(e.committed.Completed) == 0 {
 		return 0
 	}
@@ -106,10 +110,7 @@ func (e *Execution) complete() ([]job.Acknowledgement, bool) {
 // aborts closes the open checkpoint without a result. The job goes on, unless too many in a row were
 // aborted, or its input was ended for this one.
 func (e *Execution) aborts(why string) []Action {
-	r := e.current()
-	if r != nil && r.Stage != Reserved {
-		r = nil
-	}
+	r := e.reserving()
 	return e.commit(func(in *Intent) {
 		id := in.Open
 		in.Open, in.Aborted, in.Failures, in.LastAbort = 0, in.Aborted+1, in.Failures+1, fmt.Sprintf("checkpoint %d: %s", id, why)
@@ -176,11 +177,9 @@ func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
 }
 
 func (e *Execution) closedAt(instance string, id job.CheckpointID, published bool) Closed {
-	c := Closed{Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Published: published, Resume: e.resumes(id)}
-	if len(e.committed.Completed) > 0 {
-		c.Completed = e.committed.Completed[0].Checkpoint
+	return Closed{
+		Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Completed: e.newest(), Published: published, Resume: e.resumes(id),
 	}
-	return c
 }
 
 // absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is

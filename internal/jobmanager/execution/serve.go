@@ -25,6 +25,14 @@ func (e *Execution) current() *Request {
 	return &e.committed.Requests.Requests[i]
 }
 
+// reserving is the request for which the open checkpoint is taken, or nil.
+func (e *Execution) reserving() *Request {
+	if r := e.current(); r != nil && r.Stage == Reserved {
+		return r
+	}
+	return nil
+}
+
 // absorbAsked notes a request, unless it is known, or the job is about to end.
 func (e *Execution) absorbAsked(ev RequestReceived) {
 	open := e.committed.Phase == Created || e.committed.Phase == Running || e.committed.Phase == Restarting
@@ -72,8 +80,7 @@ func (e *Execution) serve() (actions []Action, first bool) {
 func (e *Execution) reserve(r *Request) []Action {
 	e.due = false
 	actions := e.commit(func(in *Intent) {
-		in.Reserved++
-		in.Open = in.Reserved
+		in.reserve()
 		in.update(r.ID, func(r *Request) {
 			r.Stage, r.Checkpoint, r.Attempt = Reserved, in.Open, in.Attempt
 			if r.Kind == job.ChangeJob {
@@ -108,8 +115,8 @@ func (in *Intent) advance(id job.CheckpointID, failure string) {
 
 // stops reports whether the trigger of the open checkpoint is to silence the sources.
 func (e *Execution) stops() bool {
-	r := e.current()
-	return r != nil && r.Stage == Reserved && r.holdsSources()
+	r := e.reserving()
+	return r != nil && r.holdsSources()
 }
 
 // lastWord reports whether a request is to be served before the job comes to its end.
@@ -120,8 +127,8 @@ func (e *Execution) lastWord() bool {
 
 // drains reports whether the open checkpoint is the savepoint of a drain.
 func (e *Execution) drains() bool {
-	r := e.current()
-	return r != nil && r.Drain && r.Stage == Reserved
+	r := e.reserving()
+	return r != nil && r.Drain
 }
 
 // drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.

@@ -15,7 +15,7 @@ import (
 // cannot be, as on another file system, nothing was done.
 func (s *Store) Link(ctx context.Context, from objects.Store, object, name string) (linked bool) {
 	other, ok := from.(*Store)
-	if !ok || check(ctx, object) != nil || check(ctx, name) != nil {
+	if !ok || objects.Check(ctx, object) != nil || objects.Check(ctx, name) != nil {
 		return false
 	}
 	final := s.path(name)

@@ -46,7 +46,7 @@ func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.
 
 // Create: see objects.Store.
 func (s *Store) Create(ctx context.Context, name string, write func(io.Writer) error) (created bool, err error) {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return false, err
 	}
 	final := s.path(name)
@@ -84,14 +84,14 @@ func writeSynced(ctx context.Context, f *os.File, write func(io.Writer) error) e
 		err = f.Sync()
 	}
 	if err == nil {
-		err = ended(ctx) // what wrote nothing did not see it
+		err = objects.Ended(ctx) // what wrote nothing did not see it
 	}
 	return errors.Join(err, f.Close())
 }
 
 // Open: see objects.Store.
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return nil, 0, err
 	}
 	f, err := os.Open(s.path(name))
@@ -118,7 +118,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
 		}
 		prefix = dir + "/"
 	}
-	if err := ended(ctx); err != nil {
+	if err := objects.Ended(ctx); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(s.path(dir))
@@ -142,7 +142,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
 
 // Delete: see objects.Store.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return err
 	}
 	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -153,28 +153,13 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 
 // DeleteAll: see objects.Store.
 func (s *Store) DeleteAll(ctx context.Context, dir string) error {
-	if err := check(ctx, dir); err != nil {
+	if err := objects.Check(ctx, dir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(s.path(dir)); err != nil {
 		return err
 	}
 	return syncIfThere(filepath.Dir(s.path(dir)))
-}
-
-func check(ctx context.Context, name string) error {
-	if err := objects.CheckName(name); err != nil {
-		return err
-	}
-	return ended(ctx)
-}
-
-// ended is why ctx has ended, if it has.
-func ended(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(ctx)
 }
 
 // mkdir makes a directory below the store's, and those above it, so that they survive a power cut. It
@@ -217,7 +202,7 @@ type writer struct {
 }
 
 func (w writer) Write(p []byte) (int, error) {
-	if err := ended(w.ctx); err != nil {
+	if err := objects.Ended(w.ctx); err != nil {
 		return 0, err
 	}
 	return w.f.Write(p)
@@ -231,7 +216,7 @@ type reader struct {
 }
 
 func (r *reader) Read(p []byte) (int, error) {
-	if err := ended(r.ctx); err != nil {
+	if err := objects.Ended(r.ctx); err != nil {
 		return 0, err
 	}
 	if r.left == 0 {

@@ -71,6 +71,22 @@ func Write(b []byte) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
 
+// Check is what every method of a Store begins with: the name can be one, and ctx has not ended.
+func Check(ctx context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return Ended(ctx)
+}
+
+// Ended is why ctx has ended, if it has.
+func Ended(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
 // CheckName refuses, with ErrName, what could lead elsewhere or be taken for something else: names that are
 // empty or absolute, have an empty, "." or ".." element or one that begins with a dot, which are for temporary files,
 // or have anything but printable ASCII without a backslash in them.

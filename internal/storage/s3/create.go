@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // writerKey is the metadata of an object that tells who wrote it.
@@ -17,7 +18,7 @@ const writerKey = "Writer"
 
 // Create: see objects.Store.
 func (s *Store) Create(ctx context.Context, name string, write func(io.Writer) error) (created bool, err error) {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return false, err
 	}
 	u := &upload{s: s, ctx: ctx, key: s.key(name), writer: rand.Text()}
@@ -25,7 +26,7 @@ func (s *Store) Create(ctx context.Context, name string, write func(io.Writer) e
 	if err := write(u); err != nil {
 		return false, err
 	}
-	if err := ended(ctx); err != nil {
+	if err := objects.Ended(ctx); err != nil {
 		return false, err
 	}
 	if u.id == "" {

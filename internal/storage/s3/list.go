@@ -41,7 +41,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
 // each calls f for all objects whose keys begin with prefix, and unless deep for directories instead
 // of what is in them.
 func (s *Store) each(ctx, bounded context.Context, prefix string, deep bool, f func(minio.ObjectInfo)) error {
-	if err := ended(ctx); err != nil {
+	if err := objects.Ended(ctx); err != nil {
 		return err
 	}
 	for o := range s.client.ListObjectsIter(bounded, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: deep}) {
@@ -52,7 +52,7 @@ func (s *Store) each(ctx, bounded context.Context, prefix string, deep bool, f f
 			f(o)
 		}
 	}
-	if err := ended(bounded); err != nil { // a list that is cut short does not say so
+	if err := objects.Ended(bounded); err != nil { // a list that is cut short does not say so
 		return s.failure(ctx, bounded, "list", prefix, err)
 	}
 	return nil
@@ -60,7 +60,7 @@ func (s *Store) each(ctx, bounded context.Context, prefix string, deep bool, f f
 
 // Delete: see objects.Store.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return err
 	}
 	bounded, cancel := within(ctx, s.limit(0))
@@ -74,7 +74,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 
 // DeleteAll: see objects.Store.
 func (s *Store) DeleteAll(ctx context.Context, dir string) error {
-	if err := check(ctx, dir); err != nil {
+	if err := objects.Check(ctx, dir); err != nil {
 		return err
 	}
 	bounded, cancel := within(ctx, pages*s.limit(0))
@@ -94,7 +94,7 @@ func (s *Store) DeleteAll(ctx context.Context, dir string) error {
 			failed = append(failed, s.failure(ctx, bounded, "delete", r.ObjectName, r.Err))
 		}
 	}
-	if err := ended(bounded); err != nil && len(failed) == 0 {
+	if err := objects.Ended(bounded); err != nil && len(failed) == 0 {
 		failed = append(failed, s.failure(ctx, bounded, "delete", prefix, err))
 	}
 	failed = append(failed, s.abortAll(ctx, bounded, prefix))

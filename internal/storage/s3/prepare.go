@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // probe is an object that is stored to see whether it can be. It stays, and is listed nowhere.
@@ -31,7 +32,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 
 func (s *Store) haveCredentials(ctx context.Context) error {
 	found, err := s.cfg.Credentials.GetWithContext(s.client.CredContext())
-	if err := ended(ctx); err != nil {
+	if err := objects.Ended(ctx); err != nil {
 		return err
 	}
 	if err != nil {

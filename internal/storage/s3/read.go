@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // Open: see objects.Store.
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
-	if err := check(ctx, name); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return nil, 0, err
 	}
 	r := &reader{s: s, ctx: ctx, key: s.key(name)}
@@ -68,7 +69,7 @@ func (r *reader) open() (int64, error) {
 }
 
 func (r *reader) Read(p []byte) (int, error) {
-	if err := ended(r.ctx); err != nil {
+	if err := objects.Ended(r.ctx); err != nil {
 		return 0, err
 	}
 	for r.left > 0 {

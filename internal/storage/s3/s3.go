@@ -150,19 +150,3 @@ func (s *Store) limit(size int) time.Duration {
 func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w, which was %v", errSlow, limit))
 }
-
-// check is what every method begins with.
-func check(ctx context.Context, name string) error {
-	if err := objects.CheckName(name); err != nil {
-		return err
-	}
-	return ended(ctx)
-}
-
-// ended is why ctx has ended, if it has.
-func ended(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(ctx)
-}

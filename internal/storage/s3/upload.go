@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -35,7 +36,7 @@ type upload struct {
 
 // Write is called by the one goroutine that writes the object.
 func (u *upload) Write(p []byte) (n int, err error) {
-	if err := ended(u.ctx); err != nil {
+	if err := objects.Ended(u.ctx); err != nil {
 		return 0, err
 	}
 	for len(p) > 0 {
