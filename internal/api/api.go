@@ -103,12 +103,14 @@ type Summary struct {
 // Job is all about one job.
 type Job struct {
 	Summary
-	Attempts     int      `json:"attempts"` // executions so far
-	Restarts     int      `json:"restarts"` // Attempts - 1, or 0
-	Failure      string   `json:"failure,omitempty"`
-	SlotsNeeded  int      `json:"slotsNeeded"`
-	SlotsMissing int      `json:"slotsMissing"` // while it waits for slots
-	Vertices     []Vertex `json:"vertices"`
+	// Attempt is the newest attempt: each time that all or a part of the job is started it rises, above that of the
+	// savepoint, if the job continues from one. Subtasks, checkpoints and files carry it. 0: there was none yet.
+	Attempt      job.Attempt `json:"attempt"`
+	Restarts     int         `json:"restarts"` // how often all or a part of the job was given up, to start again
+	Failure      string      `json:"failure,omitempty"`
+	SlotsNeeded  int         `json:"slotsNeeded"`
+	SlotsMissing int         `json:"slotsMissing"` // while it waits for slots
+	Vertices     []Vertex    `json:"vertices"`
 	// Checkpoints tells of the job's checkpoints.
 	Checkpoints Checkpoints `json:"checkpoints"`
 	// Requests are what was asked of the job, the oldest first: those under way, and the newest outcomes.

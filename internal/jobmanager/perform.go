@@ -41,19 +41,25 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 	case execution.ReleaseSlots:
 		o.clock.wanted = nil
 		o.registry.post(released{o.id})
+	case execution.HoldSlots:
+		o.clock.wanted = nil
+		o.registry.post(slotsHeld{o.id, a.Assignment})
 	case execution.Deploy:
 		o.deploy(a)
 	case execution.Stop:
-		o.registry.post(sendWanted{a.Instance, rpc.Stop{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
+		o.registry.post(sendWanted{a.Instance, rpc.Stop{Instance: a.Instance, Job: o.id, Region: a.Region, Attempt: a.Attempt}})
 	case execution.Confirm:
-		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Attempt: a.Attempt}})
+		o.registry.post(sendWanted{a.Instance, rpc.Confirm{Job: o.id, Region: a.Region, Attempt: a.Attempt}})
 	case execution.Trigger:
-		o.registry.post(sendWanted{a.Instance, rpc.Trigger{Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base, Stop: a.Stop}})
+		o.registry.post(sendWanted{a.Instance, rpc.Trigger{
+			Instance: a.Instance, Job: o.id, Region: a.Region, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Base: a.Base, Stop: a.Stop,
+		}})
 	case execution.Drain:
-		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Attempt: a.Attempt}})
+		o.registry.post(sendWanted{a.Instance, rpc.Drain{Instance: a.Instance, Job: o.id, Region: a.Region, Attempt: a.Attempt}})
 	case execution.Closed:
 		o.registry.post(sendWanted{a.Instance, rpc.Closed{
-			Instance: a.Instance, Job: o.id, Attempt: a.Attempt, Checkpoint: a.Checkpoint, Completed: a.Completed, Published: a.Published, Resume: a.Resume,
+			Instance: a.Instance, Job: o.id, Region: a.Region, Attempt: a.Attempt, Checkpoint: a.Checkpoint,
+			Completed: a.Completed, Published: a.Published, Resume: a.Resume,
 		}})
 	case execution.PublishCheckpoint:
 		o.jobs.spawn(func() { o.publishCheckpoint(ctx, a.Pointer) })
@@ -76,8 +82,8 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 func (o *owner) deploy(a execution.Deploy) {
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
-		Instance: a.Instance, Spec: in.Present(), GraphHash: in.GraphHash, Attempt: a.Attempt, Slots: a.Slots,
-		Subtasks: o.exec.Subtasks(a.Slots), Restore: in.Restore,
+		Instance: a.Instance, Spec: in.Present(), GraphHash: in.GraphHash, Region: a.Region, Attempt: a.Attempt,
+		Slots: a.Slots, Subtasks: a.Subtasks, Restore: in.Restore,
 	}})
 }
 
@@ -144,6 +150,9 @@ func (o *owner) tell(before, in execution.Intent) {
 		o.report(in)
 	}
 	switch {
+	case len(in.GivenUp) > len(before.GivenUp):
+		reason, _, _ := strings.Cut(strings.TrimSpace(in.Failure), "\n")
+		o.log.Warn("a part of the job restarts; the others run on", "job", o.id, "regions", in.GivenUp, "reason", reason)
 	case in.Aborted > before.Aborted && in.Failures <= 1:
 		o.log.Warn("a checkpoint was given up; the job goes on, and it is said when one succeeds again", "job", o.id, "reason", in.LastAbort)
 	case before.Failures > 0 && in.Failures == 0 && in.Aborted == before.Aborted:

@@ -79,7 +79,7 @@ func (r *registry) stopped(t *taskManager, m rpc.Stopped) {
 	case r.jobs.find(m.Job) == nil:
 		t.session.post(r.header, rpc.Confirm(m))
 	default:
-		r.tell(m.Job, execution.Stopped{Instance: t.instance, Attempt: m.Attempt})
+		r.tell(m.Job, execution.Stopped{Part: execution.Part{Instance: t.instance, Region: m.Region, Attempt: m.Attempt}})
 	}
 }
 
@@ -90,5 +90,5 @@ func (r *registry) stray(t *taskManager, a rpc.AttemptReport) {
 		return
 	}
 	r.log.Warn("a TaskManager runs a job that nobody submitted; it is stopped", "taskmanager", t.instance, "job", a.Job, "attempt", a.Attempt)
-	t.session.post(r.header, rpc.Stop{Instance: t.instance, Job: a.Job, Attempt: a.Attempt})
+	t.session.post(r.header, rpc.Stop{Instance: t.instance, Job: a.Job, Region: a.Region, Attempt: a.Attempt})
 }

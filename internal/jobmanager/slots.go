@@ -15,34 +15,46 @@ import (
 type want struct {
 	id      job.ID
 	slots   int
-	missing int // as its owner was told
+	kept    []string // the instances of those that it has
+	missing int      // as its owner was told
 }
 
-// slotsWanted: a job asks for slots.
+// slotsWanted: a job asks for slots beside those that it keeps, instead of what it asked for before.
 type slotsWanted struct {
 	id    job.ID
 	slots int
+	kept  []string
 }
 
 func (h slotsWanted) apply(r *registry) {
-	r.wants = append(r.wants, &want{id: h.id, slots: h.slots})
+	r.hold(h.id, h.kept)
+	r.wants = append(r.wants, &want{id: h.id, slots: h.slots, kept: h.kept})
 	r.allot()
 }
 
-// slotsHeld: a job was found to hold the slots of its committed assignment.
+// slotsHeld: a job holds the slots of its committed assignment, and wants no others.
 type slotsHeld struct {
 	id         job.ID
 	assignment []string
 }
 
-func (h slotsHeld) apply(r *registry) { r.claims[h.id] = h.assignment }
+func (h slotsHeld) apply(r *registry) {
+	r.hold(h.id, h.assignment)
+	r.allot()
+}
+
+// hold makes these the slots of a job, whatever it had and wanted.
+func (r *registry) hold(id job.ID, assignment []string) {
+	r.claims[id] = assignment
+	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool { return w.id == id })
+}
 
 // released: a job wants and holds nothing any more.
 type released struct{ id job.ID }
 
 func (h released) apply(r *registry) {
+	r.hold(h.id, nil)
 	delete(r.claims, h.id)
-	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool { return w.id == h.id })
 	r.plans = slices.DeleteFunc(r.plans, func(p *planning) bool { return p.id == h.id })
 	r.allot()
 }
@@ -61,7 +73,7 @@ func (r *registry) allot() {
 			}
 			return false
 		}
-		r.claims[w.id] = assignment
+		r.claims[w.id] = slices.Concat(w.kept, assignment)
 		told := make(map[string]bool)
 		for _, instance := range assignment {
 			free[instance]--

@@ -62,9 +62,10 @@ type Report struct {
 	Attempts []AttemptReport `json:"attempts"`
 }
 
-// AttemptReport is what a TaskManager knows of one attempt of a job.
+// AttemptReport is what a TaskManager knows of its part of one attempt of a job.
 type AttemptReport struct {
 	Job      job.ID          `json:"job"`
+	Region   int             `json:"region,omitempty"` // as in Deploy
 	Attempt  job.Attempt     `json:"attempt"`
 	PID      int             `json:"pid"`
 	Subtasks []SubtaskReport `json:"subtasks"`
@@ -125,9 +126,10 @@ type Planned struct {
 	Retry bool `json:"retry,omitempty"`
 }
 
-// Stopped answers Stop: no attempt of the job up to Attempt runs here, and none ever will (R6).
+// Stopped answers Stop: no attempt of the region up to Attempt runs here, and none ever will (R6).
 type Stopped struct {
 	Job     job.ID      `json:"job"`
+	Region  int         `json:"region,omitempty"`
 	Attempt job.Attempt `json:"attempt"`
 }
 
@@ -161,16 +163,19 @@ type Plan struct {
 	Request job.ID `json:"request,omitempty"`
 }
 
-// Deploy starts slots of a committed attempt, and is idempotent: a TaskManager that has
+// Deploy starts this TaskManager's part of a committed attempt in a task process, and is idempotent: a TaskManager that has
 // the attempt answers with its Status and changes nothing, one that has (or had, or promised
 // never to have) a higher one refuses it with that one's Stopped.
 type Deploy struct {
-	Instance  string      `json:"instance"` // of the TaskManager that is meant
-	Spec      job.Spec    `json:"spec"`
-	GraphHash string      `json:"graphHash"` // the task process must build the same graph
-	Attempt   job.Attempt `json:"attempt"`
-	Slots     []int       `json:"slots"` // slot i runs subtask i of every vertex
-	// Subtasks is what those slots run (job.Graph.SlotSubtasks): the TaskManager does not know
+	Instance  string   `json:"instance"` // of the TaskManager that is meant
+	Spec      job.Spec `json:"spec"`
+	GraphHash string   `json:"graphHash"` // the task process must build the same graph
+	// Region is the lowest of those that the part has to do with, of the plan's (job.Graph.Regions). With the job and the
+	// attempt it names the part, in all that is said of it. At most one attempt of a region runs on a TaskManager.
+	Region  int         `json:"region,omitempty"`
+	Attempt job.Attempt `json:"attempt"`
+	Slots   []int       `json:"slots"` // slot i runs subtask i of vertices
+	// Subtasks is what runs in those slots: the TaskManager does not know
 	// the graph, and names them in its Status when the task process cannot.
 	Subtasks []job.Subtask     `json:"subtasks"`
 	Peers    map[string]string `json:"peers"` // slot number -> data address of the TaskManager that has it
@@ -178,10 +183,11 @@ type Deploy struct {
 	Restore *job.Pointer `json:"restore,omitempty"`
 }
 
-// Stop ends every attempt of a job up to Attempt.
+// Stop ends every attempt of a region up to Attempt.
 type Stop struct {
 	Instance string      `json:"instance"`
 	Job      job.ID      `json:"job"`
+	Region   int         `json:"region,omitempty"`
 	Attempt  job.Attempt `json:"attempt"`
 }
 
@@ -189,6 +195,7 @@ type Stop struct {
 // process and may forget it, its held states included, and remove its files but never a job.Output.
 type Confirm struct {
 	Job     job.ID      `json:"job"`
+	Region  int         `json:"region,omitempty"`
 	Attempt job.Attempt `json:"attempt"`
 }
 
@@ -196,6 +203,7 @@ type Confirm struct {
 type Trigger struct {
 	Instance   string           `json:"instance"`
 	Job        job.ID           `json:"job"`
+	Region     int              `json:"region,omitempty"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
 	// Base is the newest checkpoint that was completed when this one was reserved: what it may refer to beside its
@@ -209,6 +217,7 @@ type Trigger struct {
 type Drain struct {
 	Instance string      `json:"instance"`
 	Job      job.ID      `json:"job"`
+	Region   int         `json:"region,omitempty"`
 	Attempt  job.Attempt `json:"attempt"`
 }
 
@@ -216,6 +225,7 @@ type Drain struct {
 type Closed struct {
 	Instance   string           `json:"instance"`
 	Job        job.ID           `json:"job"`
+	Region     int              `json:"region,omitempty"`
 	Attempt    job.Attempt      `json:"attempt"`
 	Checkpoint job.CheckpointID `json:"checkpoint"`
 	// Completed is the newest completed checkpoint of the job, 0 if there is none: what it names may be committed.

@@ -24,25 +24,38 @@ func (e *Execution) absorbPlan(planned Planned) []Action {
 
 // absorbGrant commits the next attempt on the slots granted (R3: before it is deployed).
 func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
-	if e.committed.Phase != Created || !e.requested || e.pending {
-		return nil // ReleaseSlots is under way
+	if !e.requested || e.pending || len(granted.Assignment) != e.wanted {
+		return nil // ReleaseSlots is under way, or others are asked for
 	}
-	e.missing = 0
+	if e.committed.Phase == Running && len(e.committed.GivenUp) > 0 {
+		return e.absorbReplacements(granted.Assignment)
+	}
+	if e.committed.Phase != Created {
+		return nil
+	}
 	next := e.committed
 	next.Phase = Running
 	e.begin(&next)
 	next.Attempt++
-	next.Assignment = granted.Assignment
+	next.Regions, next.Assignment = nil, granted.Assignment
 	next.GraphHash = e.graph.Hash()
 	next.Name, next.Slots = e.graph.Name, e.graph.Slots()
+	actions := e.begins(next)
+	c := actions[0].(Commit)
+	c.Graph = e.graph
+	return []Action{c}
+}
+
+// begins commits an attempt. One write commits it, closes the open checkpoint and names what is restored (R4).
+func (e *Execution) begins(next Intent) []Action {
+	e.missing = 0
 	next.Failure = ""
-	// One write commits the attempt, closes the open checkpoint and names what is restored (R4).
 	next.Open, next.Restore, next.Unpublished = 0, next.From, e.unpublished()
 	if len(next.Completed) > 0 {
 		next.Restore = &next.Completed[0]
 	}
 	e.pending = true
-	return []Action{Commit{Intent: next, Graph: e.graph}}
+	return []Action{Commit{Intent: next}}
 }
 
 // absorbReady notes that a TaskManager is connected, and all that it knows of the job.
@@ -51,9 +64,7 @@ func (e *Execution) absorbReady(ready Ready) []Action {
 	if i.dead {
 		return nil
 	}
-	i.connected, i.deployed, i.stopping = true, 0, 0
-	delete(e.triggered, ready.Instance)
-	delete(e.drained, ready.Instance)
+	i.connected, i.sent = true, nothingSent()
 	actions := e.resume(ready.Instance)
 	for _, r := range ready.Attempts {
 		actions = append(actions, e.absorbReport(ready.Instance, r)...)
@@ -64,20 +75,22 @@ func (e *Execution) absorbReady(ready Ready) []Action {
 // absorbReport notes the state of an attempt on a TaskManager. An attempt that is not
 // the committed one is ended: it was given up, or nobody ever decided on it.
 func (e *Execution) absorbReport(instance string, r rpc.AttemptReport) []Action {
-	i := e.instance(instance)
-	switch {
-	case i.dead:
-		return nil
-	case e.awaits(instance, r.Attempt):
-		e.noteReport(instance, r)
-		return nil
-	case r.Attempt == e.committed.Attempt && e.committed.Phase == Finished:
-		return []Action{Confirm{Instance: instance, Attempt: r.Attempt}}
-	case i.stopping >= r.Attempt:
+	i, named := e.instance(instance), Part{instance, r.Region, r.Attempt}
+	if i.dead {
 		return nil
 	}
-	i.stopping = r.Attempt
-	return append(e.discard(r), Stop{Instance: instance, Attempt: r.Attempt})
+	if p := e.awaited(named); p != nil {
+		e.noteReport(p, r)
+		return nil
+	}
+	switch {
+	case e.committed.Phase == Finished && r.Attempt == e.committed.attempt(r.Region):
+		return []Action{Confirm{named}}
+	case i.stopping[r.Region] >= r.Attempt:
+		return nil
+	}
+	i.stopping[r.Region] = r.Attempt
+	return append(e.discard(r), Stop{named})
 }
 
 // discard removes what a given-up attempt wrote, of which the leader that gave it up
@@ -97,18 +110,11 @@ func (e *Execution) discard(r rpc.AttemptReport) []Action {
 // that the TaskManager may forget it.
 func (e *Execution) absorbStopped(s Stopped) []Action {
 	i := e.instance(s.Instance)
-	i.stopped = max(i.stopped, s.Attempt)
-	if e.awaits(s.Instance, s.Attempt) {
-		return nil // close confirms it, once its end is committed
+	i.stopped[s.Region] = max(i.stopped[s.Region], s.Attempt)
+	if e.awaited(s.Part) != nil {
+		return nil // it is confirmed once its end is committed
 	}
 	return []Action{Confirm(s)}
-}
-
-// awaits reports whether the attempt is the committed one, not ended, and the instance has a
-// part in it.
-func (e *Execution) awaits(instance string, attempt job.Attempt) bool {
-	in := &e.committed
-	return attempt == in.Attempt && in.Holds() && len(in.slotsOf(instance)) > 0
 }
 
 // absorbPublished commits the end of the job.

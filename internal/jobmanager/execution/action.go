@@ -1,6 +1,10 @@
 package execution
 
-import "github.com/perennial-io/perennial/internal/job"
+import (
+	"fmt"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
 
 // Action is something to do: one of the types below. The owner of an Execution performs actions
 // in the order in which they are returned.
@@ -42,40 +46,50 @@ type Copy struct {
 	Directory string // as in job.Request
 }
 
-// Drain has the sources on an instance end as if their input had.
-type Drain struct {
+// Part names what one TaskManager has of one attempt in one task process: the lowest of its regions, of those
+// of the plan (job.Graph.Regions).
+type Part struct {
 	Instance string
+	Region   int
 	Attempt  job.Attempt
 }
 
-// RequestSlots asks for slots until they are granted or released. Answered by any number
+func (p Part) String() string {
+	if p.Region == 0 {
+		return fmt.Sprintf("%s attempt=%d", p.Instance, p.Attempt)
+	}
+	return fmt.Sprintf("%s attempt=%d region=%d", p.Instance, p.Attempt, p.Region)
+}
+
+// Drain has the sources of a part end as if their input had.
+type Drain struct{ Part }
+
+// RequestSlots asks for slots until they are granted or released, or others asked for. Answered by any number
 // of SlotsMissing, then SlotsGranted.
 type RequestSlots struct {
 	Slots    int
-	Restarts int // without a completed checkpoint; by them the restart strategy has it wait first
+	Kept     []string // the instances of those that the job keeps
+	Restarts int      // without a completed checkpoint; by them the restart strategy has it wait first
 }
 
 // ReleaseSlots ends every request and reservation of the job.
 type ReleaseSlots struct{}
 
-// Deploy sends the committed attempt's slots to an instance.
+// HoldSlots ends every request of the job, and reserves the slots of its assignment.
+type HoldSlots struct{ Assignment []string }
+
+// Deploy sends a part of the committed assignment to its instance.
 type Deploy struct {
-	Instance string
-	Attempt  job.Attempt
+	Part
 	Slots    []int
+	Subtasks []job.Subtask
 }
 
-// Stop ends the attempts up to Attempt on an instance. Answered by Stopped.
-type Stop struct {
-	Instance string
-	Attempt  job.Attempt
-}
+// Stop ends the attempts of a region up to Attempt on an instance. Answered by Stopped.
+type Stop struct{ Part }
 
 // Confirm tells an instance that the outcome of an attempt is committed.
-type Confirm struct {
-	Instance string
-	Attempt  job.Attempt
-}
+type Confirm struct{ Part }
 
 // Publish makes the committed list of outputs visible, or what a checkpoint names. Answered by Published.
 type Publish struct {
@@ -87,19 +101,17 @@ type Publish struct {
 // is committed, so nobody refers to it (R13).
 type Discard struct{ Outputs []job.Output }
 
-// Trigger begins the open checkpoint on an instance.
+// Trigger begins the open checkpoint in a part.
 type Trigger struct {
-	Instance   string
-	Attempt    job.Attempt
+	Part
 	Checkpoint job.CheckpointID
 	Stop       bool             // sources emit nothing after its barrier
 	Base       job.CheckpointID // as in rpc.Trigger
 }
 
-// Closed tells an instance that a checkpoint is completed or aborted.
+// Closed tells a part that a checkpoint is completed or aborted.
 type Closed struct {
-	Instance   string
-	Attempt    job.Attempt
+	Part
 	Checkpoint job.CheckpointID
 	Completed  job.CheckpointID // the newest that is completed, or 0
 	Published  bool             // what it named is visible
@@ -121,6 +133,7 @@ func (Commit) action()            {}
 func (Plan) action()              {}
 func (RequestSlots) action()      {}
 func (ReleaseSlots) action()      {}
+func (HoldSlots) action()         {}
 func (Deploy) action()            {}
 func (Stop) action()              {}
 func (Confirm) action()           {}

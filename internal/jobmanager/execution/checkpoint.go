@@ -21,10 +21,9 @@ type checkpointing struct {
 	last      bool   // the one that the job's end waits for was reserved, once
 	abort     string // why the open one is to be given up, or ""
 	acks      map[job.Subtask]job.Acknowledgement
-	triggered map[string]job.CheckpointID // by instance, over this connection
-	renaming  bool                        // PublishCheckpoint is out
-	renamed   job.CheckpointID            // the newest whose outputs are visible
-	unnamable string                      // why outputs cannot be made visible, ever; or ""
+	renaming  bool             // PublishCheckpoint is out
+	renamed   job.CheckpointID // the newest whose outputs are visible
+	unnamable string           // why outputs cannot be made visible, ever; or ""
 }
 
 // maxAbort bounds the text of an abort, in bytes: it stays in the intent.
@@ -38,7 +37,7 @@ func (e *Execution) Retain(n int) { e.retain = max(n, 1) }
 
 // forgetCheckpoint forgets what was said about the open checkpoint of the attempt before.
 func (e *Execution) forgetCheckpoint() {
-	e.abort, e.acks, e.triggered = "", nil, nil
+	e.abort, e.acks = "", nil
 }
 
 // checkpoint takes the next step of the job's checkpoints: to reserve one, to trigger it, to complete or
@@ -67,21 +66,17 @@ func (in *Intent) reserve() {
 // collect sees the open checkpoint to its end.
 func (e *Execution) collect() []Action {
 	if e.abort != "" {
-		return e.aborts(e.abort[:min(len(e.abort), maxAbort)])
+		return e.aborts(e.abort)
 	}
 	if acks, complete := e.complete(); complete {
 		return e.completes(acks)
 	}
 	var actions []Action
-	for _, name := range e.committed.instances() {
-		if i := e.instance(name); !i.connected || e.triggered[name] == e.committed.Open {
-			continue
+	for _, p := range e.present() {
+		if i := e.instance(p.Instance); i.triggered[p.Region] < e.committed.Open {
+			i.triggered[p.Region] = e.committed.Open
+			actions = append(actions, Trigger{Part: p.Part(), Checkpoint: e.committed.Open, Base: e.newest(), Stop: e.stops()})
 		}
-		if e.triggered == nil {
-			e.triggered = make(map[string]job.CheckpointID)
-		}
-		e.triggered[name] = e.committed.Open
-		actions = append(actions, Trigger{Instance: name, Attempt: e.committed.Attempt, Checkpoint: e.committed.Open, Base: e.newest(), Stop: e.stops()})
 	}
 	return actions
 }
@@ -113,7 +108,7 @@ func (e *Execution) aborts(why string) []Action {
 	r := e.reserving()
 	return e.commit(func(in *Intent) {
 		id := in.Open
-		in.Open, in.Aborted, in.Failures, in.LastAbort = 0, in.Aborted+1, in.Failures+1, fmt.Sprintf("checkpoint %d: %s", id, why)
+		in.Open, in.Aborted, in.Failures, in.LastAbort = 0, in.Aborted+1, in.Failures+1, abortedAs(id, why)
 		in.advance(id, in.LastAbort)
 		if e.tolerable >= 0 && in.Failures > e.tolerable {
 			e.giveUp(in, fmt.Sprintf("%d checkpoints in a row failed (checkpoint.tolerable-failures is %d); the last: %s", in.Failures, e.tolerable, in.LastAbort))
@@ -147,14 +142,9 @@ func (e *Execution) completes(acks []job.Acknowledgement) []Action {
 // allRunning reports whether every subtask runs, or has finished: before that none could
 // contribute.
 func (e *Execution) allRunning() bool {
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state != job.Running && s.state != job.Finished {
-				return false
-			}
-		}
-	}
-	return len(e.subtasks) > 0
+	all := len(e.subtasks) > 0 && len(e.committed.GivenUp) == 0
+	e.each(func(s *subtask) { all = all && (s.state == job.Running || s.state == job.Finished) })
+	return all
 }
 
 // closed tells the TaskManagers that a checkpoint is completed or aborted, which is committed.
@@ -168,36 +158,33 @@ func (e *Execution) closed(before Intent) []Action {
 
 func (e *Execution) tellClosed(id job.CheckpointID, published bool) []Action {
 	var actions []Action
-	for _, name := range e.committed.instances() {
-		if e.instance(name).connected {
-			actions = append(actions, e.closedAt(name, id, published))
-		}
+	for _, p := range e.present() {
+		actions = append(actions, e.closedAt(p, id, published))
 	}
 	return actions
 }
 
-func (e *Execution) closedAt(instance string, id job.CheckpointID, published bool) Closed {
-	return Closed{
-		Instance: instance, Attempt: e.committed.Attempt, Checkpoint: id, Completed: e.newest(), Published: published, Resume: e.resumes(id),
-	}
+func (e *Execution) closedAt(p *part, id job.CheckpointID, published bool) Closed {
+	return Closed{Part: p.Part(), Checkpoint: id, Completed: e.newest(), Published: published, Resume: e.resumes(p, id)}
 }
 
 // absorbAcknowledged notes what a subtask contributes. About a checkpoint that is not open it is
 // answered: the TaskManager holds it until it hears that it is closed.
 func (e *Execution) absorbAcknowledged(a Acknowledged) []Action {
-	if !e.awaits(a.Instance, a.Attempt) || e.committed.Phase != Running {
+	p := e.partOf(a.Ack.Subtask)
+	if p == nil || e.committed.Phase != Running || p.Instance != a.Instance || p.Attempt != a.Attempt || e.givenUp(p) {
 		return nil
 	}
-	e.noteAcknowledgement(a.Instance, a.Ack)
+	e.noteAcknowledgement(a.Ack)
 	if a.Ack.Checkpoint <= e.committed.Reserved && a.Ack.Checkpoint != e.committed.Open {
-		return []Action{e.closedAt(a.Instance, a.Ack.Checkpoint, false)}
+		return []Action{e.closedAt(p, a.Ack.Checkpoint, false)}
 	}
 	return nil
 }
 
-// noteAcknowledgement takes an acknowledgement of the committed attempt for the open checkpoint (R5).
-func (e *Execution) noteAcknowledgement(instance string, ack job.Acknowledgement) {
-	if ack.Checkpoint != e.committed.Open || ack.Checkpoint == 0 || e.find(ack.Subtask) == nil || e.committed.Assignment[ack.Subtask.Index] != instance {
+// noteAcknowledgement takes an acknowledgement of a committed attempt for the open checkpoint (R5).
+func (e *Execution) noteAcknowledgement(ack job.Acknowledgement) {
+	if ack.Checkpoint != e.committed.Open || ack.Checkpoint == 0 {
 		return
 	}
 	if ack.Failure != "" {
@@ -230,24 +217,6 @@ func (e *Execution) absorbCheckpointPublished(p CheckpointPublished) []Action {
 		return nil
 	}
 	return e.tellClosed(p.Checkpoint, true)
-}
-
-// restart gives the attempt up; the next continues from the newest checkpoint. Where there may be no
-// next, the job fails.
-func (e *Execution) restart(reason string) []Action {
-	return e.commit(func(in *Intent) { e.giveUp(in, reason) })
-}
-
-// giveUp makes it an intent whose attempt is given up, and reports whether another will follow.
-func (e *Execution) giveUp(in *Intent, reason string) bool {
-	if e.noRestart != "" {
-		in.Phase, in.Failure = Failing, e.noRestart+". "+reason
-		return false
-	}
-	in.Phase, in.Failure = Restarting, reason
-	in.Restarts++
-	in.TotalRestarts++
-	return true
 }
 
 // strike takes a damaged checkpoint out of what can be restored, and goes back to the one before. With

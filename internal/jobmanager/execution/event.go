@@ -66,7 +66,7 @@ type Copied struct {
 	Error    string
 }
 
-// SlotsGranted answers RequestSlots: the instance of each slot. They are reserved.
+// SlotsGranted answers RequestSlots: the instance of each slot that it asked for. They are reserved.
 type SlotsGranted struct{ Assignment []string }
 
 // SlotsMissing says that RequestSlots waits, and for how many slots.
@@ -95,11 +95,8 @@ type Changed struct {
 	Attempt  rpc.AttemptReport
 }
 
-// Stopped is a TaskManager's promise that no attempt up to Attempt runs there, ever (R6).
-type Stopped struct {
-	Instance string
-	Attempt  job.Attempt
-}
+// Stopped is a TaskManager's promise that no attempt of a region up to Attempt runs there, ever (R6).
+type Stopped struct{ Part }
 
 // Progressed carries counters of running subtasks.
 type Progressed struct{ Progress rpc.Progress }

@@ -16,15 +16,15 @@ type Execution struct {
 
 	planning   bool // Plan is out
 	requested  bool // RequestSlots is out
+	wanted     int  // slots that it asks for
 	missing    int  // slots that are missing meanwhile
 	publishing bool // Publish is out
 	cancel     bool // a client wants an end
 
 	noRestart string // why the job may not be restarted now, or ""
 
-	subtasks    [][]subtask // of the committed attempt: by vertex, by index
-	crash       string      // how a task process of it ended whose subtasks had finished, or ""
-	crashKilled bool        // by a signal
+	layout
+	subtasks [][]subtask // of the committed attempts: by vertex, by index
 	checkpointing
 	requesting
 	continuing
@@ -35,10 +35,19 @@ type Execution struct {
 type instance struct {
 	connected bool // it has said what it runs
 	dead      bool
-	reason    string      // of its death
-	deployed  job.Attempt // sent over this connection
-	stopping  job.Attempt // sent over this connection
-	stopped   job.Attempt // promised, for ever
+	reason    string // of its death
+	sent
+	stopped map[int]job.Attempt // promised, for ever, by region
+}
+
+// sent is what was sent to an instance over the present connection, by region.
+type sent struct {
+	deployed, stopping, drained map[int]job.Attempt
+	triggered                   map[int]job.CheckpointID
+}
+
+func nothingSent() sent {
+	return sent{map[int]job.Attempt{}, map[int]job.Attempt{}, map[int]job.Attempt{}, map[int]job.CheckpointID{}}
 }
 
 // New returns the execution of a job as it was committed. graph is what GraphHash names, and next what
@@ -50,6 +59,7 @@ func New(committed Intent, graph, next *job.Graph) *Execution {
 	if r := e.current(); r != nil {
 		e.changing = changing{request: r.ID, next: next}
 	}
+	e.layOut()
 	e.resetSubtasks()
 	return e
 }
@@ -85,7 +95,7 @@ func (e *Execution) absorb(event Event) []Action {
 		return e.absorbReady(ev)
 	case Gone:
 		i := e.instance(ev.Instance)
-		i.connected, i.deployed, i.stopping = false, 0, 0
+		i.connected, i.sent = false, nothingSent()
 	case Dead:
 		i := e.instance(ev.Instance)
 		i.connected, i.dead, i.reason = false, true, ev.Reason
@@ -163,8 +173,7 @@ func (e *Execution) created() []Action {
 	case e.graph != nil && e.awaitsSavepoint():
 		return e.openSavepoint()
 	case e.graph != nil && !e.requested:
-		e.requested = true
-		return []Action{RequestSlots{Slots: e.graph.Slots(), Restarts: e.committed.Restarts}}
+		return e.requestSlots(e.graph.Slots(), nil)
 	}
 	return nil
 }
@@ -175,8 +184,8 @@ func (e *Execution) running() []Action {
 		return e.commit(func(in *Intent) { in.Phase = Cancelling })
 	}
 	// A lost TaskManager explains failures around it, so it is looked at first.
-	if reason := e.lost(); reason != "" {
-		return e.restart(reason)
+	if regions, reason := e.lost(); reason != "" {
+		return e.restart(regions, reason)
 	}
 	if id, why := e.damaged(); id != 0 {
 		return e.strike(id, why)
@@ -184,21 +193,24 @@ func (e *Execution) running() []Action {
 	if failure := cmp.Or(e.failure(), e.unnamable); failure != "" {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, failure })
 	}
-	if reason := e.killed(); reason != "" {
-		return e.restart(reason)
+	if regions, reason := e.killed(); reason != "" {
+		return e.restart(regions, reason)
 	}
 	if e.allFinished() && !e.lastWord() {
 		return e.finish()
 	}
 	// Others may wait for ever for what that process owed them, unless all have finished: so all
 	// are heard first. One that cannot be heard is declared dead, and is lost.
-	if e.crash != "" && e.Adopted() && e.crashKilled {
-		return e.restart(e.crash)
+	if p := e.crashed(); p != nil && e.Adopted() && p.crashKilled {
+		return e.restart(p.regions, p.crash)
+	} else if p != nil && e.Adopted() {
+		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, p.crash })
 	}
-	if e.crash != "" && e.Adopted() {
-		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, e.crash })
+	actions := append(e.deploy(), e.mend()...)
+	if e.pending {
+		return actions
 	}
-	return append(e.deploy(), e.checkpoint()...)
+	return append(actions, e.checkpoint()...)
 }
 
 // finish commits the list of what becomes visible.
@@ -209,39 +221,46 @@ func (e *Execution) finish() []Action {
 	return []Action{c}
 }
 
-// lost says why the attempt cannot go on although none of its subtasks failed, or "".
-func (e *Execution) lost() string {
-	for _, name := range e.committed.instances() {
-		i := e.instance(name)
-		switch {
-		case i.dead:
-			return fmt.Sprintf("TaskManager %s was lost: %s", name, i.reason)
-		case i.stopped >= e.committed.Attempt:
-			return fmt.Sprintf("TaskManager %s does not run attempt %d any more", name, e.committed.Attempt)
+// lost tells which regions cannot go on although none of their subtasks failed, and why; "": there are none.
+func (e *Execution) lost() (regions []int, reason string) {
+	for i := range e.parts {
+		p := &e.parts[i]
+		why := e.partLost(p)
+		if why == "" || e.givenUp(p) {
+			continue
 		}
+		regions, reason = append(regions, p.regions...), cmp.Or(reason, why)
 	}
-	for v := range e.subtasks {
-		for i := range e.subtasks[v] {
-			if e.subtasks[v][i].state == job.Canceled {
-				return fmt.Sprintf("TaskManager %s ended subtask %d of %q", e.committed.Assignment[i], i, e.graph.Vertices[v].Name)
-			}
+	return regions, reason
+}
+
+// partLost says why a part cannot go on, or "".
+func (e *Execution) partLost(p *part) string {
+	switch i := e.instance(p.Instance); {
+	case i.dead:
+		return fmt.Sprintf("TaskManager %s was lost: %s", p.Instance, i.reason)
+	case i.stopped[p.Region] >= p.Attempt:
+		return fmt.Sprintf("TaskManager %s does not run attempt %d any more", p.Instance, p.Attempt)
+	}
+	for _, s := range p.Subtasks {
+		if e.find(s).state == job.Canceled {
+			return fmt.Sprintf("TaskManager %s ended subtask %d of %q", p.Instance, s.Index, e.graph.Vertices[s.Vertex].Name)
 		}
 	}
 	return ""
 }
 
-// deploy sends the attempt to each connected instance that has not reported all of it. What is
+// deploy sends to each connected instance the parts that it has not reported whole. What is
 // sent twice changes nothing there, so a leader that died in the midst of this costs nothing.
 func (e *Execution) deploy() []Action {
 	var actions []Action
-	for _, name := range e.committed.instances() {
-		i := e.instance(name)
-		slots := e.committed.slotsOf(name)
-		if !i.connected || i.deployed == e.committed.Attempt || e.reported(slots) {
+	for _, p := range e.present() {
+		i := e.instance(p.Instance)
+		if i.deployed[p.Region] == p.Attempt || e.reported(p) {
 			continue
 		}
-		i.deployed = e.committed.Attempt
-		actions = append(actions, Deploy{Instance: name, Attempt: i.deployed, Slots: slots})
+		i.deployed[p.Region] = p.Attempt
+		actions = append(actions, Deploy{p.Part(), p.Slots, p.Subtasks})
 	}
 	return actions
 }
@@ -255,25 +274,13 @@ func (e *Execution) publish() []Action {
 }
 
 // ending stops the attempt everywhere, and commits what follows once each of its
-// TaskManagers has promised, or is dead (R4, R5).
+// TaskManagers has promised, or is dead.
 func (e *Execution) ending() []Action {
 	in := &e.committed
 	if e.cancel && in.Phase == Restarting {
 		return e.commit(func(in *Intent) { in.Phase = Cancelling })
 	}
-	var actions []Action
-	waiting := false
-	for _, name := range in.instances() {
-		i := e.instance(name)
-		if i.dead || i.stopped >= in.Attempt {
-			continue
-		}
-		waiting = true
-		if i.connected && i.stopping < in.Attempt {
-			i.stopping = in.Attempt
-			actions = append(actions, Stop{Instance: name, Attempt: in.Attempt})
-		}
-	}
+	actions, waiting := e.stop(func(*part) bool { return true })
 	if waiting {
 		return actions
 	}
@@ -285,6 +292,23 @@ func (e *Execution) ending() []Action {
 		in.Phase, in.Open = after[in.Phase], 0
 		e.change(in)
 	})
+}
+
+// stop ends parts, and reports whether one has neither promised that yet, nor is dead (R4, R5).
+func (e *Execution) stop(which func(*part) bool) (actions []Action, waiting bool) {
+	for k := range e.parts {
+		p := &e.parts[k]
+		i := e.instance(p.Instance)
+		if !which(p) || i.dead || i.stopped[p.Region] >= p.Attempt {
+			continue
+		}
+		waiting = true
+		if i.connected && i.stopping[p.Region] < p.Attempt {
+			i.stopping[p.Region] = p.Attempt
+			actions = append(actions, Stop{p.Part()})
+		}
+	}
+	return actions, waiting
 }
 
 // commit returns the one action that changes the intent.
@@ -299,19 +323,23 @@ func (e *Execution) commit(change func(*Intent)) []Action {
 
 // enter makes a committed intent the present one, and returns what goes out because of it.
 func (e *Execution) enter(in Intent) []Action {
-	before := e.committed
+	before, parts := e.committed, e.parts
 	e.committed, e.pending = in, false
-	actions := e.follows(before)
+	if in.Attempt != before.Attempt {
+		e.layOut()
+	}
+	actions := e.follows(before, parts)
 	e.entered(before)
 	return actions
 }
 
 // follows is what a committed intent leads to.
-func (e *Execution) follows(before Intent) []Action {
+func (e *Execution) follows(before Intent, parts []part) []Action {
 	in := &e.committed
 	switch {
 	case in.Phase == Running && before.Phase == Running:
-		return append(e.closed(before), e.resumed(before)...)
+		actions := append(e.closed(before), e.resumed(before)...)
+		return append(actions, e.replaced(before, parts)...)
 	case in.Phase == Running:
 		e.resetSubtasks()
 		return nil
@@ -333,9 +361,9 @@ func (e *Execution) close(before Phase) []Action {
 	if outputs := e.outputs(); len(outputs) > 0 && before != Publishing && !kept {
 		actions = append(actions, Discard{Outputs: outputs})
 	}
-	for _, name := range e.committed.instances() {
-		if e.instance(name).connected && before != Created {
-			actions = append(actions, Confirm{Instance: name, Attempt: e.committed.Attempt})
+	for i := range e.parts {
+		if p := &e.parts[i]; e.instance(p.Instance).connected && before != Created {
+			actions = append(actions, Confirm{p.Part()})
 		}
 	}
 	return actions
@@ -344,7 +372,7 @@ func (e *Execution) close(before Phase) []Action {
 func (e *Execution) instance(name string) *instance {
 	i := e.instances[name]
 	if i == nil {
-		i = &instance{}
+		i = &instance{sent: nothingSent(), stopped: map[int]job.Attempt{}}
 		e.instances[name] = i
 	}
 	return i

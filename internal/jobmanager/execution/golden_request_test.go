@@ -26,7 +26,15 @@ func (p *player) graph(vertices []string) *job.Graph {
 	for _, v := range vertices {
 		g.Vertices = append(g.Vertices, p.vertex(v))
 	}
+	connect(g)
 	return g
+}
+
+// connect makes one region of all of g.
+func connect(g *job.Graph) {
+	for v := range g.Vertices {
+		g.Edges = append(g.Edges, job.Edge{To: v, Partitioning: job.Hash})
+	}
 }
 
 // successor is the execution of the next leader, which knows what is committed.
@@ -83,7 +91,7 @@ func describeRequestAction(a Action) string {
 	case Copy:
 		return fmt.Sprintf("copy checkpoint %d for %s", a.Pointer.Checkpoint, a.Request)
 	case Drain:
-		return fmt.Sprintf("drain %s attempt=%d", a.Instance, a.Attempt)
+		return fmt.Sprintf("drain %s", a.Part)
 	case OpenSavepoint:
 		return "open savepoint " + a.Location
 	case Note:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,11 +76,11 @@ func play(t *testing.T, text string) string {
 }
 
 // begin makes the execution: "job" alone is a new one, otherwise phase, attempt=N, vertices
-// as name=parallelism, and one TaskManager per slot.
+// as name=parallelism, and one TaskManager per slot. Exchanges connect the vertices, unless it says "apart".
 func (p *player) begin(fields []string) {
 	in := Intent{Spec: job.Spec{ID: testID, Name: "test"}, Phase: Created}
 	g := &job.Graph{Name: "test", MaxParallelism: 128, Bounded: true}
-	retain := defaultRetain
+	retain, apart := defaultRetain, false
 	for i, f := range fields {
 		name, value, isPair := strings.Cut(f, "=")
 		switch {
@@ -89,6 +90,8 @@ func (p *player) begin(fields []string) {
 			in.Attempt = job.Attempt(p.number(value))
 		case name == "unbounded":
 			g.Bounded = false
+		case name == "apart":
+			apart = true
 		case name == "retain":
 			retain = p.number(value)
 		case name == "reserved":
@@ -113,6 +116,9 @@ func (p *player) begin(fields []string) {
 	if len(g.Vertices) == 0 {
 		g = nil
 	} else {
+		if !apart {
+			connect(g)
+		}
 		in.GraphHash = g.Hash()
 	}
 	p.e, p.last = New(in, g, nil), nil
@@ -198,7 +204,11 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 	case "changed":
 		return Changed{Instance: tm, Attempt: p.report(tm, f[1:])}
 	case "stopped":
-		return Stopped{Instance: tm, Attempt: p.attempt(f[1])}
+		s := Stopped{Part{Instance: tm, Attempt: p.attempt(f[1])}}
+		if len(f) > 2 {
+			s.Region = p.number(strings.TrimPrefix(f[2], "region="))
+		}
+		return s
 	case "ack":
 		return Acknowledged{Instance: tm, Attempt: p.attempt(f[1]), Ack: p.acknowledgement(f[2:])}
 	}
@@ -252,22 +262,37 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 	} else {
 		template.Failure = strings.Join(rest, " ")
 	}
-	in := p.e.Intent()
-	for _, slot := range in.slotsOf(tm) {
-		for _, s := range p.e.graph.SlotSubtasks(slot) {
-			if only != nil && *only != s {
-				continue
-			}
-			report := template
-			report.Subtask = s
-			if files && s.Vertex == len(p.e.graph.Vertices)-1 {
-				name := fmt.Sprintf("part-%d-%d", s.Index, r.Attempt)
-				report.Outputs = []job.Output{{Temp: "/out/." + name, Final: "/out/" + name}}
-			}
-			r.Subtasks = append(r.Subtasks, report)
+	subtasks := p.subtasks(tm, &r, only)
+	for _, s := range subtasks {
+		if only != nil && *only != s {
+			continue
 		}
+		report := template
+		report.Subtask = s
+		if files && s.Vertex == len(p.e.graph.Vertices)-1 {
+			name := fmt.Sprintf("part-%d-%d", s.Index, r.Attempt)
+			report.Outputs = []job.Output{{Temp: "/out/." + name, Final: "/out/" + name}}
+		}
+		r.Subtasks = append(r.Subtasks, report)
 	}
 	return r
+}
+
+// subtasks lists what a report is about: the first part that the TaskManager has of the attempt, or that of one
+// subtask. Without a part it is what its slots would have.
+func (p *player) subtasks(tm string, r *rpc.AttemptReport, only *job.Subtask) (list []job.Subtask) {
+	for _, part := range p.e.parts {
+		if part.Instance == tm && part.Attempt == r.Attempt && (only == nil || slices.Contains(part.Subtasks, *only)) {
+			r.Region = part.Region
+			return part.Subtasks
+		}
+	}
+	for slot, name := range p.e.committed.Assignment {
+		if name == tm {
+			list = append(list, p.e.graph.SlotSubtasks(slot)...)
+		}
+	}
+	return list
 }
 
 func (p *player) describe(a Action) string {
@@ -276,7 +301,7 @@ func (p *player) describe(a Action) string {
 		p.last = &a.Intent
 		return "commit " + describeIntent(a)
 	case Trigger:
-		s := fmt.Sprintf("trigger %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		s := fmt.Sprintf("trigger %s checkpoint=%d", a.Part, a.Checkpoint)
 		if a.Base != 0 {
 			s += fmt.Sprintf(" base=%d", a.Base)
 		}
@@ -285,7 +310,7 @@ func (p *player) describe(a Action) string {
 		}
 		return s
 	case Closed:
-		s := fmt.Sprintf("closed %s attempt=%d checkpoint=%d", a.Instance, a.Attempt, a.Checkpoint)
+		s := fmt.Sprintf("closed %s checkpoint=%d", a.Part, a.Checkpoint)
 		if a.Completed != 0 {
 			s += fmt.Sprintf(" completed=%d", a.Completed)
 		}
@@ -299,18 +324,24 @@ func (p *player) describe(a Action) string {
 	case PublishCheckpoint:
 		return fmt.Sprintf("rename checkpoint=%d", a.Pointer.Checkpoint)
 	case RequestSlots:
-		if a.Restarts > 1 {
-			return fmt.Sprintf("request %d slots restarts=%d", a.Slots, a.Restarts)
+		s := fmt.Sprintf("request %d slots", a.Slots)
+		if len(a.Kept) > 0 {
+			s += fmt.Sprintf(" beside %v", a.Kept)
 		}
-		return fmt.Sprintf("request %d slots", a.Slots)
+		if a.Restarts > 1 {
+			s += fmt.Sprintf(" restarts=%d", a.Restarts)
+		}
+		return s
+	case HoldSlots:
+		return fmt.Sprintf("hold slots %v", a.Assignment)
 	case ReleaseSlots:
 		return "release slots"
 	case Deploy:
-		return fmt.Sprintf("deploy %s attempt=%d slots=%v", a.Instance, a.Attempt, a.Slots)
+		return fmt.Sprintf("deploy %s slots=%v", a.Part, a.Slots)
 	case Stop:
-		return fmt.Sprintf("stop %s attempt=%d", a.Instance, a.Attempt)
+		return fmt.Sprintf("stop %s", a.Part)
 	case Confirm:
-		return fmt.Sprintf("confirm %s attempt=%d", a.Instance, a.Attempt)
+		return fmt.Sprintf("confirm %s", a.Part)
 	case Publish:
 		if a.Stopped != nil {
 			return fmt.Sprintf("publish what checkpoint %d names", a.Stopped.Checkpoint)
@@ -330,6 +361,12 @@ func describeIntent(c Commit) string {
 	s := fmt.Sprintf("%s attempt=%d", c.Intent.Phase, c.Intent.Attempt)
 	if c.Intent.Phase == Running {
 		s += " on " + strings.Join(c.Intent.Assignment, " ")
+	}
+	if c.Intent.Regions != nil {
+		s += fmt.Sprintf(" regions=%v", c.Intent.Regions)
+	}
+	if c.Intent.GivenUp != nil {
+		s += fmt.Sprintf(" given-up=%v", c.Intent.GivenUp)
 	}
 	if len(c.Outputs) > 0 {
 		s += " list: " + describeOutputs(c.Outputs)
@@ -374,7 +411,7 @@ func describeOutputs(outputs []job.Output) string {
 
 func (p *player) view() []string {
 	v := p.e.View()
-	lines := []string{fmt.Sprintf("%s attempts=%d restarts=%d missing=%d adopted=%v", v.State, v.Attempts, v.Restarts, v.SlotsMissing, p.e.Adopted())}
+	lines := []string{fmt.Sprintf("%s attempt=%d restarts=%d missing=%d adopted=%v", v.State, v.Attempt, v.Restarts, v.SlotsMissing, p.e.Adopted())}
 	for _, vertex := range v.Vertices {
 		line := vertex.Name + ":"
 		for _, s := range vertex.Subtasks {

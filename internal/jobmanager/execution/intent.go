@@ -39,6 +39,10 @@ type Intent struct {
 	Phase Phase    `json:"phase"`
 	// Attempt is the latest that was ever committed, 0 before the first (I3).
 	Attempt job.Attempt `json:"attempt"`
+	// Regions are the attempts of the plan's regions once one was started without the others; nil: all are of Attempt.
+	Regions []job.Attempt `json:"regions,omitempty"`
+	// GivenUp are those of them that are being ended, or wait for slots, to start again while the others run.
+	GivenUp []int `json:"givenUp,omitempty"`
 	// GraphHash names the plan in storage, "" until the first attempt; Name and Slots are
 	// what a list of jobs shows of it.
 	GraphHash string `json:"graph,omitempty"`

@@ -9,10 +9,9 @@ import (
 
 // requesting is what an Execution knows of requests beyond what is committed.
 type requesting struct {
-	asked   []Request       // to be committed
-	copying job.ID          // Copy is out for this request
-	copied  *Copied         // its answer
-	drained map[string]bool // by instance, over this connection
+	asked   []Request // to be committed
+	copying job.ID    // Copy is out for this request
+	copied  *Copied   // its answer
 	changing
 }
 
@@ -131,18 +130,14 @@ func (e *Execution) drains() bool {
 	return r != nil && r.Drain
 }
 
-// drain has the sources of each instance end. No checkpoint is open, and none will be before all have ended.
+// drain has the sources of each part end. No checkpoint is open, and none will be before all have ended.
 func (e *Execution) drain() []Action {
 	var actions []Action
-	for _, name := range e.committed.instances() {
-		if !e.instance(name).connected || e.drained[name] {
-			continue
+	for _, p := range e.present() {
+		if i := e.instance(p.Instance); i.drained[p.Region] < p.Attempt {
+			i.drained[p.Region] = p.Attempt
+			actions = append(actions, Drain{p.Part()})
 		}
-		if e.drained == nil {
-			e.drained = make(map[string]bool)
-		}
-		e.drained[name] = true
-		actions = append(actions, Drain{Instance: name, Attempt: e.committed.Attempt})
 	}
 	return actions
 }
@@ -205,30 +200,31 @@ func (e *Execution) undrain(in *Intent, r *Request, why string) {
 	}
 }
 
-// resumes reports whether the checkpoint was a stop's that failed: its sources are to go on.
-func (e *Execution) resumes(id job.CheckpointID) bool {
+// resumes reports whether the checkpoint was a stop's that failed, in an attempt of the part: its sources are to go on.
+func (e *Execution) resumes(p *part, id job.CheckpointID) bool {
 	return slices.ContainsFunc(e.committed.Requests.Requests, func(r Request) bool {
-		return r.Checkpoint == id && r.Attempt == e.committed.Attempt && r.Stage == Refused && r.holdsSources()
+		return r.Checkpoint == id && r.Attempt >= p.Attempt && r.Stage == Refused && r.holdsSources()
 	})
 }
 
-// resume tells an instance, which may have missed it, of each stop that failed in this attempt.
+// resume tells an instance, which may have missed it, of each stop that failed.
 func (e *Execution) resume(instance string) []Action {
-	var actions []Action
-	for _, r := range e.committed.Requests.Requests {
-		if r.Checkpoint != 0 && e.committed.Phase == Running && e.resumes(r.Checkpoint) {
-			actions = append(actions, e.closedAt(instance, r.Checkpoint, false))
-		}
-	}
-	return actions
+	return e.goOn(e.committed.Requests.Requests, func(p *part, r *Request) bool { return p.Instance == instance && r.Checkpoint != 0 })
 }
 
 // resumed tells the TaskManagers of stops that have failed with this commit, after their checkpoints were closed.
 func (e *Execution) resumed(before Intent) []Action {
+	return e.goOn(before.Requests.Requests, func(_ *part, r *Request) bool { return r.Stage == Copying })
+}
+
+// goOn tells parts of requests that were stops, and failed.
+func (e *Execution) goOn(requests []Request, which func(*part, *Request) bool) []Action {
 	var actions []Action
-	for _, r := range before.Requests.Requests {
-		if r.Stage == Copying && e.resumes(r.Checkpoint) {
-			actions = append(actions, e.tellClosed(r.Checkpoint, false)...)
+	for i := range requests {
+		for _, p := range e.present() {
+			if r := &requests[i]; e.committed.Phase == Running && which(p, r) && e.resumes(p, r.Checkpoint) {
+				actions = append(actions, e.closedAt(p, r.Checkpoint, false))
+			}
 		}
 	}
 	return actions

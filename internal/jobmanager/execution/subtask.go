@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -25,9 +26,8 @@ type subtask struct {
 
 // resetSubtasks forgets the attempt before.
 func (e *Execution) resetSubtasks() {
-	e.crash, e.crashKilled, e.last = "", false, false
+	e.last = false
 	e.forgetCheckpoint()
-	e.drained = nil
 	if e.graph == nil {
 		return
 	}
@@ -48,15 +48,15 @@ func (e *Execution) find(s job.Subtask) *subtask {
 	return &e.subtasks[s.Vertex][s.Index]
 }
 
-// noteReport takes over a report about the committed attempt. A subtask's end is final: a
+// noteReport takes over a report about a part of the committed assignment. A subtask's end is final: a
 // message that was overtaken does not revive it.
-func (e *Execution) noteReport(instance string, r rpc.AttemptReport) {
-	if e.crash == "" {
-		e.crash, e.crashKilled = r.Failure, r.Killed
+func (e *Execution) noteReport(p *part, r rpc.AttemptReport) {
+	if p.crash == "" {
+		p.crash, p.crashKilled = r.Failure, r.Killed
 	}
 	for _, reported := range r.Subtasks {
 		s := e.find(reported.Subtask)
-		if s == nil || e.committed.Assignment[reported.Subtask.Index] != instance || s.state.Terminal() {
+		if s == nil || e.partOf(reported.Subtask) != p || s.state.Terminal() {
 			continue
 		}
 		s.state, s.reported, s.pid = reported.State, true, r.PID
@@ -83,81 +83,64 @@ func (e *Execution) committedUpTo(id job.CheckpointID) bool {
 	return true
 }
 
-// reported tells whether every subtask of the slots has been reported.
-func (e *Execution) reported(slots []int) bool {
-	for _, slot := range slots {
-		for _, s := range e.graph.SlotSubtasks(slot) {
-			if !e.find(s).reported {
-				return false
-			}
-		}
-	}
-	return true
+// reported tells whether every subtask of the part has been reported.
+func (e *Execution) reported(p *part) bool {
+	return !slices.ContainsFunc(p.Subtasks, func(s job.Subtask) bool { return !e.find(s).reported })
 }
 
-// killed says how a task process of the attempt was killed, or "".
-func (e *Execution) killed() string {
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state == job.Failed && s.killed {
-				return s.failure
-			}
+// killed tells which regions have a subtask whose task process was killed, and how the first was; "": none has.
+func (e *Execution) killed() (regions []int, reason string) {
+	e.eachOf(func(p *part, _ job.Subtask, s *subtask) {
+		if s.state == job.Failed && s.killed {
+			regions, reason = append(regions, p.regions...), cmp.Or(reason, s.failure)
 		}
+	})
+	return regions, reason
+}
+
+// crashed is a part whose task process ended after its subtasks had finished; nil: none.
+func (e *Execution) crashed() *part {
+	i := slices.IndexFunc(e.parts, func(p part) bool { return p.crash != "" && !e.givenUp(&p) })
+	if i < 0 {
+		return nil
 	}
-	return ""
+	return &e.parts[i]
 }
 
 // damaged is the checkpoint that a subtask could not restore, and why; 0: there is none.
-func (e *Execution) damaged() (job.CheckpointID, string) {
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state == job.Failed && s.damaged != 0 {
-				return s.damaged, s.failure
-			}
+func (e *Execution) damaged() (id job.CheckpointID, why string) {
+	e.each(func(s *subtask) {
+		if id == 0 && s.state == job.Failed && s.damaged != 0 {
+			id, why = s.damaged, s.failure
 		}
-	}
-	return 0, ""
+	})
+	return id, why
 }
 
 // failure is that of the first subtask that failed by itself, or "".
-func (e *Execution) failure() string {
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state != job.Failed || s.killed {
-				continue
-			}
-			if s.failure == "" {
-				return "a subtask of " + e.graph.Vertices[v].Name + " failed and gave no reason"
-			}
-			return s.failure
+func (e *Execution) failure() (failure string) {
+	e.eachOf(func(_ *part, id job.Subtask, s *subtask) {
+		if failure == "" && s.state == job.Failed && !s.killed {
+			failure = cmp.Or(s.failure, "a subtask of "+e.graph.Vertices[id.Vertex].Name+" failed and gave no reason")
 		}
-	}
-	return ""
+	})
+	return failure
 }
 
 func (e *Execution) allFinished() bool {
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state != job.Finished {
-				return false
-			}
-		}
-	}
-	return len(e.subtasks) > 0
+	all := len(e.subtasks) > 0 && len(e.committed.GivenUp) == 0
+	e.each(func(s *subtask) { all = all && s.state == job.Finished })
+	return all
 }
 
 // settling reports whether nothing but a checkpoint keeps the job from its end.
 func (e *Execution) settling() bool {
-	some := false
-	for v := range e.subtasks {
-		for _, s := range e.subtasks[v] {
-			if s.state != job.Finished && !s.settling {
-				return false
-			}
-			some = some || s.settling
-		}
-	}
-	return some
+	some, all := false, len(e.committed.GivenUp) == 0
+	e.each(func(s *subtask) {
+		all = all && (s.state == job.Finished || s.settling)
+		some = some || s.settling
+	})
+	return some && all
 }
 
 // outputs lists what finished subtasks wrote, by vertex and index: each leader makes the
@@ -173,11 +156,12 @@ func (e *Execution) outputs() []job.Output {
 }
 
 func (e *Execution) absorbProgress(p rpc.Progress) {
-	if p.Attempt != e.committed.Attempt || len(p.Subtasks) != len(p.Counters) {
+	if len(p.Subtasks) != len(p.Counters) {
 		return
 	}
-	for i := range p.Subtasks {
-		if s := e.find(p.Subtasks[i]); s != nil {
+	for i, id := range p.Subtasks {
+		if of := e.partOf(id); of != nil && of.Attempt == p.Attempt {
+			s := e.find(id)
 			s.before, s.counters = s.counters, p.Counters[i]
 		}
 	}

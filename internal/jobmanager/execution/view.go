@@ -20,15 +20,6 @@ func (e *Execution) Adopted() bool {
 	})
 }
 
-// Subtasks lists what runs in these slots, which are of the committed attempt.
-func (e *Execution) Subtasks(slots []int) []job.Subtask {
-	var list []job.Subtask
-	for _, slot := range slots {
-		list = append(list, e.graph.SlotSubtasks(slot)...)
-	}
-	return list
-}
-
 // View is the job as the API shows it. It shares no memory with the execution.
 func (e *Execution) View() api.Job {
 	in := &e.committed
@@ -38,8 +29,8 @@ func (e *Execution) View() api.Job {
 			Submitted: in.Submitted, Finished: in.Finished, Parallelism: cmp.Or(in.Slots, in.Spec.Parallelism, 1),
 		},
 		SlotsNeeded:  in.Slots,
-		Attempts:     in.attempts(),
-		Restarts:     max(in.attempts()-1-in.Changes, 0),
+		Attempt:      in.Attempt,
+		Restarts:     in.TotalRestarts,
 		Failure:      in.Failure,
 		SlotsMissing: e.missing,
 		Vertices:     []api.Vertex{},
@@ -77,16 +68,6 @@ func (e *Execution) viewCheckpoints() api.Checkpoints {
 	return v
 }
 
-// attempts is how many executions there were. Those of a job that continues from a savepoint are counted
-// from the savepoint's.
-func (in *Intent) attempts() int {
-	n := int(in.Attempt)
-	if in.From != nil {
-		n -= int(in.From.Attempt)
-	}
-	return n
-}
-
 func viewRequests(list []Request) []api.Request {
 	var rows []api.Request
 	for _, r := range list {
@@ -113,9 +94,16 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 		v.Operators = append(v.Operators, api.Operator{Name: op.Name, Kind: op.Kind})
 	}
 	for index := range g.Parallelism {
+		id := job.Subtask{Vertex: vertex, Index: index}
 		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
-		if s := e.find(job.Subtask{Vertex: vertex, Index: index}); s != nil && e.committed.Attempt > 0 {
+		if s := e.find(id); s != nil && e.committed.Attempt > 0 {
 			row.State, row.PID = e.shown(s.state), s.pid
+			if p := e.partOf(id); p != nil && e.committed.Holds() {
+				row.Attempt = p.Attempt
+				if e.givenUp(p) {
+					row.State, row.PID = job.Restarting, 0
+				}
+			}
 			if index < len(e.committed.Assignment) { // else it is of a plan that no attempt has run yet
 				row.TaskManager = e.committed.Assignment[index]
 			}

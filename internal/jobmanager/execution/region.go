@@ -1,0 +1,157 @@
+package execution
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// restart gives regions up, those of the same task processes with them; the next attempt continues from the newest
+// checkpoint. Where there may be no next, the job fails. All is given up if nothing else runs, and while a stop is under way:
+// its sources are silent, or were ended, and none may run on for itself.
+func (e *Execution) restart(regions []int, reason string) []Action {
+	lost := union(e.committed.GivenUp, regions)
+	if len(lost) == len(e.regions) || e.lastWord() {
+		return e.commit(func(in *Intent) { e.giveUp(in, reason) })
+	}
+	return e.commit(func(in *Intent) {
+		if !e.mayRestart(in, reason) {
+			return
+		}
+		in.GivenUp = lost
+		if id := in.Open; id != 0 {
+			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, abortedAs(id, "a part of the job restarts: "+reason)
+			in.advance(id, in.LastAbort)
+		}
+	})
+}
+
+// union is in order, and shares no memory with a.
+func union(a, b []int) []int {
+	list := slices.Concat(a, b)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// giveUp makes it an intent whose attempts are all given up, and reports whether another will follow.
+func (e *Execution) giveUp(in *Intent, reason string) bool {
+	if !e.mayRestart(in, reason) {
+		return false
+	}
+	in.Phase, in.GivenUp = Restarting, nil
+	return true
+}
+
+// mayRestart counts a restart, or makes it the intent of a job that fails instead.
+func (e *Execution) mayRestart(in *Intent, reason string) bool {
+	if e.noRestart != "" {
+		in.Phase, in.Failure = Failing, e.noRestart+". "+reason
+		return false
+	}
+	in.Failure = reason
+	in.Restarts++
+	in.TotalRestarts++
+	return true
+}
+
+// mend ends what was given up, and asks for slots in place of those whose instance is dead. No region starts again before
+// what the newest checkpoint names is visible: a restored attempt inherits no output that is to be renamed.
+func (e *Execution) mend() []Action {
+	if len(e.committed.GivenUp) == 0 {
+		return nil
+	}
+	actions, waiting := e.stop(e.givenUp)
+	if waiting {
+		return actions
+	}
+	if e.unpublished() {
+		return e.publishCheckpoint()
+	}
+	var kept []string
+	for _, name := range e.committed.Assignment {
+		if !e.instance(name).dead {
+			kept = append(kept, name)
+		}
+	}
+	if missing := len(e.committed.Assignment) - len(kept); !e.requested || e.wanted != missing {
+		return e.requestSlots(missing, kept)
+	}
+	return nil
+}
+
+// requestSlots asks for slots beside those that are kept.
+func (e *Execution) requestSlots(slots int, kept []string) []Action {
+	e.requested, e.wanted = true, slots
+	return []Action{RequestSlots{Slots: slots, Kept: kept, Restarts: e.committed.Restarts}}
+}
+
+// absorbReplacements commits the next attempt of the regions that were given up, on the slots that they had, and on
+// those granted in place of lost ones.
+func (e *Execution) absorbReplacements(granted []string) []Action {
+	if e.stillRuns() {
+		e.requested = false // they are asked for again when all has ended
+		return nil
+	}
+	next := e.committed
+	next.Assignment = slices.Clone(next.Assignment)
+	for slot, name := range next.Assignment {
+		if e.instance(name).dead {
+			if len(granted) == 0 {
+				e.requested = false // one more died since
+				return nil
+			}
+			next.Assignment[slot], granted = granted[0], granted[1:]
+		}
+	}
+	next.Attempt++
+	next.Regions = nil
+	for r := range e.regions {
+		next.Regions = append(next.Regions, e.committed.attempt(r))
+	}
+	for _, r := range next.GivenUp {
+		next.Regions[r] = next.Attempt
+	}
+	next.GivenUp = nil
+	return e.begins(next)
+}
+
+// stillRuns reports whether a part that was given up has not ended: it was given up after slots were asked for.
+func (e *Execution) stillRuns() bool {
+	return slices.ContainsFunc(e.parts, func(p part) bool {
+		i := e.instance(p.Instance)
+		return e.givenUp(&p) && !i.dead && i.stopped[p.Region] < p.Attempt
+	})
+}
+
+// replaced makes a restarted region known: its subtasks begin anew, and its TaskManagers of before may forget it.
+func (e *Execution) replaced(before Intent, parts []part) []Action {
+	if e.committed.Attempt == before.Attempt {
+		return nil
+	}
+	e.requested, e.missing, e.last = false, 0, false
+	actions := []Action{HoldSlots{Assignment: e.committed.Assignment}}
+	var outputs []job.Output
+	for i := range parts {
+		p := &parts[i]
+		if !slices.Contains(before.GivenUp, p.regions[0]) {
+			continue
+		}
+		for _, id := range p.Subtasks {
+			s := e.find(id)
+			outputs = append(outputs, s.outputs...)
+			*s = subtask{state: job.Deploying}
+		}
+		if e.instance(p.Instance).connected {
+			actions = append(actions, Confirm{p.Part()})
+		}
+	}
+	if len(outputs) > 0 && e.committed.Reserved == 0 { // else a checkpoint may name them (R13)
+		actions = append(actions, Discard{Outputs: outputs})
+	}
+	return actions
+}
+
+func abortedAs(id job.CheckpointID, why string) string {
+	return fmt.Sprintf("checkpoint %d: %s", id, why[:min(len(why), maxAbort)])
+}
