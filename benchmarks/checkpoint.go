@@ -132,8 +132,8 @@ func (s site) cost(ctx context.Context, k keeping) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	if after.job.Attempts != 1 {
-		return cost{}, fmt.Errorf("the job was restarted: attempt %d", after.job.Attempts)
+	if after.job.Attempt != 1 {
+		return cost{}, fmt.Errorf("the job was restarted: attempt %d", after.job.Attempt)
 	}
 	c := cost{float64(after.records-before.records) / (after.cpu - before.cpu).Seconds() / 1e6, int(newest(after.job).ID - newest(before.job).ID), newest(after.job)}
 	return c, s.cancel(ctx, id)

@@ -149,7 +149,7 @@ func receiveAll() error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := shuffle.ReadPreamble(c); err != nil {
+	if _, err := shuffle.ReadPreamble(c); err != nil {
 		return err
 	}
 	x.Accept(c)

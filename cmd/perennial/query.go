@@ -102,7 +102,7 @@ func infoCommand(g *global) *cobra.Command {
 
 func printJob(w io.Writer, j client.Job) error {
 	fmt.Fprintf(w, "%s  %s\n", j.ID, describe(j))
-	fmt.Fprintf(w, "submitted %s, attempts %d, restarts %d\n", j.Submitted.Local().Format(time.DateTime), j.Attempts, j.Restarts)
+	fmt.Fprintf(w, "submitted %s, attempt %d, restarts %d\n", j.Submitted.Local().Format(time.DateTime), j.Attempt, j.Restarts)
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}

@@ -93,7 +93,7 @@ func TestShapes(t *testing.T) {
 
 	var one map[string]any
 	decoded(t, &one, "info", "--json", id)
-	has(t, "info", one, map[string]string{"id": aText, "name": aText, "state": aText, "attempts": aNumber, "restarts": aNumber, "vertices": aList})
+	has(t, "info", one, map[string]string{"id": aText, "name": aText, "state": aText, "attempt": aNumber, "restarts": aNumber, "vertices": aList})
 	vertices, _ := one["vertices"].([]any)
 	if len(vertices) == 0 {
 		t.Fatalf("info: no vertices: %v", one)
@@ -106,7 +106,7 @@ func TestShapes(t *testing.T) {
 			has(t, "subtasks[…]", s, map[string]string{"index": aNumber, "attempt": aNumber, "state": aText, "taskmanager": aText, "pid": aNumber})
 		}
 	}
-	if s, a := one["state"], one["attempts"]; s != "RUNNING" || a != float64(1) {
+	if s, a := one["state"], one["attempt"]; s != "RUNNING" || a != float64(1) {
 		t.Errorf("info: state %v, attempts %v", s, a)
 	}
 }
@@ -150,7 +150,7 @@ func TestTables(t *testing.T) {
 	for command, want := range map[string][]string{
 		"list":        {"ID ", "STATE ", id, "FINISHED", "mistakes"},
 		"jobmanagers": {"ROLE ", "EPOCH ", "leader", shared.Rest[0][strings.LastIndex(shared.Rest[0], ":"):]},
-		"info " + id:  {"mistakes is FINISHED", "attempts 1, restarts 0", "VERTEX ", "words -> upper -> out", "SUBTASK "},
+		"info " + id:  {"mistakes is FINISHED", "attempt 1, restarts 0", "VERTEX ", "words -> upper -> out", "SUBTASK "},
 	} {
 		r := asked(t, strings.Fields(command)...)
 		r.expect(t, 0)

@@ -43,8 +43,8 @@ func TestLifeOfAJobWithState(t *testing.T) {
 	}
 
 	second := asked(t, "stop", id, "--savepoint-dir", saved).prints(t, saved)
-	if j := info(t, id); j.State != job.Finished || j.Restarts != 0 || j.Attempts != 3 {
-		t.Errorf("the stopped job is %s after %d attempts and %d restarts: %s", j.State, j.Attempts, j.Restarts, j.Failure)
+	if j := info(t, id); j.State != job.Finished || j.Restarts != 0 || j.Attempt != 3 {
+		t.Errorf("the stopped job is %s after %d attempts and %d restarts: %s", j.State, j.Attempt, j.Restarts, j.Failure)
 	}
 	asked(t, "stop", id).expect(t, exitFailed, "FINISHED", "running job")
 	end := asked(t, append([]string{"run", "-p", "1", "--from-savepoint", second, binaries.wordcount}, append(args, "0")...)...)

@@ -55,6 +55,25 @@ func Build(env *stream.Env) {
 		rows = last(draw, rows, keyed, skew)
 	}
 	stream.To(rows, "out", file.JSONLines[Row](output))
+	if seed%3 == 1 {
+		aside(env, seed, records, rate, skew, output)
+	}
+}
+
+// Aside is where what no exchange connects with the rest of the job puts out, beside the output.
+func Aside(output string) string { return output + ".aside" }
+
+// aside is a part of the job that restarts without the rest, and the rest without it: subtasks that have nothing to do
+// with each other, or two connected vertices.
+func aside(env *stream.Env, seed, records int, rate, skew float64, output string) {
+	rows := stream.From(env, "beside", generator.Count(uint64(records)/2, func(i uint64) Row { return Row{i, 2} }), stream.Rate(rate/2), stream.Parallelism(1+seed%4))
+	if seed%2 == 0 {
+		keyed := stream.KeyBy(rows, func(r Row) uint64 { return r.Key % 50 })
+		rows = counting(keyed, "counting beside", stream.Parallelism(1+seed%3))
+	} else {
+		rows = slow(rows, "slow beside", skew, stream.Parallelism(1+seed%4))
+	}
+	stream.To(rows, "out beside", file.JSONLines[Row](Aside(output)))
 }
 
 // source draws what reads: splits that any subtask takes, or a function, which begins anew and is skipped.

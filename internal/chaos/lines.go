@@ -8,9 +8,14 @@ import (
 	"slices"
 )
 
-// Lines are those of the visible files in a directory, sorted.
+// Lines are those of the visible files in a directory and aside of it, sorted.
 func Lines(dir string) ([]string, error) {
 	parts, err := filepath.Glob(filepath.Join(dir, "part-*"))
+	if err == nil {
+		var beside []string
+		beside, err = filepath.Glob(filepath.Join(Aside(dir), "part-*"))
+		parts = append(parts, beside...)
+	}
 	var all []string
 	for _, p := range parts {
 		f, err := os.Open(p)

@@ -84,7 +84,7 @@ func TestLiveLineFitsAndStands(t *testing.T) {
 	var out bytes.Buffer
 	s := newScreen(&out, func() int { return 38 })
 	s.leads(client.JobManager{PID: 4711, Epoch: 3})
-	j := client.Job{Attempts: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}}
+	j := client.Job{Attempt: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}}
 	s.job(j)
 	j.Vertices[0].RecordsOut = 0 // a new leader has not heard yet
 	s.job(j)
@@ -102,9 +102,9 @@ func TestLiveLineFitsAndStands(t *testing.T) {
 func TestLiveLineCountsOn(t *testing.T) {
 	var out bytes.Buffer
 	s := newScreen(&out, func() int { return 80 })
-	s.job(client.Job{Attempts: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}})
-	s.job(client.Job{Attempts: 2, Vertices: []client.Vertex{{RecordsOut: 0}}})
-	s.job(client.Job{Attempts: 2, Vertices: []client.Vertex{{RecordsOut: 1_000_000}}})
+	s.job(client.Job{Attempt: 1, Vertices: []client.Vertex{{RecordsOut: 5_000_000}}})
+	s.job(client.Job{Attempt: 2, Vertices: []client.Vertex{{RecordsOut: 0}}})
+	s.job(client.Job{Attempt: 2, Vertices: []client.Vertex{{RecordsOut: 1_000_000}}})
 	if s.words != 6_000_000 {
 		t.Errorf("%d words are shown, want 6000000", s.words)
 	}
@@ -115,7 +115,7 @@ func TestLiveLineCountsOn(t *testing.T) {
 func TestRestartsExplained(t *testing.T) {
 	running := func(pid, attempt int) client.Job {
 		s := client.Subtask{PID: pid, Attempt: job.Attempt(attempt), State: job.Running}
-		return client.Job{Attempts: attempt, Vertices: []client.Vertex{{Subtasks: []client.Subtask{s}}}}
+		return client.Job{Attempt: job.Attempt(attempt), Vertices: []client.Vertex{{Subtasks: []client.Subtask{s}}}}
 	}
 	r := &run{screen: newScreen(io.Discard, nil), base: running(7, 1)}
 	r.note(running(7, 1))

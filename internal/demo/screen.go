@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/meter"
 )
 
@@ -21,7 +22,7 @@ type screen struct {
 	last    string // how long the last takeover took
 	words   uint64
 	earlier uint64 // of the words: those of earlier attempts
-	attempt int
+	attempt job.Attempt
 	rate    meter.Meter
 }
 
@@ -58,7 +59,7 @@ func (s *screen) killed(n int, was, now client.JobManager, took time.Duration) {
 // restarted tells of one task process whose death restarted the job.
 func (s *screen) restarted(n, pid int, j client.Job, took time.Duration) {
 	s.say("task %2d: process %d killed, attempt %d runs from checkpoint %d after %s",
-		n, pid, j.Attempts, j.Checkpoints.Restored, took.Round(100*time.Microsecond))
+		n, pid, j.Attempt, j.Checkpoints.Restored, took.Round(100*time.Microsecond))
 }
 
 // job draws the live line. A new leader hears the counters within a second; until then the last
@@ -67,8 +68,8 @@ func (s *screen) job(j client.Job) {
 	if s.width == nil {
 		return
 	}
-	if j.Attempts != s.attempt { // whose counters begin at zero
-		s.attempt, s.earlier = j.Attempts, s.words
+	if j.Attempt != s.attempt { // whose counters begin at zero
+		s.attempt, s.earlier = j.Attempt, s.words
 	}
 	for _, v := range j.Vertices {
 		s.words = max(s.words, s.earlier+v.RecordsOut)
@@ -76,7 +77,7 @@ func (s *screen) job(j client.Job) {
 	now := time.Now()
 	s.rate.Look(now, s.words)
 	line := fmt.Sprintf("%s · %.2fM words, %.0fk/s · attempt %d · takeover %s",
-		s.leader, float64(s.words)/1e6, float64(s.rate.PerSecond(now))/1e3, j.Attempts, s.last)
+		s.leader, float64(s.words)/1e6, float64(s.rate.PerSecond(now))/1e3, j.Attempt, s.last)
 	fmt.Fprintf(s.out, "\r%s\x1b[K", cut(line, s.width()-3))
 	s.drawn = true
 }

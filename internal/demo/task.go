@@ -69,8 +69,8 @@ func (r *run) checkpointed(ctx context.Context, id client.ID) (client.Job, error
 		if j.State != job.Running || len(busy(j)) == 0 {
 			return fmt.Errorf("the job is %s, in task processes %v", j.State, busy(j))
 		}
-		if done := j.Checkpoints.Completed; len(done) == 0 || int(done[0].Attempt) != j.Attempts {
-			return fmt.Errorf("attempt %d has not completed a checkpoint", j.Attempts)
+		if done := j.Checkpoints.Completed; len(done) == 0 || done[0].Attempt != j.Attempt {
+			return fmt.Errorf("attempt %d has not completed a checkpoint", j.Attempt)
 		}
 		return nil
 	})
@@ -81,8 +81,8 @@ func (r *run) checkpointed(ctx context.Context, id client.ID) (client.Job, error
 func (r *run) restarted(ctx context.Context, id client.ID, before client.Job) (client.Job, error) {
 	err := r.cluster.Until(ctx, func() error {
 		j, err := r.client.Job(ctx, id)
-		if err == nil && !j.State.Terminal() && j.Attempts <= before.Attempts {
-			err = fmt.Errorf("attempt %d still", j.Attempts)
+		if err == nil && !j.State.Terminal() && j.Attempt <= before.Attempt {
+			err = fmt.Errorf("attempt %d still", j.Attempt)
 		}
 		return err
 	})
@@ -92,7 +92,7 @@ func (r *run) restarted(ctx context.Context, id client.ID, before client.Job) (c
 	after, err := r.cluster.Running(ctx, r.client, id)
 	newest := before.Checkpoints.Completed[0].ID
 	if err == nil && after.Restarts > before.Restarts && after.Checkpoints.Restored < newest {
-		err = fmt.Errorf("attempt %d continued from checkpoint %d, although %d was complete", after.Attempts, after.Checkpoints.Restored, newest)
+		err = fmt.Errorf("attempt %d continued from checkpoint %d, although %d was complete", after.Attempt, after.Checkpoints.Restored, newest)
 	}
 	return after, err
 }

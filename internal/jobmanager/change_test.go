@@ -46,7 +46,7 @@ func TestLeaderKilledInEachPhase(t *testing.T) {
 			after: func(w *world, tm *fakeTaskManager, id job.ID) {
 				w.eventually("adopted", func() bool {
 					j := w.job(id)
-					return j.State == job.Running && j.Attempts == 1 && j.Vertices[0].Subtasks[0].PID == 4711
+					return j.State == job.Running && j.Attempt == 1 && j.Vertices[0].Subtasks[0].PID == 4711
 				})
 				tm.change(id, job.Finished, "")
 			},
@@ -131,8 +131,8 @@ func TestLeaderKilledInEachPhase(t *testing.T) {
 				c.after(w, tm, id)
 			}
 			j := w.await(id, c.end)
-			if j.Attempts != 1 || tm.did("deploys attempt 1 slots [0 1]") != c.deploy {
-				t.Errorf("attempts %d; the TaskManager: %q", j.Attempts, tm.history())
+			if j.Attempt != 1 || tm.did("deploys attempt 1 slots [0 1]") != c.deploy {
+				t.Errorf("attempts %d; the TaskManager: %q", j.Attempt, tm.history())
 			}
 			w.eventually("confirmed", func() bool { return tm.did("confirmed attempt 1") > 0 })
 			if got := visible(tm.dir); c.end == job.Finished && got != "part-0-1 part-1-1" {

@@ -59,12 +59,12 @@ func (w *world) taskManager(instance string, slots int) *fakeTaskManager {
 	return f
 }
 
-// planOf answers Plan with a graph of two vertices of this parallelism.
+// planOf answers Plan with a graph of two connected vertices of this parallelism.
 func planOf(parallelism int) func(rpc.Plan) rpc.Planned {
 	return func(p rpc.Plan) rpc.Planned {
 		return rpc.Planned{Job: p.Spec.ID, Graph: &job.Graph{Name: "planned", MaxParallelism: 128, Bounded: true, Vertices: []job.Vertex{
 			{Name: "lines", Parallelism: parallelism}, {Name: "count", Parallelism: parallelism},
-		}}}
+		}, Edges: []job.Edge{{To: 1, Partitioning: job.Hash}}}}
 	}
 }
 

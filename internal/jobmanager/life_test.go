@@ -48,7 +48,7 @@ func TestJobLife(t *testing.T) {
 	tm2.start()
 	j := w.await(id, job.Running)
 	w.eventually("pids are known", func() bool { j = w.job(id); return j.Vertices[1].Subtasks[1].PID == 4711 })
-	if j.Attempts != 1 || j.Restarts != 0 {
+	if j.Attempt != 1 || j.Restarts != 0 {
 		t.Errorf("running: %+v", j)
 	}
 	if c, err := n.Cluster(context.Background()); err != nil || c != (api.Cluster{OS: "linux", Arch: "amd64", TaskManagers: 2, Slots: 2}) {
@@ -105,8 +105,8 @@ func TestFailures(t *testing.T) {
 	id := w.submit(n)
 	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
 	tm.change(id, job.Failed, "operator lines, subtask 0: panic: boom")
-	if j := w.await(id, job.Failed); !strings.Contains(j.Failure, "boom") || j.Attempts != 1 {
-		t.Errorf("failure: %q after %d attempts", j.Failure, j.Attempts)
+	if j := w.await(id, job.Failed); !strings.Contains(j.Failure, "boom") || j.Attempt != 1 {
+		t.Errorf("failure: %q after %d attempts", j.Failure, j.Attempt)
 	}
 	w.eventually("slots are free again", func() bool {
 		c, err := n.Cluster(context.Background())

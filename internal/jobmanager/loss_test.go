@@ -40,8 +40,8 @@ func TestTaskManagerKilled(t *testing.T) {
 	if tm1.did("stops attempt 1") != 1 || tm1.did("confirmed attempt 1") != 1 {
 		t.Errorf("the survivor: %q", tm1.history())
 	}
-	if j := w.await(id, job.Running); j.Attempts != 2 || j.Restarts != 1 {
-		t.Errorf("attempts %d, restarts %d", j.Attempts, j.Restarts)
+	if j := w.await(id, job.Running); j.Attempt != 2 || j.Restarts != 1 {
+		t.Errorf("attempts %d, restarts %d", j.Attempt, j.Restarts)
 	}
 
 	// It was only cut off after all: it is told, under its name, for ever.
@@ -67,8 +67,8 @@ func TestBrokenConnectionChangesNothing(t *testing.T) {
 		})
 	}
 	tm.change(id, job.Finished, "")
-	if j := w.await(id, job.Finished); j.Attempts != 1 {
-		t.Errorf("attempts %d; %q", j.Attempts, tm.history())
+	if j := w.await(id, job.Finished); j.Attempt != 1 {
+		t.Errorf("attempts %d; %q", j.Attempt, tm.history())
 	}
 }
 
@@ -104,7 +104,7 @@ func TestTaskManagerThatDiedWithTheLeader(t *testing.T) {
 	w.taskManager("tm-2", 2).start()
 	w.leader(a)
 	began := time.Now()
-	w.eventually("starts over", func() bool { j := w.job(id); return j.State == job.Running && j.Attempts == 2 })
+	w.eventually("starts over", func() bool { j := w.job(id); return j.State == job.Running && j.Attempt == 2 })
 	if took := time.Since(began); took < 50*time.Millisecond {
 		t.Errorf("declared dead after %v", took)
 	}
@@ -127,7 +127,7 @@ func TestDeathFoundByTheNextLeader(t *testing.T) {
 	w.start("jm-b")
 	w.eventually("waits for a slot", func() bool { j := w.job(id); return j.State == job.Created && j.SlotsMissing == 1 })
 	w.taskManager("tm-3", 1).start()
-	w.eventually("starts over", func() bool { j := w.job(id); return j.State == job.Running && j.Attempts == 2 })
+	w.eventually("starts over", func() bool { j := w.job(id); return j.State == job.Running && j.Attempt == 2 })
 }
 
 // A new TaskManager on the data address of one that a new leader has not met is proof of that
@@ -280,8 +280,8 @@ func TestOwnPauseIsNoSilenceOfOthers(t *testing.T) {
 		return <-answer
 	})
 	tm.change(id, job.Finished, "")
-	if j := w.await(id, job.Finished); j.Attempts != 1 {
-		t.Errorf("attempts %d", j.Attempts)
+	if j := w.await(id, job.Finished); j.Attempt != 1 {
+		t.Errorf("attempts %d", j.Attempt)
 	}
 }
 

@@ -158,7 +158,7 @@ func TestChangeOfARunningJob(t *testing.T) {
 	if done := rescale(3); done.Failure != "" || done.DowntimeMillis <= 0 {
 		t.Errorf("got %+v", done)
 	}
-	if j := w.job(id); j.Parallelism != 3 || j.Attempts != 2 || j.Restarts != 0 || tm.did("deploys attempt 2 slots [0 1 2]") != 1 {
+	if j := w.job(id); j.Parallelism != 3 || j.Attempt != 2 || j.Restarts != 0 || tm.did("deploys attempt 2 slots [0 1 2]") != 1 {
 		t.Errorf("got %+v; the TaskManager %v", j, tm.history())
 	}
 	n.kill() // what was changed stays changed
@@ -216,7 +216,7 @@ func TestJobFromNoSavepoint(t *testing.T) {
 	if _, err := n.Submit(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	if j := w.await(spec.ID, job.Failed); !strings.Contains(j.Failure, spec.Savepoint+" is no savepoint") || j.Attempts != 0 {
-		t.Errorf("after %d attempts: %s", j.Attempts, j.Failure)
+	if j := w.await(spec.ID, job.Failed); !strings.Contains(j.Failure, spec.Savepoint+" is no savepoint") || j.Attempt != 0 {
+		t.Errorf("after %d attempts: %s", j.Attempt, j.Failure)
 	}
 }

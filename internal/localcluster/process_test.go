@@ -148,8 +148,8 @@ func TestLostTaskManager(t *testing.T) {
 	f.running(t, j.id)
 	f.cluster.TaskManagers[0].Kill()
 	end := f.wait(t, j.id)
-	if end.State != job.Finished || end.Attempts != 2 || end.Restarts != 1 {
-		t.Errorf("the job is %s after %d attempts and %d restarts: %s", end.State, end.Attempts, end.Restarts, end.Failure)
+	if end.State != job.Finished || end.Attempt != 2 || end.Restarts != 1 {
+		t.Errorf("the job is %s after %d attempts and %d restarts: %s", end.State, end.Attempt, end.Restarts, end.Failure)
 	}
 	if got := countLines(t, j.output); got != j.words {
 		t.Errorf("%d words came out, want %d", got, j.words)

@@ -181,8 +181,8 @@ func TestStopAndContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := f.running(t, next.spec.ID)
-	if now.Checkpoints.Savepoint != moved || now.Attempts != 1 || now.Restarts != 0 {
-		t.Errorf("the job continued from %q after %d attempts and %d restarts", now.Checkpoints.Savepoint, now.Attempts, now.Restarts)
+	if now.Checkpoints.Savepoint != moved || now.Attempt != 1 || now.Restarts != 0 {
+		t.Errorf("the job continued from %q after %d attempts and %d restarts", now.Checkpoints.Savepoint, now.Attempt, now.Restarts)
 	}
 	f.whole(t, j)
 	if before >= j.records {
@@ -297,8 +297,8 @@ func TestRequestsOutliveTheLeader(t *testing.T) {
 		}
 	}
 	end := f.wait(t, id)
-	if end.State != job.Finished || end.Restarts != 0 || end.Attempts != 2 || len(end.Requests) != 4 {
-		t.Errorf("the job is %s after %d attempts, %d restarts and %d requests: %s", end.State, end.Attempts, end.Restarts, len(end.Requests), end.Failure)
+	if end.State != job.Finished || end.Restarts != 0 || end.Attempt != 2 || len(end.Requests) != 4 {
+		t.Errorf("the job is %s after %d attempts, %d restarts and %d requests: %s", end.State, end.Attempt, end.Restarts, len(end.Requests), end.Failure)
 	}
 	next := j
 	next.spec.ID, next.spec.Savepoint, next.spec.Continues = client.NewID(), end.Requests[3].Savepoint, true

@@ -48,8 +48,8 @@ func TestLeaderKilledWhileCreated(t *testing.T) {
 	c.Reach(k.id, "waits for slots", missing(2))
 	c.Leader().Kill()
 	c.Settle()
-	if j := c.Reach(k.id, "waits for slots", missing(2)); j.State != job.Created || j.Attempts != 0 {
-		t.Errorf("it waits as %s after %d attempts", j.State, j.Attempts)
+	if j := c.Reach(k.id, "waits for slots", missing(2)); j.State != job.Created || j.Attempt != 0 {
+		t.Errorf("it waits as %s after %d attempts", j.State, j.Attempt)
 	}
 	c.TaskManagers[1].Start()
 	c.Running(k.id, 1)
@@ -107,8 +107,8 @@ func TestLeaderKilledWhileCancelling(t *testing.T) {
 	c.Leader().Kill()
 	trap.Release()
 	c.Settle()
-	if j := c.End(k.id); j.State != job.Canceled || j.Attempts != 1 {
-		t.Errorf("the job is %s after %d attempts", j.State, j.Attempts)
+	if j := c.End(k.id); j.State != job.Canceled || j.Attempt != 1 {
+		t.Errorf("the job is %s after %d attempts", j.State, j.Attempt)
 	}
 	if k.hidden() > 0 || len(k.visible()) > 0 {
 		t.Errorf("a cancelled job leaves %d hidden files and %q", k.hidden(), k.visible())

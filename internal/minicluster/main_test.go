@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/connector/file"
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/minicluster"
 	"github.com/perennial-io/perennial/stream"
 )
@@ -118,18 +119,18 @@ func (k *counting) open() {
 
 // finish lets the job go on to its end, and requires that its output is right, published once,
 // by this attempt.
-func (k *counting) finish(attempt int) {
+func (k *counting) finish(attempt job.Attempt) {
 	k.t.Helper()
 	k.open()
 	j := k.c.End(k.id)
-	if j.State != "FINISHED" || j.Attempts != attempt {
-		k.t.Fatalf("the job is %s after %d attempts, want it FINISHED after %d: %s", j.State, j.Attempts, attempt, j.Failure)
+	if j.State != "FINISHED" || j.Attempt != attempt {
+		k.t.Fatalf("the job is %s after %d attempts, want it FINISHED after %d: %s", j.State, j.Attempt, attempt, j.Failure)
 	}
 	k.published(attempt)
 }
 
 // published requires the whole output in files of one attempt.
-func (k *counting) published(attempt int) {
+func (k *counting) published(attempt job.Attempt) {
 	k.t.Helper()
 	var counts, seen []string
 	for key := range keys {
@@ -185,8 +186,8 @@ func (k *counting) files(pattern string) []string {
 // processes.
 func untouched(t *testing.T, before, after client.Job) {
 	t.Helper()
-	if after.Attempts != before.Attempts {
-		t.Errorf("%d attempts became %d", before.Attempts, after.Attempts)
+	if after.Attempt != before.Attempt {
+		t.Errorf("%d attempts became %d", before.Attempt, after.Attempt)
 	}
 	for v, vertex := range before.Vertices {
 		for i, was := range vertex.Subtasks {

@@ -134,8 +134,8 @@ func TestUserFunctionPanics(t *testing.T) {
 	c := minicluster.Start(t, minicluster.Config{TaskManagers: 1})
 	instance := c.TaskManagers[0].Instance()
 	j := c.End(c.Submit("panics", 2))
-	if j.State != job.Failed || j.Attempts != 1 {
-		t.Errorf("the job is %s after %d attempts", j.State, j.Attempts)
+	if j.State != job.Failed || j.Attempt != 1 {
+		t.Errorf("the job is %s after %d attempts", j.State, j.Attempt)
 	}
 	for _, want := range []string{`operator "faulty"`, "subtask 1", "77 is too much", "main_test.go:"} {
 		if !strings.Contains(j.Failure, want) {
@@ -180,8 +180,8 @@ func TestCancelBeforeItRuns(t *testing.T) {
 	k := newCounting(t, c).submit()
 	c.Reach(k.id, "waits for slots", missing(2))
 	c.Cancel(k.id)
-	if j := c.End(k.id); j.State != job.Canceled || j.Attempts != 0 {
-		t.Errorf("the job is %s after %d attempts", j.State, j.Attempts)
+	if j := c.End(k.id); j.State != job.Canceled || j.Attempt != 0 {
+		t.Errorf("the job is %s after %d attempts", j.State, j.Attempt)
 	}
 	if n := c.Happened(sent(rpc.Deploy{})); n > 0 {
 		t.Errorf("it was deployed %d times", n)

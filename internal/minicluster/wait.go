@@ -134,7 +134,7 @@ func (c *Cluster) Reach(id client.ID, what string, wanted func(client.Job) bool)
 }
 
 // Running waits until every subtask of a job runs or has finished, under this attempt.
-func (c *Cluster) Running(id client.ID, attempt int) client.Job {
+func (c *Cluster) Running(id client.ID, attempt job.Attempt) client.Job {
 	c.t.Helper()
 	return c.Reach(id, fmt.Sprintf("runs attempt %d", attempt), func(j client.Job) bool {
 		for _, v := range j.Vertices {
@@ -144,7 +144,7 @@ func (c *Cluster) Running(id client.ID, attempt int) client.Job {
 				}
 			}
 		}
-		return j.State == job.Running && j.Attempts == attempt && len(j.Vertices) > 0
+		return j.State == job.Running && j.Attempt == attempt && len(j.Vertices) > 0
 	})
 }
 
@@ -153,13 +153,13 @@ func (c *Cluster) Running(id client.ID, attempt int) client.Job {
 func (c *Cluster) End(id client.ID) client.Job {
 	c.t.Helper()
 	j := c.Reach(id, "has ended", func(j client.Job) bool { return j.State.Terminal() })
-	c.Closed(id, j.Attempts)
+	c.Closed(id, j.Attempt)
 	return j
 }
 
 // Closed waits until the TaskManagers that an attempt was deployed to, and that can hear of it,
 // have been told that its end is committed.
-func (c *Cluster) Closed(id client.ID, attempt int) {
+func (c *Cluster) Closed(id client.ID, attempt job.Attempt) {
 	c.t.Helper()
 	leader := c.Leader()
 	for _, m := range c.TaskManagers {
@@ -170,7 +170,7 @@ func (c *Cluster) Closed(id client.ID, attempt int) {
 		has := func(what rpc.Message) bool {
 			return c.Happened(func(e Event) bool {
 				of, n := about(e.Message)
-				return e.Kind == Sent && e.Message.Kind() == what.Kind() && e.Instance == instance && of == id && int(n) == attempt && !e.Lost
+				return e.Kind == Sent && e.Message.Kind() == what.Kind() && e.Instance == instance && of == id && n == attempt && !e.Lost
 			}) > 0
 		}
 		if has(rpc.Deploy{}) {

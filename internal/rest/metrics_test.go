@@ -58,8 +58,8 @@ func golden(t *testing.T, path, got string) {
 func busyJob() *api.Job {
 	completed := time.Unix(1_700_000_000, 250e6).UTC()
 	return &api.Job{
-		Summary:  api.Summary{ID: "0193b6a5c2d07cf2a1b2c3d4e5f60718", Name: "orders \"eu\"", State: job.Running},
-		Attempts: 3, Restarts: 2,
+		Summary: api.Summary{ID: "0193b6a5c2d07cf2a1b2c3d4e5f60718", Name: "orders \"eu\"", State: job.Running},
+		Attempt: 3, Restarts: 2,
 		Checkpoints: api.Checkpoints{
 			Completed:   []api.Checkpoint{{ID: 17, Completed: completed, Millis: 42.5, PausedMillis: 0.75, Size: 123456}, {ID: 16}},
 			Completions: 15, InProgress: 18, Aborted: 1, Restored: 9,

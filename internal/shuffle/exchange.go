@@ -27,6 +27,7 @@ func (c Channel) String() string {
 // Config is what an Exchange is told.
 type Config struct {
 	Job     job.ID
+	Region  int // as in rpc.Deploy: it is the same at both ends of each connection
 	Attempt job.Attempt
 	// Dial opens a connection to a data address. nil: TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)

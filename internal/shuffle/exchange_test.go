@@ -352,7 +352,7 @@ func checkClosed(t *testing.T, ch Channel, bytes string) {
 	c, err := net.Dial("tcp", listen(t, x).Addr().String())
 	must(t, err)
 	defer c.Close()
-	must(t, WritePreamble(c, ch.Job, ch.Attempt))
+	must(t, WritePreamble(c, Preamble{Job: ch.Job, Attempt: ch.Attempt}))
 	_, _ = io.WriteString(c, bytes)
 	must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 	if _, err := io.Copy(io.Discard, c); isTimeout(err) {
@@ -380,22 +380,21 @@ func TestPreamble(t *testing.T) {
 	defer b.Close()
 	id := newPair(t).job
 	go func() {
-		_ = WritePreamble(a, id, 3)
+		_ = WritePreamble(a, Preamble{id, 5, 3})
 		_, _ = io.WriteString(a, "!")
 		_, _ = io.WriteString(a, strings.Repeat("x", PreambleSize))
 	}()
-	gotID, attempt, err := ReadPreamble(b)
-	if err != nil || gotID != id || attempt != 3 {
-		t.Errorf("got %s, %d, %v", gotID, attempt, err)
+	if got, err := ReadPreamble(b); err != nil || got != (Preamble{id, 5, 3}) {
+		t.Errorf("got %v, %v", got, err)
 	}
 	var next [1]byte
 	if _, err := io.ReadFull(b, next[:]); err != nil || next[0] != '!' {
 		t.Errorf("what follows the preamble: %q, %v", next, err)
 	}
-	if _, _, err := ReadPreamble(b); err == nil || !strings.Contains(err.Error(), "not a data connection") {
+	if _, err := ReadPreamble(b); err == nil || !strings.Contains(err.Error(), "not a data connection") {
 		t.Errorf("got %v", err)
 	}
-	if err := WritePreamble(a, "short", 1); err == nil {
+	if err := WritePreamble(a, Preamble{Job: "short", Attempt: 1}); err == nil {
 		t.Error("a preamble with a malformed job id")
 	}
 }
@@ -409,7 +408,7 @@ func TestDuplicates(t *testing.T) {
 	c, err := net.Dial("tcp", p.address)
 	must(t, err)
 	defer c.Close()
-	must(t, WritePreamble(c, p.job, 1))
+	must(t, WritePreamble(c, Preamble{Job: p.job, Attempt: 1}))
 	frames := appendOpen(nil, 0, ch, 2)
 	for _, seq := range []int{1, 1, 2, 1, 2} {
 		payload := codec.Append(nil, []int{seq})

@@ -3,6 +3,7 @@ package shuffle
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
@@ -90,7 +91,7 @@ func FuzzConsumer(f *testing.F) {
 }
 
 func FuzzPreamble(f *testing.F) {
-	f.Add([]byte(preambleMagic + string(fuzzJob) + "\x00\x00\x00\x01"))
+	f.Add([]byte(preambleMagic + string(fuzzJob) + "\x00\x00\x00\x02\x00\x00\x00\x01"))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, says []byte) {
 		a, b := net.Pipe()
@@ -101,11 +102,11 @@ func FuzzPreamble(f *testing.F) {
 			_, _ = a.Write(says)
 			_ = a.Close()
 		}()
-		id, attempt, err := ReadPreamble(b)
+		p, err := ReadPreamble(b)
 		_ = b.Close()
 		<-ctx.Done()
-		if err == nil && (len(id) != 32 || string(says[8:40]) != string(id) || attempt != job.Attempt(uint32(says[40])<<24|uint32(says[41])<<16|uint32(says[42])<<8|uint32(says[43]))) {
-			t.Errorf("%q gives %s, %d", says, id, attempt)
+		if err == nil && (string(says[8:40]) != string(p.Job) || p.Region != int(binary.BigEndian.Uint32(says[40:])) || p.Attempt != job.Attempt(binary.BigEndian.Uint32(says[44:]))) {
+			t.Errorf("%q gives %+v", says, p)
 		}
 	})
 }

@@ -131,7 +131,7 @@ func (l *link) connect() (progress bool, err error) {
 		return false, ErrClosed
 	}
 	defer l.x.end(c)
-	if err := WritePreamble(c, l.x.cfg.Job, l.x.cfg.Attempt); err != nil {
+	if err := WritePreamble(c, Preamble{l.x.cfg.Job, l.x.cfg.Region, l.x.cfg.Attempt}); err != nil {
 		return false, err
 	}
 	l.begin()

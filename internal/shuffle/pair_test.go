@@ -52,7 +52,7 @@ func listen(t testing.TB, x *Exchange) net.Listener {
 			if err != nil {
 				return
 			}
-			if _, _, err := ReadPreamble(c); err != nil {
+			if _, err := ReadPreamble(c); err != nil {
 				_ = c.Close()
 				continue
 			}

@@ -17,12 +17,15 @@ import (
 type Assignment struct {
 	Job     job.ID
 	Attempt job.Attempt
-	Slots   []int          // slot i runs subtask i of every vertex that has one
-	Peers   map[int]string // the data address of each other slot; none when all slots are here
-	Dir     string         // where relative paths of the job start; "" is the working directory
-	Scratch string         // a directory for what is of no use after this process; "": the system's
-	Copies  string         // a directory for copies of states that may be of use to a later one; "": none are kept
-	Logger  *slog.Logger   // nil: slog.Default
+	Slots   []int // slot i runs subtask i of vertices
+	// Subtasks are those of Slots that run here; nil: all of them. What exchanges connect with one of them
+	// is here, or in a slot of Peers.
+	Subtasks []job.Subtask
+	Peers    map[int]string // the data address of each other slot; none when all slots are here
+	Dir      string         // where relative paths of the job start; "" is the working directory
+	Scratch  string         // a directory for what is of no use after this process; "": the system's
+	Copies   string         // a directory for copies of states that may be of use to a later one; "": none are kept
+	Logger   *slog.Logger   // nil: slog.Default
 
 	// Exchange has the data connections. It may be nil when all slots are here. It outlives
 	// the execution: peers may still wait for credit, or resume a broken connection for it.
@@ -63,10 +66,14 @@ func Start(ctx context.Context, plan *operator.Plan, a Assignment) (*Execution, 
 	if err := x.checkPeers(); err != nil {
 		return nil, err
 	}
+	ids := a.Subtasks
 	for _, slot := range a.Slots {
-		for _, id := range plan.Graph.SlotSubtasks(slot) {
-			x.subtasks = append(x.subtasks, x.newSubtask(ctx, id))
+		if a.Subtasks == nil {
+			ids = append(ids, plan.Graph.SlotSubtasks(slot)...)
 		}
+	}
+	for _, id := range ids {
+		x.subtasks = append(x.subtasks, x.newSubtask(ctx, id))
 	}
 	x.left.Store(int64(len(x.subtasks)))
 	for _, s := range x.subtasks {

@@ -140,7 +140,7 @@ func (p *process) build(build Builder) (*operator.Plan, error) {
 
 func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) error {
 	d := p.start.Deploy
-	exchange := shuffle.NewExchange(shuffle.Config{Job: d.Spec.ID, Attempt: d.Attempt, Log: p.log})
+	exchange := shuffle.NewExchange(shuffle.Config{Job: d.Spec.ID, Region: d.Region, Attempt: d.Attempt, Log: p.log})
 	defer exchange.Close()
 	peers, err := slotPeers(d.Peers)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 		return err
 	}
 	x, err := Start(ctx, plan, Assignment{
-		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
+		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Subtasks: d.Subtasks, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
 		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})
@@ -182,7 +182,7 @@ func slotPeers(byName map[string]string) (map[int]string, error) {
 func (p *process) report(r rpc.SubtaskReport) {
 	d := p.start.Deploy
 	status := rpc.Status{AttemptReport: rpc.AttemptReport{
-		Job: d.Spec.ID, Attempt: d.Attempt, PID: os.Getpid(), Subtasks: []rpc.SubtaskReport{r},
+		Job: d.Spec.ID, Region: d.Region, Attempt: d.Attempt, PID: os.Getpid(), Subtasks: []rpc.SubtaskReport{r},
 	}}
 	if err := p.conn.Send(rpc.Header{}, status); err != nil {
 		os.Exit(fatal("control connection", fmt.Errorf("%w: %w", errGone, err)))

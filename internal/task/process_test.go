@@ -153,8 +153,8 @@ func (c *child) handOver(l net.Listener) {
 		if err != nil {
 			return
 		}
-		var preamble [44]byte
-		if _, err := io.ReadFull(conn, preamble[:]); err != nil || string(preamble[:8]) != "PRNLdat1" {
+		var preamble [48]byte
+		if _, err := io.ReadFull(conn, preamble[:]); err != nil || string(preamble[:8]) != "PRNLdat2" {
 			c.t.Errorf("data connection began with %q (%v)", preamble[:8], err)
 		}
 		f, err := conn.(*net.TCPConn).File()

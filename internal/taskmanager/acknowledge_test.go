@@ -18,7 +18,7 @@ func TestAcknowledgementsAreHeld(t *testing.T) {
 	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
 	defer tab.kill()
 	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2})
-	tab.entry(id).current = &attempt{job: id, number: 2, process: p}
+	tab.entry(partKey{id, 0}).current = &attempt{job: id, number: 2, process: p}
 	for index := range 2 { // headless: there is no leader that could be told
 		told{p, rpc.Acknowledge{Acks: []job.Acknowledgement{{Checkpoint: 7, Subtask: job.Subtask{Index: index}}}}}.apply(tab)
 	}

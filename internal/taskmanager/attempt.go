@@ -21,9 +21,10 @@ const (
 )
 
 // attempt is what this TaskManager runs, or holds until a leader confirms it, of one attempt
-// of a job. The table owns it.
+// of a region. The table owns it.
 type attempt struct {
 	job       job.ID
+	region    int
 	number    job.Attempt
 	process   *process // nil once it has ended
 	pid       int      // 0 while there is no process
@@ -88,7 +89,7 @@ func (a *attempt) say(m rpc.Message) {
 }
 
 func newAttempt(d rpc.Deploy) *attempt {
-	a := &attempt{job: d.Spec.ID, number: d.Attempt}
+	a := &attempt{job: d.Spec.ID, region: d.Region, number: d.Attempt}
 	for _, s := range d.Subtasks {
 		a.subtasks = append(a.subtasks, rpc.SubtaskReport{Subtask: s, State: job.Deploying})
 	}
@@ -99,6 +100,9 @@ func newAttempt(d rpc.Deploy) *attempt {
 func checkDeploy(d rpc.Deploy) error {
 	if _, err := job.ParseID(string(d.Spec.ID)); err != nil {
 		return err
+	}
+	if d.Region < 0 {
+		return fmt.Errorf("region %d; regions count from 0", d.Region)
 	}
 	if d.Attempt == 0 {
 		return errors.New("attempt 0; attempts count from 1")
@@ -124,7 +128,7 @@ func (a *attempt) report() rpc.AttemptReport {
 }
 
 func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {
-	return rpc.AttemptReport{Job: a.job, Attempt: a.number, PID: a.pid, Subtasks: subtasks, Failure: a.failure, Killed: a.killed}
+	return rpc.AttemptReport{Job: a.job, Region: a.region, Attempt: a.number, PID: a.pid, Subtasks: subtasks, Failure: a.failure, Killed: a.killed}
 }
 
 // merge takes over what the task process says about its subtasks and returns what changed.

@@ -404,7 +404,7 @@ func dialData(t *testing.T, addr string, id job.ID, n job.Attempt) net.Conn {
 }
 
 func preamble(id job.ID, n job.Attempt) []byte {
-	return binary.BigEndian.AppendUint32([]byte("PRNLdat1"+string(id)), uint32(n))
+	return binary.BigEndian.AppendUint32([]byte("PRNLdat2"+string(id)+"\x00\x00\x00\x00"), uint32(n))
 }
 
 // eventually polls a condition that nothing announces.

@@ -15,17 +15,17 @@ func TestConfirmNamesAnAttempt(t *testing.T) {
 	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
 	defer tab.kill()
 	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2})
-	e := tab.entry(id)
+	e := tab.entry(partKey{id, 0})
 	e.current = &attempt{job: id, number: 2, process: p}
 
-	tab.confirm(id, 1)
+	tab.confirm(partKey{id, 0}, 1)
 	if p.wanted.Err() != nil || e.current == nil || e.current.confirmed {
 		t.Error("attempt 2 was ended by a confirmation of attempt 1")
 	}
 	if e.promised != 1 {
 		t.Errorf("promised up to %d, want 1", e.promised)
 	}
-	tab.confirm(id, 2)
+	tab.confirm(partKey{id, 0}, 2)
 	if p.wanted.Err() == nil || e.promised != 2 {
 		t.Errorf("attempt 2 is confirmed: wanted %v, promised up to %d; want its process ended and 2", p.wanted.Err(), e.promised)
 	}
@@ -39,11 +39,11 @@ func TestPromiseIsSaidWhenItIsTrue(t *testing.T) {
 	defer tab.kill()
 	tab.leader = &link{out: make(chan letter, postBox)}
 	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 1})
-	e := tab.entry(id)
+	e := tab.entry(partKey{id, 0})
 	e.current = &attempt{job: id, number: 1, process: p}
 	tab.running = 1
 
-	tab.stop(id, 2)
+	tab.stop(partKey{id, 0}, 2)
 	tab.deploy(rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2, Subtasks: []job.Subtask{{}}})
 	if n := len(tab.leader.out); n != 0 {
 		t.Fatalf("%d messages while attempt 1 is ending, want none: %+v", n, (<-tab.leader.out).m)

@@ -23,59 +23,64 @@ const maxPending = 1024
 const handOverTime = 5 * time.Second
 
 // preambleSize is that of what opens a data connection: the magic, the job id as 32 hex
-// digits, the attempt in 4 bytes, big endian.
-const preambleSize = 8 + 32 + 4
+// digits, the region and the attempt in 4 bytes each, big endian.
+const preambleSize = 8 + 32 + 4 + 4
 
-const preambleMagic = "PRNLdat1"
+const preambleMagic = "PRNLdat2"
 
-// parsePreamble tells which attempt of which job a data connection is for.
-func parsePreamble(b [preambleSize]byte) (job.ID, job.Attempt, error) {
+// parsePreamble tells which task process a data connection is for.
+func parsePreamble(b [preambleSize]byte) (attemptKey, error) {
 	if !bytes.HasPrefix(b[:], []byte(preambleMagic)) {
-		return "", 0, fmt.Errorf("it began with %q", b[:8])
+		return attemptKey{}, fmt.Errorf("it began with %q", b[:8])
 	}
 	id, err := job.ParseID(string(b[8:40]))
 	if err != nil {
-		return "", 0, err
+		return attemptKey{}, err
 	}
-	return id, job.Attempt(binary.BigEndian.Uint32(b[40:])), nil
+	region, attempt := int(binary.BigEndian.Uint32(b[40:])), job.Attempt(binary.BigEndian.Uint32(b[44:]))
+	return attemptKey{partKey{id, region}, attempt}, nil
 }
 
 // receivers are the task processes that take data connections, each for exactly one attempt
 // (R14). Small and under a mutex, so that accepting connections does not wait for the table.
 type receivers struct {
 	mu      sync.Mutex
-	by      map[receiverKey]*net.UnixConn
+	by      map[attemptKey]*net.UnixConn
 	changed chan struct{} // closed, and replaced, when one is added
 }
 
-type receiverKey struct {
-	job     job.ID
+type attemptKey struct {
+	partKey
 	attempt job.Attempt
 }
 
-func newReceivers() *receivers {
-	return &receivers{by: map[receiverKey]*net.UnixConn{}, changed: make(chan struct{})}
+func (k attemptKey) String() string {
+	return fmt.Sprintf("attempt %d of region %d of job %s", k.attempt, k.region, k.job)
 }
 
-func (r *receivers) add(id job.ID, n job.Attempt, to *net.UnixConn) {
+func newReceivers() *receivers {
+	return &receivers{by: map[attemptKey]*net.UnixConn{}, changed: make(chan struct{})}
+}
+
+func (r *receivers) add(of attemptKey, to *net.UnixConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.by[receiverKey{id, n}] = to
+	r.by[of] = to
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-func (r *receivers) remove(id job.ID, n job.Attempt) {
+func (r *receivers) remove(of attemptKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.by, receiverKey{id, n})
+	delete(r.by, of)
 }
 
 // find returns the task process of the attempt, waiting for it until ctx ends.
-func (r *receivers) find(ctx context.Context, id job.ID, n job.Attempt) (*net.UnixConn, error) {
+func (r *receivers) find(ctx context.Context, of attemptKey) (*net.UnixConn, error) {
 	for {
 		r.mu.Lock()
-		to, changed := r.by[receiverKey{id, n}], r.changed
+		to, changed := r.by[of], r.changed
 		r.mu.Unlock()
 		if to != nil {
 			return to, nil
@@ -168,21 +173,21 @@ func (p *dataPort) route(conn *net.TCPConn) error {
 	case err != nil:
 		return fmt.Errorf("it ended, or said nothing more, before its %d-byte preamble was complete: %w", preambleSize, err)
 	}
-	id, attempt, err := parsePreamble(b)
+	meant, err := parsePreamble(b)
 	if err != nil {
 		return fmt.Errorf("it is no data connection: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.limits.Process)
 	defer cancel()
-	to, err := p.to.find(ctx, id, attempt)
+	to, err := p.to.find(ctx, meant)
 	if err != nil {
-		return fmt.Errorf("attempt %d of job %s has no task process here", attempt, id)
+		return fmt.Errorf("%v has no task process here", meant)
 	}
 	if err := to.SetWriteDeadline(time.Now().Add(handOverTime)); err != nil {
 		return err
 	}
 	if err := handOver(to, conn); err != nil {
-		return fmt.Errorf("hand it to attempt %d of job %s: %w", attempt, id, err)
+		return fmt.Errorf("hand it to %v: %w", meant, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package taskmanager
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"io"
 	"net"
 	"testing"
@@ -54,9 +55,10 @@ func TestDataPortClosesWhatIsNotForIt(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"silence":       {},
 		"garbage":       bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 100),
-		"too short":     preamble(id, 2)[:43],
+		"too short":     preamble(id, 2)[:47],
 		"no id":         preamble("0123456789ABCDEF0123456789ABCDEF", 2),
 		"lower attempt": preamble(id, 1), // R14: a zombie producer
+		"other region":  append(preamble(id, 2)[:40], 0, 0, 0, 1, 0, 0, 0, 2),
 		"unknown job":   preamble(job.NewID(), 2),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,9 +89,9 @@ func FuzzParsePreamble(f *testing.F) {
 		if len(b) != preambleSize {
 			return
 		}
-		id, n, err := parsePreamble([preambleSize]byte(b))
-		if err == nil && !bytes.Equal(preamble(id, n), b) {
-			t.Errorf("%q was taken for job %s, attempt %d", b, id, n)
+		k, err := parsePreamble([preambleSize]byte(b))
+		if err == nil && (k.region == 0 && !bytes.Equal(preamble(k.job, k.attempt), b) || k.region != int(binary.BigEndian.Uint32(b[40:]))) {
+			t.Errorf("%q was taken for %v", b, k)
 		}
 	})
 }

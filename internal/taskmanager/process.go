@@ -29,6 +29,11 @@ type process struct {
 	orders chan rpc.Message // for the task process, once it is ready
 }
 
+// key names the attempt that p is.
+func (p *process) key() attemptKey {
+	return attemptKey{partKey{p.deploy.Spec.ID, p.deploy.Region}, p.deploy.Attempt}
+}
+
 // orderBox bounds the messages that wait for a task process.
 const orderBox = 64
 
@@ -59,18 +64,18 @@ func (p *process) run(n *node, events chan<- event) exited {
 		return exited{p: p, failure: fmt.Sprintf("start the task process: %v", err)}
 	}
 	defer c.close()
-	n.receivers.add(p.deploy.Spec.ID, p.deploy.Attempt, c.data)
-	defer n.receivers.remove(p.deploy.Spec.ID, p.deploy.Attempt)
+	n.receivers.add(p.key(), c.data)
+	defer n.receivers.remove(p.key())
 	failpoint.TaskManagerStarted.Reached()
 	events <- started{p, c.pid}
-	n.log.Info("task process started", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid)
+	n.log.Info("task process started", "job", p.deploy.Spec.ID, "region", p.deploy.Region, "attempt", p.deploy.Attempt, "pid", c.pid)
 
 	why, status := p.supervise(n, c, events)
 	level := slog.LevelInfo
 	if status != exitedWell && p.wanted.Err() == nil {
 		level = slog.LevelWarn
 	}
-	n.log.Log(context.Background(), level, "task process ended", "job", p.deploy.Spec.ID, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
+	n.log.Log(context.Background(), level, "task process ended", "job", p.deploy.Spec.ID, "region", p.deploy.Region, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
 	early := ""
 	switch {
 	case why != nil:
@@ -95,7 +100,7 @@ func (p *process) begin(n *node) (*child, error) {
 	if err := checkPlatform(path); err != nil {
 		return nil, err
 	}
-	dir, err := n.work.attemptDir(p.deploy.Spec.ID, p.deploy.Attempt)
+	dir, err := n.work.attemptDir(p.key())
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +108,7 @@ func (p *process) begin(n *node) (*child, error) {
 }
 
 func (p *process) release(n *node) {
-	if err := n.work.release(p.deploy.Spec.ID, p.deploy.Attempt); err != nil {
+	if err := n.work.release(p.key()); err != nil {
 		n.log.Warn("cannot remove the files of old attempts", "error", err)
 	}
 }
@@ -118,7 +123,10 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	go func() { defer close(listening); ears.listen(events) }()
 
 	// A failure to send shows as an exit or as silence.
-	_ = c.control.Send(rpc.Header{}, rpc.Start{Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(), Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.deploy.Spec.ID)})
+	_ = c.control.Send(rpc.Header{}, rpc.Start{
+		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
+		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey),
+	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
 	status = c.reap()

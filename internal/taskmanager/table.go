@@ -38,7 +38,7 @@ type table struct {
 	seen   coordination.Epoch // the highest ever; never falls (I4)
 	leader *link              // that sent Lead under seen; nil while headless
 	links  map[*link]bool
-	jobs   map[job.ID]*entry
+	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
 
 	running  int  // attempts whose process goroutine has not ended
@@ -54,11 +54,17 @@ type table struct {
 	noPlans  context.CancelFunc
 }
 
+// partKey names what this instance has of a job: its part of a region, as in rpc.Deploy.
+type partKey struct {
+	job    job.ID
+	region int
+}
+
 // planKey tells the plan of a job from those of its changes.
 type planKey struct{ job, request job.ID }
 
-// entry is what is known of a job: at most one attempt, and what was promised about others.
-// Entries stay as long as the instance, as a promise has no end: about 100 bytes per job.
+// entry is what is known of a part: at most one attempt, and what was promised about others.
+// Entries stay as long as the instance, as a promise has no end: about 100 bytes each.
 type entry struct {
 	promised job.Attempt // no attempt up to this one will ever be started here (R6)
 	current  *attempt    // runs, or has ended and is not confirmed; else nil
@@ -73,7 +79,7 @@ func newTable(n *node, seen coordination.Epoch) *table {
 	instance := "tm-" + strings.ToLower(rand.Text()[:16])
 	t := &table{
 		node: n, log: n.log.With("instance", instance), instance: instance, seen: seen,
-		links: map[*link]bool{}, jobs: map[job.ID]*entry{}, plans: map[planKey]*link{},
+		links: map[*link]bool{}, parts: map[partKey]*entry{}, plans: map[planKey]*link{},
 		events: make(chan event, 64),
 	}
 	t.alive, t.kill = context.WithCancel(context.Background())
@@ -117,7 +123,7 @@ func (t *table) endAll() {
 	if t.declared {
 		t.kill()
 	}
-	for _, e := range t.jobs {
+	for _, e := range t.parts {
 		e.next = nil
 		if e.current != nil {
 			e.current.end()
@@ -267,14 +273,14 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 	}
 	t.leader = l
 	var r rpc.Report
-	for _, e := range t.jobs {
+	for _, e := range t.parts {
 		if e.current != nil {
 			r.Attempts = append(r.Attempts, e.current.report())
 		}
 	}
 	shortenFailures(r.Attempts)
 	t.tell(r)
-	for _, e := range t.jobs {
+	for _, e := range t.parts {
 		if e.current != nil {
 			for _, acks := range e.current.held() {
 				t.tell(rpc.Acknowledge{Job: e.current.job, Attempt: e.current.number, Acks: acks})
@@ -299,29 +305,29 @@ func (t *table) command(l *link, m rpc.Message) {
 		}
 	case rpc.Stop:
 		if t.meant(m.Instance, m.Kind()) {
-			t.stop(m.Job, m.Attempt)
+			t.stop(partKey{m.Job, m.Region}, m.Attempt)
 		}
 	case rpc.Confirm:
-		t.confirm(m.Job, m.Attempt)
+		t.confirm(partKey{m.Job, m.Region}, m.Attempt)
 	case rpc.Trigger:
-		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+		if a := t.attemptOf(m.Instance, partKey{m.Job, m.Region}, m.Attempt, m.Kind()); a != nil {
 			failpoint.TaskManagerTriggers.Reached()
 			a.say(m)
 		}
 	case rpc.Drain:
-		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+		if a := t.attemptOf(m.Instance, partKey{m.Job, m.Region}, m.Attempt, m.Kind()); a != nil {
 			a.say(m)
 		}
 	case rpc.Closed:
-		if a := t.attemptOf(m.Instance, m.Job, m.Attempt, m.Kind()); a != nil {
+		if a := t.attemptOf(m.Instance, partKey{m.Job, m.Region}, m.Attempt, m.Kind()); a != nil {
 			a.closed(m)
 		}
 	}
 }
 
 // attemptOf returns the attempt that a message is about, if it is the one that is here (R5).
-func (t *table) attemptOf(instance string, id job.ID, n job.Attempt, kind string) *attempt {
-	e := t.jobs[id]
+func (t *table) attemptOf(instance string, of partKey, n job.Attempt, kind string) *attempt {
+	e := t.parts[of]
 	if !t.meant(instance, kind) || e == nil || e.current == nil || e.current.number != n {
 		return nil
 	}
@@ -335,11 +341,11 @@ func (t *table) meant(instance, kind string) bool {
 	return instance == t.instance
 }
 
-func (t *table) entry(id job.ID) *entry {
-	e := t.jobs[id]
+func (t *table) entry(of partKey) *entry {
+	e := t.parts[of]
 	if e == nil {
 		e = &entry{}
-		t.jobs[id] = e
+		t.parts[of] = e
 	}
 	return e
 }
@@ -353,14 +359,15 @@ func (t *table) deploy(d rpc.Deploy) {
 		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "error", err)
 		return
 	}
-	e := t.entry(d.Spec.ID)
+	of := partKey{d.Spec.ID, d.Region}
+	e := t.entry(of)
 	switch {
 	case e.current != nil && e.current.number == d.Attempt:
 		t.tell(rpc.Status{AttemptReport: e.current.report()})
 	case e.current != nil && e.current.number > d.Attempt:
-		t.tell(rpc.Stopped{Job: d.Spec.ID, Attempt: e.current.number - 1})
+		t.tell(rpc.Stopped{Job: d.Spec.ID, Region: d.Region, Attempt: e.current.number - 1})
 	case e.promised >= d.Attempt:
-		t.stop(d.Spec.ID, e.promised) // a lower one may still be ending
+		t.stop(of, e.promised) // a lower one may still be ending
 	case e.next != nil && e.next.Attempt == d.Attempt:
 	case e.current != nil && e.current.running():
 		e.next = &d
@@ -385,8 +392,8 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 }
 
 // stop ends every attempt up to n, promises that none will come, and says so when it is true.
-func (t *table) stop(id job.ID, n job.Attempt) {
-	e := t.entry(id)
+func (t *table) stop(of partKey, n job.Attempt) {
+	e := t.entry(of)
 	e.promised = max(e.promised, n)
 	if e.next != nil && e.next.Attempt <= n {
 		e.next = nil
@@ -397,12 +404,12 @@ func (t *table) stop(id job.ID, n job.Attempt) {
 		e.current.end()
 		return
 	}
-	t.tell(rpc.Stopped{Job: id, Attempt: n})
+	t.tell(rpc.Stopped{Job: of.job, Region: of.region, Attempt: n})
 }
 
 // confirm forgets an attempt whose outcome is committed. A process of it that lingers is ended.
-func (t *table) confirm(id job.ID, n job.Attempt) {
-	e := t.entry(id)
+func (t *table) confirm(of partKey, n job.Attempt) {
+	e := t.entry(of)
 	e.promised = max(e.promised, n)
 	if e.next != nil && e.next.Attempt <= n {
 		e.next = nil // it waited for the end of the attempt before, and is not to begin any more
@@ -419,7 +426,7 @@ func (t *table) confirm(id job.ID, n job.Attempt) {
 
 // find returns the attempt that p runs, and nil for a message that outlived it.
 func (t *table) find(p *process) (*entry, *attempt) {
-	e := t.jobs[p.deploy.Spec.ID]
+	e := t.parts[partKey{p.deploy.Spec.ID, p.deploy.Region}]
 	if e == nil || e.current == nil || e.current.process != p {
 		return nil, nil
 	}
@@ -495,7 +502,7 @@ func (v exited) apply(t *table) {
 		t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
 	}
 	if e.stopped > 0 {
-		t.tell(rpc.Stopped{Job: a.job, Attempt: e.stopped})
+		t.tell(rpc.Stopped{Job: a.job, Region: a.region, Attempt: e.stopped})
 		e.stopped = 0
 	}
 	if a.confirmed {

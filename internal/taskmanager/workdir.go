@@ -13,15 +13,13 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/perennial-io/perennial/internal/job"
 )
 
 // What a work directory keeps for the next start: the newest of each.
 const (
 	keepArtifacts = 20
 	keepAttempts  = 50
-	keepCopies    = 8 // jobs
+	keepCopies    = 16 // regions of jobs
 )
 
 // workDir is the directory of one TaskManager at a time:
@@ -29,9 +27,10 @@ const (
 //	lock              held by the TaskManager that uses the directory
 //	processes/<pid>   a child that may be alive
 //	artifacts/<hash>  job binaries
-//	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr
+//	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr; <id>-<n>.<r> is that of its region r,
+//	                  if not the first
 //	scratch/          for what is of no use after a task process, such as its states on disk
-//	copies/<id>/      copies of states of a job, where storage is elsewhere
+//	copies/<id>.<r>/  copies of states of a job's region r, where storage is elsewhere
 //	plans/<random>/   likewise of a job binary that plans, until it has
 type workDir struct {
 	dir       string
@@ -80,14 +79,15 @@ func (w *workDir) scratch() string   { return filepath.Join(w.dir, "scratch") }
 func (w *workDir) states() string    { return filepath.Join(w.dir, "copies") }
 func (w *workDir) processes() string { return filepath.Join(w.dir, "processes") }
 
-// copies is the directory for copies of a job's states; "" if storage is as near. Those of jobs that have not
+// copies is the directory for copies of a region's states; "" if storage is as near. Those of regions that have not
 // written any for the longest time go.
-func (w *workDir) copies(remote bool, id job.ID) string {
+func (w *workDir) copies(remote bool, of partKey) string {
 	if !remote {
 		return ""
 	}
-	_ = prune(w.states(), keepCopies, map[string]bool{string(id): true}) // what stays is of no harm
-	return filepath.Join(w.states(), string(id))
+	name := fmt.Sprintf("%s.%d", of.job, of.region)
+	_ = prune(w.states(), keepCopies, map[string]bool{name: true}) // what stays is of no harm
+	return filepath.Join(w.states(), name)
 }
 
 // close gives the lock up.
@@ -200,10 +200,18 @@ func endProcess(ctx context.Context, r processRecord, log *slog.Logger) error {
 	return nil
 }
 
+// dir is the name of the attempt's directory.
+func (k attemptKey) dir() string {
+	if k.region == 0 {
+		return fmt.Sprintf("%s-%d", k.job, k.attempt)
+	}
+	return fmt.Sprintf("%s-%d.%d", k.job, k.attempt, k.region)
+}
+
 // attemptDir makes the directory of an attempt. It stays until release has been called and
 // newer ones have come.
-func (w *workDir) attemptDir(id job.ID, n job.Attempt) (string, error) {
-	name := fmt.Sprintf("%s-%d", id, n)
+func (w *workDir) attemptDir(of attemptKey) (string, error) {
+	name := of.dir()
 	dir := filepath.Join(w.jobs(), name)
 	w.mu.Lock()
 	w.live[name] = true
@@ -216,9 +224,9 @@ func (w *workDir) attemptDir(id job.ID, n job.Attempt) (string, error) {
 
 // release keeps the directory of an ended attempt for a person to read, and removes the oldest
 // of those that are kept.
-func (w *workDir) release(id job.ID, n job.Attempt) error {
+func (w *workDir) release(of attemptKey) error {
 	w.mu.Lock()
-	delete(w.live, fmt.Sprintf("%s-%d", id, n))
+	delete(w.live, of.dir())
 	live := maps.Clone(w.live)
 	w.mu.Unlock()
 	return prune(w.jobs(), keepAttempts, live)

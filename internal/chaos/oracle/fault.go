@@ -34,7 +34,7 @@ func (w *world) fault() {
 
 // some is a TaskManager that runs something.
 func (w *world) some() *manager {
-	busy := slices.DeleteFunc(slices.Clone(w.managers), func(m *manager) bool { return m.current == nil || m.current.process == nil })
+	busy := slices.DeleteFunc(slices.Clone(w.managers), func(m *manager) bool { return len(m.running()) == 0 })
 	if len(busy) == 0 {
 		return nil
 	}
@@ -43,10 +43,12 @@ func (w *world) some() *manager {
 
 func (w *world) killProcess() bool {
 	m := w.some()
-	if m != nil {
-		m.kill()
+	if m == nil {
+		return false
 	}
-	return m != nil
+	running := m.running()
+	running[w.draw.IntN(len(running))].kill()
+	return true
 }
 
 func (w *world) killManager() bool {

@@ -94,18 +94,18 @@ func (w *world) perform(action execution.Action) execution.Event {
 	case execution.Plan:
 		w.later(w.soon(), w.plan)
 	case execution.RequestSlots:
-		w.later(w.soon(), w.grant)
-	case execution.ReleaseSlots:
+		w.later(w.soon(), func() { w.grant(a.Slots) })
+	case execution.ReleaseSlots, execution.HoldSlots:
 	case execution.Deploy:
-		w.to(a.Instance, func(m *manager) { m.deploy(w.intent, a) })
+		w.to(a.Instance, func(m *manager) { m.part(a.Region).deploy(w.intent, a) })
 	case execution.Stop:
-		w.to(a.Instance, func(m *manager) { m.stop(a.Attempt) })
+		w.to(a.Instance, func(m *manager) { m.part(a.Region).stop(a.Attempt) })
 	case execution.Confirm:
-		w.to(a.Instance, func(m *manager) { m.confirm(a.Attempt) })
+		w.to(a.Instance, func(m *manager) { m.part(a.Region).confirm(a.Attempt) })
 	case execution.Trigger:
-		w.to(a.Instance, func(m *manager) { m.trigger(a) })
+		w.to(a.Instance, func(m *manager) { m.part(a.Region).trigger(a) })
 	case execution.Closed:
-		w.to(a.Instance, func(m *manager) { m.closed(a) })
+		w.to(a.Instance, func(m *manager) { m.part(a.Region).closed(a) })
 	case execution.PublishCheckpoint:
 		w.later(w.soon(), func() { w.publishCheckpoint(a.Pointer) })
 	case execution.Publish:
@@ -144,12 +144,12 @@ func (w *world) plan() {
 }
 
 // grant gives the job slots wherever. Sometimes the job is given another parallelism before.
-func (w *world) grant() {
-	if w.intent.Attempt > 0 && w.Faults > 0 && w.chance(250) {
+func (w *world) grant(slots int) {
+	if w.intent.Phase == execution.Created && w.intent.Attempt > 0 && w.Faults > 0 && w.chance(250) {
 		w.rescale()
 		return
 	}
-	assignment := make([]string, w.graph.Slots())
+	assignment := make([]string, slots)
 	for i := range assignment {
 		assignment[i] = w.managers[w.draw.IntN(len(w.managers))].name
 	}

@@ -13,9 +13,16 @@ type manager struct {
 	w         *world
 	name      string
 	connected bool
-	killed    bool        // nothing of it is left
-	promised  job.Attempt // none up to this one begins here any more
-	current   *attempt    // runs, or has ended and is not confirmed
+	killed    bool    // nothing of it is left
+	parts     []*part // by region, as they came
+}
+
+// part is what it has of a region.
+type part struct {
+	*manager
+	region   int
+	promised job.Attempt // none up to this one begins here any more
+	current  *attempt    // runs, or has ended and is not confirmed
 }
 
 // attempt is what a TaskManager knows of one.
@@ -40,22 +47,48 @@ func (m *manager) tell(e execution.Event) {
 	}
 }
 
+// part returns what there is, or will be, of a region.
+func (m *manager) part(region int) *part {
+	for _, p := range m.parts {
+		if p.region == region {
+			return p
+		}
+	}
+	p := &part{manager: m, region: region}
+	m.parts = append(m.parts, p)
+	return p
+}
+
+// running are the parts that have a process.
+func (m *manager) running() (list []*part) {
+	for _, p := range m.parts {
+		if p.current != nil && p.current.process != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // report is what a leader is told that is new here.
 func (m *manager) report() {
 	ready := execution.Ready{Instance: m.name}
-	if m.current != nil {
-		ready.Attempts = append(ready.Attempts, m.current.AttemptReport)
+	for _, p := range m.parts {
+		if p.current != nil {
+			ready.Attempts = append(ready.Attempts, p.current.AttemptReport)
+		}
 	}
 	m.tell(ready)
-	if m.current == nil {
-		return
-	}
-	for _, ack := range m.current.acks {
-		m.tell(execution.Acknowledged{Instance: m.name, Attempt: m.current.Attempt, Ack: ack})
+	for _, p := range m.parts {
+		if p.current == nil {
+			continue
+		}
+		for _, ack := range p.current.acks {
+			m.tell(execution.Acknowledged{Instance: m.name, Attempt: p.current.Attempt, Ack: ack})
+		}
 	}
 }
 
-func (m *manager) deploy(in execution.Intent, d execution.Deploy) {
+func (m *part) deploy(in execution.Intent, d execution.Deploy) {
 	switch {
 	case m.current != nil && m.current.Attempt == d.Attempt:
 		m.changed(m.current.Subtasks)
@@ -68,12 +101,10 @@ func (m *manager) deploy(in execution.Intent, d execution.Deploy) {
 	}
 }
 
-func (m *manager) start(in execution.Intent, d execution.Deploy) {
-	a := &attempt{AttemptReport: rpc.AttemptReport{Job: in.Spec.ID, Attempt: d.Attempt}, acks: map[job.Subtask]job.Acknowledgement{}}
-	for _, slot := range d.Slots {
-		for _, s := range m.w.graph.SlotSubtasks(slot) {
-			a.Subtasks = append(a.Subtasks, rpc.SubtaskReport{Subtask: s, State: job.Deploying})
-		}
+func (m *part) start(in execution.Intent, d execution.Deploy) {
+	a := &attempt{AttemptReport: rpc.AttemptReport{Job: in.Spec.ID, Region: d.Region, Attempt: d.Attempt}, acks: map[job.Subtask]job.Acknowledgement{}}
+	for _, s := range d.Subtasks {
+		a.Subtasks = append(a.Subtasks, rpc.SubtaskReport{Subtask: s, State: job.Deploying})
 	}
 	m.current = a
 	var err error
@@ -85,14 +116,14 @@ func (m *manager) start(in execution.Intent, d execution.Deploy) {
 }
 
 // changed tells of the attempt, of some of its subtasks.
-func (m *manager) changed(subtasks []rpc.SubtaskReport) {
+func (m *part) changed(subtasks []rpc.SubtaskReport) {
 	r := m.current.AttemptReport
 	r.Subtasks = append([]rpc.SubtaskReport(nil), subtasks...)
 	m.tell(execution.Changed{Instance: m.name, Attempt: r})
 }
 
 // said takes what a process says of a subtask. A final state stays.
-func (m *manager) said(p *process, r rpc.SubtaskReport) {
+func (m *part) said(p *process, r rpc.SubtaskReport) {
 	if m.current == nil || m.current.process != p {
 		return
 	}
@@ -105,7 +136,7 @@ func (m *manager) said(p *process, r rpc.SubtaskReport) {
 }
 
 // holds keeps an acknowledgement until its checkpoint is closed (R12), and tells it.
-func (m *manager) holds(p *process, ack job.Acknowledgement) {
+func (m *part) holds(p *process, ack job.Acknowledgement) {
 	if m.current == nil || m.current.process != p {
 		return
 	}
@@ -113,15 +144,15 @@ func (m *manager) holds(p *process, ack job.Acknowledgement) {
 	m.tell(execution.Acknowledged{Instance: m.name, Attempt: m.current.Attempt, Ack: ack})
 }
 
-func (m *manager) stop(n job.Attempt) {
+func (m *part) stop(n job.Attempt) {
 	m.promised = max(m.promised, n)
 	if m.current != nil && m.current.Attempt <= n {
 		m.end()
 	}
-	m.tell(execution.Stopped{Instance: m.name, Attempt: n})
+	m.tell(execution.Stopped{Part: execution.Part{Instance: m.name, Region: m.region, Attempt: n}})
 }
 
-func (m *manager) confirm(n job.Attempt) {
+func (m *part) confirm(n job.Attempt) {
 	m.promised = max(m.promised, n)
 	if m.current != nil && m.current.Attempt <= n {
 		m.end()
@@ -130,15 +161,29 @@ func (m *manager) confirm(n job.Attempt) {
 }
 
 // end ends the process politely.
-func (m *manager) end() { m.exit(rpc.SubtaskReport{State: job.Canceled}, (*process).cancel) }
+func (m *part) end() { m.exit(rpc.SubtaskReport{State: job.Canceled}, (*process).cancel) }
 
 // kill ends the process with a signal.
-func (m *manager) kill() {
+func (m *part) kill() {
 	m.exit(rpc.SubtaskReport{State: job.Failed, Killed: true, Failure: "the task process was killed by signal 9 (killed)"}, (*process).kill)
 }
 
+// end ends every process politely.
+func (m *manager) end() {
+	for _, p := range m.parts {
+		p.end()
+	}
+}
+
+// kill ends every process with a signal.
+func (m *manager) kill() {
+	for _, p := range m.parts {
+		p.kill()
+	}
+}
+
 // exit ends the process, if there is one, and tells how: each subtask that had not ended is as r.
-func (m *manager) exit(r rpc.SubtaskReport, how func(*process)) {
+func (m *part) exit(r rpc.SubtaskReport, how func(*process)) {
 	if m.current == nil || m.current.process == nil {
 		return
 	}
@@ -160,13 +205,13 @@ func (m *manager) exit(r rpc.SubtaskReport, how func(*process)) {
 	m.changed(a.Subtasks)
 }
 
-func (m *manager) trigger(t execution.Trigger) {
+func (m *part) trigger(t execution.Trigger) {
 	if m.current != nil && m.current.Attempt == t.Attempt && m.current.process != nil {
 		m.current.process.exec.Trigger(t.Checkpoint, t.Base, t.Stop)
 	}
 }
 
-func (m *manager) closed(c execution.Closed) {
+func (m *part) closed(c execution.Closed) {
 	if m.current == nil || m.current.Attempt != c.Attempt {
 		return
 	}

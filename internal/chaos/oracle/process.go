@@ -28,9 +28,11 @@ type process struct {
 	abort    context.CancelFunc
 }
 
-func address(instance string, n job.Attempt) string { return fmt.Sprintf("%s/%d", instance, n) }
+func address(instance string, region int, n job.Attempt) string {
+	return fmt.Sprintf("%s/%d/%d", instance, region, n)
+}
 
-func (w *world) startProcess(m *manager, in execution.Intent, d execution.Deploy) (*process, error) {
+func (w *world) startProcess(m *part, in execution.Intent, d execution.Deploy) (*process, error) {
 	plan, err := w.Plan(w.Spec)
 	if err != nil {
 		return nil, err
@@ -41,15 +43,15 @@ func (w *world) startProcess(m *manager, in execution.Intent, d execution.Deploy
 	}
 	peers := map[int]string{}
 	for slot, instance := range in.Assignment {
-		peers[slot] = address(instance, d.Attempt)
+		peers[slot] = address(instance, d.Region, d.Attempt)
 	}
-	p := &process{w: w, attempt: d.Attempt, address: address(m.name, d.Attempt)}
-	p.exchange = shuffle.NewExchange(shuffle.Config{Job: in.Spec.ID, Attempt: d.Attempt, Dial: w.network.dial, Log: quiet})
+	p := &process{w: w, attempt: d.Attempt, address: address(m.name, d.Region, d.Attempt)}
+	p.exchange = shuffle.NewExchange(shuffle.Config{Job: in.Spec.ID, Region: d.Region, Attempt: d.Attempt, Dial: w.network.dial, Log: quiet})
 	w.network.add(p)
 	ctx, abort := context.WithCancel(context.Background())
 	p.abort = abort
 	p.exec, err = task.Start(ctx, plan, task.Assignment{
-		Job: in.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Peers: peers, Exchange: p.exchange, Logger: quiet,
+		Job: in.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Subtasks: d.Subtasks, Peers: peers, Exchange: p.exchange, Logger: quiet,
 		Checkpoints: &task.Checkpoints{Storage: store, Restore: in.Restore, Acknowledge: func(a job.Acknowledgement) {
 			w.inbox.post(func() { m.holds(p, a) })
 		}},
@@ -92,16 +94,14 @@ func (p *process) kill() {
 
 // hidden are the files that the attempt is writing, each with another name under which it is kept.
 func (p *process) hidden() (map[string]string, error) {
-	entries, err := os.ReadDir(p.w.Output)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
 	left := map[string]string{}
-	for _, e := range entries {
-		if n, ok := output.ParseHidden(e.Name()); !ok || n.Attempt != p.attempt {
+	paths, err := filepath.Glob(filepath.Join(p.w.Output+"*", ".*"))
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if n, ok := output.ParseHidden(name); !ok || n.Attempt != p.attempt {
 			continue
 		}
-		path, kept := filepath.Join(p.w.Output, e.Name()), filepath.Join(p.w.Dir, e.Name())
+		kept := filepath.Join(p.w.Dir, filepath.Base(filepath.Dir(path))+name)
 		if e := os.Link(path, kept); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = e
 		} else if e == nil {
@@ -140,7 +140,7 @@ func (n *network) dial(_ context.Context, address string) (net.Conn, error) {
 	here, there := net.Pipe()
 	n.conns = append(n.conns, here)
 	go func() { // ends with the preamble, or the connection
-		if _, _, err := shuffle.ReadPreamble(there); err != nil {
+		if _, err := shuffle.ReadPreamble(there); err != nil {
 			there.Close()
 			return
 		}

@@ -171,7 +171,9 @@ func (w *world) expire() {
 // stuck tells what a job waits for that should have ended long ago.
 func (w *world) stuck() {
 	for _, m := range w.managers {
-		w.note("%s: connected %v, promised %d, %+v", m.name, m.connected, m.promised, m.current)
+		for _, p := range m.parts {
+			w.note("%s: connected %v, region %d: promised %d, %+v", m.name, m.connected, p.region, p.promised, p.current)
+		}
 	}
 	if w.exec != nil {
 		w.note("%+v", w.exec.View())

@@ -289,7 +289,7 @@ func (e *Execution) ending() []Action {
 	}
 	after := map[Phase]Phase{Failing: Failed, Cancelling: Canceled, Restarting: Created}
 	return e.commit(func(in *Intent) {
-		in.Phase, in.Open = after[in.Phase], 0
+		in.Phase, in.Open, in.GivenUp = after[in.Phase], 0, nil
 		e.change(in)
 	})
 }
