@@ -144,11 +144,11 @@ func (w *world) returnStorage() {
 	w.away = nil
 }
 
-// damage spoils the newest checkpoint of a bounded job, and has it needed. (An unbounded one makes visible
-// once more what came after the one before.)
+// damage spoils the newest checkpoint of a bounded job, and has all of it needed: the next one that is taken may refer to
+// it, and is damaged too. (An unbounded one makes visible once more what came after the one before.)
 func (w *world) damage() bool {
-	done, m := w.intent.Completed, w.some()
-	if w.Want > 0 || len(done) < 2 || w.away != nil || m == nil || w.damaged[done[0].Checkpoint] || w.damaged[done[1].Checkpoint] {
+	done := w.intent.Completed
+	if w.Want > 0 || len(done) < 2 || w.away != nil || w.some() == nil || w.damaged[done[0].Checkpoint] || w.damaged[done[1].Checkpoint] {
 		return false
 	}
 	files, err := filepath.Glob(filepath.Join(w.spoils.Dir, filepath.Dir(done[0].Manifest), "*"))
@@ -160,7 +160,9 @@ func (w *world) damage() bool {
 	if err := spoil(files[w.draw.IntN(len(files))], w.draw.IntN(3)); err != nil {
 		w.fail("damage: %v", err)
 	}
-	m.kill()
+	for _, m := range slices.Clone(w.managers) {
+		m.kill()
+	}
 	return true
 }
 
