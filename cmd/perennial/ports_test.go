@@ -37,7 +37,7 @@ func TestGarbageOnEveryPort(t *testing.T) {
 		"API, without an end":  {restPort(t), huge("GET / HTTP/1.1\r\nX: "), jobManager, "closed a connection to the API port"},
 		"data, strangers":      {dataPort(t), strings.NewReader(strings.Repeat("x", 100)), taskManager, `it began with \"xxxxxxxx\"`},
 		"data, another's id":   {dataPort(t), strings.NewReader("PRNLdat2" + strings.Repeat("z", 40)), taskManager, "is no job id"},
-		"data, without an end": {dataPort(t), huge("PRNLdat2"), taskManager, `it began with \"PRNLdat2\"`},
+		"data, without an end": {dataPort(t), huge("PRNLdat9"), taskManager, `it began with \"PRNLdat9\"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

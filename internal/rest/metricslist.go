@@ -53,8 +53,8 @@ var jobStates = []job.State{job.Created, job.Running, job.Failing, job.Failed, j
 var jobFamilies = []family[*api.Job]{
 	{"perennial_job_state", gauge, "Always 1; the label says what the job is doing.", []string{"state"},
 		func(j *api.Job, emit func(float64, ...string)) { emit(1, string(j.State)) }},
-	{"perennial_job_attempt", gauge, "The present execution of the job: 1, or more after restarts.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Attempt) })},
-	{"perennial_job_restarts_total", counter, "How often the job was restarted.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Restarts) })},
+	{"perennial_job_attempt", gauge, "The newest attempt of the job: 1, or more after all or a part of it was started again.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Attempt) })},
+	{"perennial_job_restarts_total", counter, "How often all or a part of the job was restarted.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Restarts) })},
 	{"perennial_job_slots_missing", gauge, "Slots for which the job waits.", nil, ofJob(func(j *api.Job) float64 { return float64(j.SlotsMissing) })},
 	{"perennial_job_checkpoints_completed_total", counter, "Checkpoints that were completed.", nil,
 		ofJob(func(j *api.Job) float64 { return float64(j.Checkpoints.Completions) })},

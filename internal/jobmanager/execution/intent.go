@@ -106,17 +106,6 @@ func (in *Intent) Holds() bool {
 	return in.Phase != Created && !in.Phase.Terminal()
 }
 
-// slotsOf lists the slots that an instance has in the assignment.
-func (in *Intent) slotsOf(instance string) []int {
-	var slots []int
-	for slot, i := range in.Assignment {
-		if i == instance {
-			slots = append(slots, slot)
-		}
-	}
-	return slots
-}
-
 // instances lists the instances of the assignment, each once, in order of their first slot.
 func (in *Intent) instances() []string {
 	var list []string
