@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 )
 
 // Option changes how one operator runs.
@@ -19,9 +18,9 @@ type options struct {
 	rateSet        bool
 	onError        ErrorPolicy
 	onErrorSet     bool
-	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
-	deadLettersOf  reflect.Type // T
-	byRecord       bool         // of a sink: it is a function, which fails for a record and not for all
+	deadLetters    []letters // by input; none: no such policy
+	deadTimers     []letters // one, or none
+	byRecord       bool      // of a sink: it is a function, which fails for a record and not for all
 }
 
 func newOptions(opts []Option) options {
