@@ -67,23 +67,26 @@ func OnError(p ErrorPolicy) Option {
 //	orders := stream.Apply(lines, "parse", parse, stream.DeadLetters(&rejected))
 //	stream.To(rejected, "rejected", file.JSONLines[stream.DeadLetter[string]](dir))
 func DeadLetters[T any](to *Stream[DeadLetter[T]]) Option {
-	return func(o *options) { o.deadLetters = append(o.deadLetters, lettersOf(to)) }
+	return func(o *options) { o.deadLetters = append(o.deadLetters, lettersOf("stream.DeadLetters", to)) }
 }
 
 // DeadTimers makes of *to the stream of the timers whose functions fail, each with its error; the job goes on. It
 // is for Process, CoProcess and ProcessBroadcast, beside [OnError] or [DeadLetters] or alone. K is the type of the keys.
 // A timer that failed is over; what it had emitted is dropped, and what it had set stays set.
 func DeadTimers[K comparable](to *Stream[DeadLetter[Timer[K]]]) Option {
-	return func(o *options) { o.deadTimers = append(o.deadTimers, lettersOf(to)) }
+	return func(o *options) { o.deadTimers = append(o.deadTimers, lettersOf("stream.DeadTimers", to)) }
 }
 
 // letters are where dead letters go.
 type letters struct {
-	to any          // a *Stream[DeadLetter[T]]
-	of reflect.Type // T
+	option string       // that said so
+	to     any          // a *Stream[DeadLetter[T]]
+	of     reflect.Type // T
 }
 
-func lettersOf[T any](to *Stream[DeadLetter[T]]) letters { return letters{to, reflect.TypeFor[T]()} }
+func lettersOf[T any](option string, to *Stream[DeadLetter[T]]) letters {
+	return letters{option, to, reflect.TypeFor[T]()}
+}
 
 // checkPolicy reports policies that make no sense, or not on an operator of this kind.
 func (o *options) checkPolicy(kind string) []error {
@@ -102,7 +105,7 @@ func (o *options) checkPolicy(kind string) []error {
 	case inputs == 0:
 		errs = append(errs, fmt.Errorf("stream.OnError and stream.DeadLetters are not for a %s: they are for Map, Modify, Filter, Retain, FlatMap, Apply, Reduce, Aggregate, Process, CoProcess, ProcessBroadcast, ToFunc and ForEach", kind))
 	case n != 0 && n != inputs:
-		errs = append(errs, fmt.Errorf("stream.DeadLetters is there %d times: expected once for each of the operator's inputs, of which there is or are %d", n, inputs))
+		errs = append(errs, fmt.Errorf("stream.DeadLetters is there %d times: expected once for each input of the operator, %d in all", n, inputs))
 	}
 	switch n := len(o.deadTimers); {
 	case n > 1:
@@ -156,10 +159,10 @@ func bury[T any](env *Env, n *node, l letters, of int, what string) {
 	to, ok := l.to.(*Stream[DeadLetter[T]])
 	switch {
 	case !ok:
-		env.errorf("operator %q: its %s are of type %v, and it was given a stream for those of type %v", n.Name, what, reflect.TypeFor[T](), l.of)
+		env.errorf("operator %q: its %s are of type %v, and %s was given a stream for those of type %v", n.Name, what, reflect.TypeFor[T](), l.option, l.of)
 		return
 	case to == nil:
-		env.errorf("operator %q: a nil stream for its %s: expected the address of a stream", n.Name, what)
+		env.errorf("operator %q: %s(nil): expected the address of a stream", n.Name, l.option)
 		return
 	}
 	if of > 0 {
