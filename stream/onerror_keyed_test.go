@@ -23,7 +23,7 @@ import (
 // 10 and 11 the first number, and every one, fails.
 var adding = map[string]func(s stream.Stream[int], opts ...stream.Option) stream.Stream[sumOf]{
 	"reduce": func(s stream.Stream[int], opts ...stream.Option) stream.Stream[sumOf] {
-		sums := stream.Map(s, "sums", func(i int) sumOf { return sumOf{keyOf(i), i} })
+		sums := stream.Map(s, "sums", func(i int) sumOf { return sumOf{keyOf(i), i} }, stream.Parallelism(1))
 		return stream.Reduce(stream.KeyBy(sums, func(s sumOf) int { return s.Key }), "step", func(sum, next sumOf) sumOf {
 			sum.Sum += next.Sum / nonZero(next.Sum)
 			return sum
