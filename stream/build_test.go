@@ -101,6 +101,9 @@ func TestProblems(t *testing.T) {
 			}, DeadLetters(&dead)))
 			To(dead, "dead", discard.All[DeadLetter[int]]())
 		}, []string{`operator "both": stream.DeadLetters is there 1 times: expected once for each input of the operator, 2 in all`}},
+		{"idleness", nil, func(env *Env) {
+			end(Watermarks(Map(numbers(env), "m", same, Idleness(time.Second)), "times", func(int) time.Time { return time.Time{} }, 0, Idleness(0)))
+		}, []string{`operator "m": stream.Idleness is for Watermarks`, `operator "times": idleness 0s: expected at least a millisecond`}},
 		{"dead timers", nil, func(env *Env) {
 			var dead Stream[DeadLetter[Timer[string]]]
 			process := func(*Operator[int, int]) func(int) error { return func(int) error { return nil } }

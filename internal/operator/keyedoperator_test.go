@@ -373,7 +373,7 @@ func TestWatermarks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWiring(t.Context(), ContextConfig{})
 		var out journal[int]
-		step := Watermarks(w, "times", func(n *int) int64 { return int64(*n) }, 10, Receiver[int](&out))
+		step := Watermarks(w, "times", Times[int]{At: func(n *int) int64 { return int64(*n) }, Lateness: 10}, Receiver[int](&out))
 		flush := w.Flushers()[0]
 		batch(t, step, []int{100, 50})
 		batch(t, step, []int{120})
