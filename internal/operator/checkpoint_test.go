@@ -98,6 +98,8 @@ func TestAlignment(t *testing.T) {
 		{"all are idle, the first one last", "a:w5 b:w3 a:i0 b:i0 b:a0 b:w4 b:w6 a:end b:end", "w3 w5 i0 a0 w6 end", nil},
 		{"all are idle, and none has said how far it is", "a:i0 b:i0 a:a0 a:w1 a:end b:end", "i0 a0 w1 i0 end", nil},
 		{"all that have not ended are idle", "a:w5 b:w3 b:i0 a:end b:a0 b:w4 b:w6 b:i0 b:end", "w3 w5 i0 a0 w6 i0 end", nil},
+		{"all are idle but one, which has ended and was ahead", "a:w5 b:w3 a:w9 b:i0 a:end b:end", "w3 w9 i0 end", nil},
+		{"an ended one that was ahead", "a:w5 b:w3 a:w9 a:end b:i0 b:end", "w3 w9 i0 end", nil},
 		{"idle ones end", "a:w5 b:w3 b:i0 a:i0 b:end a:a0 a:w6 a:end", "w3 w5 i0 a0 w6 end", nil},
 		{"one of three wakes", "a:w9 b:w9 c:i0 b:i0 a:w10 c:a0 a:w11 b:a0 c:w12 a:w13 b:w12 a:end b:end c:end", "w9 w10 w12 end", nil},
 		{"idle behind a barrier", "a:w5 b:b1 b:i0 a:w7 a:b1 a:w8 a:end b:end", "b1 w7 w8 i0 end", []string{"b1"}},

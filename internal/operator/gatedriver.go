@@ -50,6 +50,7 @@ type times struct {
 	mark  int64   // the lowest of those that count, when it was last handed on
 	idle  []bool  // by channel; never of one that has ended
 	idles int     // how many are
+	past  int64   // the highest watermark of those that have ended
 	told  bool    // those behind were told, last, that all are
 }
 
@@ -58,7 +59,7 @@ func newGateDriver(w *Wiring, ports []Port, channels int) *gateDriver {
 	d := &gateDriver{
 		w: w, ports: ports, open: channels, chain: ports[0].events(),
 		alignment: alignment{came: make([]bool, channels)},
-		times:     times{marks: make([]int64, channels), mark: NoWatermark, idle: make([]bool, channels)},
+		times:     times{marks: make([]int64, channels), mark: NoWatermark, past: NoWatermark, idle: make([]bool, channels)},
 	}
 	for i := range d.marks {
 		d.marks[i] = NoWatermark
@@ -119,7 +120,7 @@ func (d *gateDriver) watermark(at int64, channel int) error {
 
 // raise hands on the watermark, if it has risen.
 func (d *gateDriver) raise() error {
-	least, most := int64(math.MaxInt64), int64(NoWatermark)
+	least, most := int64(math.MaxInt64), d.past
 	for i, m := range d.marks {
 		if d.idle[i] {
 			most = max(most, m)
@@ -186,6 +187,7 @@ func (d *gateDriver) barrier(id job.CheckpointID, channel int) error {
 // end takes note of a channel's end. Nothing of it can be missing from a checkpoint.
 func (d *gateDriver) end(channel int) error {
 	d.open--
+	d.past = max(d.past, d.marks[channel])
 	d.marks[channel] = math.MaxInt64
 	if d.idle[channel] {
 		d.idle[channel] = false

@@ -109,4 +109,10 @@ func (m *watermarks[T]) Event(e record.Event) error {
 	return m.out.Event(e)
 }
 
-func (m *watermarks[T]) End() error { return m.out.End() }
+// End sends the watermark, as others may be idle: then event time goes as far as that.
+func (m *watermarks[T]) End() error {
+	if err := m.send(); err != nil {
+		return err
+	}
+	return m.out.End()
+}
