@@ -65,19 +65,14 @@ func (s *keyedStep[K, T, R]) each(records []T) error {
 		return err
 	}
 	for i := range records {
-		s.choose(&records[i])
+		if s.key != nil {
+			s.o.store.SetKey(s.key(records[i]))
+		}
 		if err := s.one(&records[i]); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// choose takes the key of a record at hand.
-func (s *keyedStep[K, T, R]) choose(record *T) {
-	if s.key != nil {
-		s.o.store.SetKey(s.key(*record))
-	}
 }
 
 func (s *keyedStep[K, T, R]) one(record *T) error {
@@ -102,9 +97,11 @@ func (s *keyedStep[K, T, R]) tryOn() error {
 	}()
 	for size := record.BatchSize[R](); v.at < len(v.records) && len(o.buf) < size; v.at++ {
 		emitted = len(o.buf)
-		v.fatal = true // a record without a key fails wherever it is sent by key
-		s.choose(&v.records[v.at])
-		v.fatal = false
+		if s.key != nil {
+			v.fatal = true // what is sent by key fails the job there
+			o.store.SetKey(s.key(v.records[v.at]))
+			v.fatal = false
+		}
 		if err := s.one(&v.records[v.at]); err != nil {
 			return err
 		}
