@@ -3,6 +3,7 @@ package stream
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/connector"
 	"github.com/perennial-io/perennial/connector/discard"
@@ -71,15 +72,15 @@ func TestProblems(t *testing.T) {
 		{"misplaced options", nil, func(env *Env) { end(Map(numbers(env), "m", same, Rate(1), Updates(), Unbounded())) },
 			[]string{`operator "m": stream.Rate`, `operator "m": stream.Updates`, `operator "m": stream.Unbounded`}},
 		{"misplaced policies", nil, func(env *Env) {
-			end(Reduce(KeyBy(numbers(env), same), "sum", func(a, b int) int { return a + b }, OnError(Skip)))
+			end(Watermarks(numbers(env), "times", func(int) time.Time { return time.Time{} }, 0, OnError(Skip)))
 			To(numbers2(env), "out", discard.All[int](), OnError(Skip))
 			end(Map(From(env, "in", slice.Of(1), OnError(Skip)), "m", same, OnError(7)))
-		}, []string{`operator "sum": stream.OnError and`, `operator "out": a sink fails as a whole`, `operator "in": stream.OnError and`, `stream.OnError(7)`}},
+		}, []string{`operator "times": stream.OnError and`, `operator "out": a sink fails as a whole`, `operator "in": stream.OnError and`, `stream.OnError(7)`}},
 		{"dead letters of another type", nil, func(env *Env) {
 			var dead Stream[DeadLetter[string]]
 			end(Map(numbers(env), "m", same, DeadLetters(&dead)))
 			To(dead, "dead", discard.All[DeadLetter[string]]())
-		}, []string{`operator "m": it takes records of type int, and stream.DeadLetters was given a stream for those of type string`, `"dead"`, "no input"}},
+		}, []string{`operator "m": its dead letters are of type int, and stream.DeadLetters was given a stream for those of type string`, `"dead"`, "no input"}},
 		{"dead letters that nothing takes", nil, func(env *Env) {
 			var dead Stream[DeadLetter[int]]
 			end(Map(numbers(env), "m", same, DeadLetters(&dead)))
@@ -92,6 +93,23 @@ func TestProblems(t *testing.T) {
 		{"dead letters and another policy", nil, func(env *Env) {
 			end(Map(numbers(env), "m", same, DeadLetters[int](nil), OnError(Skip)))
 		}, []string{`operator "m": stream.OnError and stream.DeadLetters exclude`, "stream.DeadLetters(nil)"}},
+		{"dead letters of one input of two", nil, func(env *Env) {
+			var dead Stream[DeadLetter[int]]
+			a, b := KeyBy(numbers(env), same), KeyBy(numbers2(env), same)
+			end(CoProcess(a, b, "both", func(*Operator[int, int]) (func(int) error, func(int) error) {
+				return func(int) error { return nil }, func(int) error { return nil }
+			}, DeadLetters(&dead)))
+			To(dead, "dead", discard.All[DeadLetter[int]]())
+		}, []string{`operator "both": stream.DeadLetters is there 1 times: expected once for each input of the operator, 2 in all`}},
+		{"idleness", nil, func(env *Env) {
+			end(Watermarks(Map(numbers(env), "m", same, Idleness(time.Second)), "times", func(int) time.Time { return time.Time{} }, 0, Idleness(0)))
+		}, []string{`operator "m": stream.Idleness is for Watermarks`, `operator "times": idleness 0s: expected at least a millisecond`}},
+		{"dead timers", nil, func(env *Env) {
+			var dead Stream[DeadLetter[Timer[string]]]
+			process := func(*Operator[int, int]) func(int) error { return func(int) error { return nil } }
+			end(Process(KeyBy(Map(numbers(env), "m", same, DeadTimers(&dead)), same), "p", process, DeadTimers(&dead), DeadTimers(&dead)))
+		}, []string{`operator "m": stream.DeadTimers is for Process`, `operator "p": stream.DeadTimers is there 2 times`,
+			`operator "p": its dead timers are of type operator.Timer[int]`}},
 		{"missing arguments", []string{"--input", "x"}, func(env *Env) {
 			env.Arg("input")
 			env.Arg("output")

@@ -203,6 +203,23 @@ func ExampleDeadLetters() {
 	// parse, "two": strconv.Atoi: parsing "two": invalid syntax
 }
 
+func ExampleOnError_aggregate() {
+	run(func(env *stream.Env) {
+		words := stream.From(env, "words", slice.Of("1", "two", "3"))
+		all := stream.KeyBy(words, func(string) bool { return true })
+		sum := stream.Aggregate(all, "sum", func(sum *int, word string) {
+			n, err := strconv.Atoi(word)
+			*sum += n
+			if err != nil {
+				panic(err) // and the sum stays what it was
+			}
+		}, func(_ bool, sum int) int { return sum }, stream.OnError(stream.Skip))
+		printed(sum)
+	})
+	// Output:
+	// 4
+}
+
 func ExampleReduce() {
 	type sale struct {
 		Fruit string

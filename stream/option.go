@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
+	"time"
 )
 
 // Option changes how one operator runs.
@@ -17,11 +17,13 @@ type options struct {
 	unbounded      bool
 	rate           float64
 	rateSet        bool
+	idleness       time.Duration
+	idlenessSet    bool
 	onError        ErrorPolicy
 	onErrorSet     bool
-	deadLetters    any          // the *Stream[DeadLetter[T]] that is to become that of the operator's; nil: none
-	deadLettersOf  reflect.Type // T
-	byRecord       bool         // of a sink: it is a function, which fails for a record and not for all
+	deadLetters    []letters // by input; none: no such policy
+	deadTimers     []letters // one, or none
+	byRecord       bool      // of a sink: it is a function, which fails for a record and not for all
 }
 
 func newOptions(opts []Option) options {
@@ -52,6 +54,13 @@ func Rate(recordsPerSecond float64) Option {
 	return func(o *options) { o.rate, o.rateSet = recordsPerSecond, true }
 }
 
+// Idleness has a subtask of [Watermarks] that has brought no record for d, at least a millisecond, hold back nobody's
+// event time until it brings one. Records that it then brings may be late. Choose d longer than the pauses that are
+// usual. A stream whose subtasks are all idle moves event time no further than its latest watermark.
+func Idleness(d time.Duration) Option {
+	return func(o *options) { o.idleness, o.idlenessSet = d, true }
+}
+
 // check reports options that make no sense, or not on an operator of this kind.
 func (o *options) check(kind string) []error {
 	var errs []error
@@ -70,6 +79,12 @@ func (o *options) check(kind string) []error {
 	}
 	if o.updates && kind != kindReduce && kind != kindAggregate {
 		errs = append(errs, errors.New("stream.Updates is for Reduce and Aggregate"))
+	}
+	if o.idlenessSet && o.idleness < time.Millisecond {
+		errs = append(errs, fmt.Errorf("idleness %v: expected at least a millisecond", o.idleness))
+	}
+	if o.idlenessSet && kind != kindWatermarks {
+		errs = append(errs, errors.New("stream.Idleness is for Watermarks"))
 	}
 	return append(errs, o.checkPolicy(kind)...)
 }

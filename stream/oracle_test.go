@@ -56,12 +56,13 @@ type drawn struct {
 	rate, skew            float64
 	length                time.Duration
 	// full has the job move many records in time as it is: snapshots are written meanwhile.
-	full bool
+	full  bool
+	build func(*stream.Env)
 }
 
 func draw(seed int) drawn {
 	r := rand.New(rand.NewPCG(uint64(seed), 4))
-	d := drawn{seed: seed, records: 200 + r.IntN(2000), unbounded: r.IntN(3) == 0, skew: float64(r.IntN(3) * r.IntN(10)), faults: 1 + r.IntN(8), length: 3 * time.Second}
+	d := drawn{seed: seed, records: 200 + r.IntN(2000), unbounded: r.IntN(3) == 0, skew: float64(r.IntN(3) * r.IntN(10)), faults: 1 + r.IntN(8), length: 3 * time.Second, build: chaos.Build}
 	d.rate = float64(d.records) / 2
 	if d.full = seed%25 == 24; d.full {
 		d.records, d.skew, d.length = 100*d.records, 0, 600*time.Millisecond
@@ -90,7 +91,7 @@ func disturbed(t *testing.T, dir string, d drawn) (oracle.Result, error) {
 		return oracle.Result{}, err
 	}
 	c := oracle.Config{
-		Seed: d.seed, Dir: dir, Output: filepath.Join(dir, "disturbed"), Plan: stream.PlanOf("chaos", chaos.Build),
+		Seed: d.seed, Dir: dir, Output: filepath.Join(dir, "disturbed"), Plan: stream.PlanOf("chaos", d.build),
 		Spec:   job.Spec{ID: job.NewID(), Name: "chaos", Args: d.args(filepath.Join(dir, "disturbed"), d.rate, d.skew)},
 		Faults: d.faults, Length: d.length,
 	}
@@ -113,7 +114,7 @@ func (d drawn) undisturbed(t *testing.T, output string) ([]string, error) {
 	if d.unbounded {
 		return chaos.UnboundedLines(d.records), nil
 	}
-	if err := stream.Run(t.Context(), "chaos", d.args(output, 0, 0), chaos.Build); err != nil {
+	if err := stream.Run(t.Context(), "chaos", d.args(output, 0, 0), d.build); err != nil {
 		return nil, err
 	}
 	return chaos.Lines(output)

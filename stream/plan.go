@@ -79,9 +79,7 @@ func (p *planner) place(n *node) {
 	v := len(p.plan.Heads)
 	if n.fused() {
 		from := n.inputs[0].from
-		if n.kind == kindDeadLetters {
-			from.Dead = &n.Node
-		} else {
+		if n.kind != kindDeadLetters { // those are in Survives
 			from.Next = append(from.Next, &n.Node)
 		}
 		v = p.vertexOf[from]

@@ -10,7 +10,8 @@ type Operator[K comparable, R any] = operator.KeyedOperator[K, R]
 
 // Process calls a function for each record, with keyed state and timers. open opens the operator's states by
 // [NewValue], [NewList], [NewMap] and the like, says what timers are to call, and returns what is
-// called for each record. An error that a function returns fails the job.
+// called for each record. An error that a function returns fails the job, unless [OnError], [DeadLetters] or [DeadTimers]
+// says otherwise.
 //
 // open is called once in each subtask, and once when the job is planned, to learn which states there are. It opens them,
 // always the same, and does nothing else: what is to be opened outside belongs into Operator.OnOpen.
@@ -19,9 +20,11 @@ type Operator[K comparable, R any] = operator.KeyedOperator[K, R]
 // slice of a record shares the memory of the batch that it came in: what is kept of it is better cloned.
 func Process[K comparable, T, R any](s KeyedStream[K, T], name string, open func(op *Operator[K, R]) func(record T) error, opts ...Option) Stream[R] {
 	n, out := keyedOperator(kindProcess, name, opts, func(op *Operator[K, R]) []any {
-		return []any{operator.Step(op, s.key, open(op))}
+		return []any{operator.Step(op, 0, s.key, open(op))}
 	}, s.partitioned().feed())
-	survive[T](out.env, n, newOptions(opts))
+	o := newOptions(opts)
+	survive[T](out.env, n, o, 0)
+	surviveTimers[K](out.env, n, o)
 	return out
 }
 
@@ -32,10 +35,11 @@ func CoProcess[K comparable, A, B, R any](
 	a KeyedStream[K, A], b KeyedStream[K, B], name string,
 	open func(op *Operator[K, R]) (ofA func(record A) error, ofB func(record B) error), opts ...Option,
 ) Stream[R] {
-	_, out := keyedOperator(kindCoProcess, name, opts, func(op *Operator[K, R]) []any {
+	n, out := keyedOperator(kindCoProcess, name, opts, func(op *Operator[K, R]) []any {
 		ofA, ofB := open(op)
-		return []any{operator.Step(op, a.key, ofA), operator.Step(op, b.key, ofB)}
+		return []any{operator.Step(op, 0, a.key, ofA), operator.Step(op, 1, b.key, ofB)}
 	}, a.partitioned().feed(), b.partitioned().feed())
+	surviveBoth[K, A, B](out.env, n, newOptions(opts))
 	return out
 }
 
@@ -47,11 +51,18 @@ func ProcessBroadcast[K comparable, A, B, R any](
 	a KeyedStream[K, A], b Stream[B], name string,
 	open func(op *Operator[K, R]) (ofA func(record A) error, ofB func(record B) error), opts ...Option,
 ) Stream[R] {
-	_, out := keyedOperator(kindBroadcast, name, opts, func(op *Operator[K, R]) []any {
+	n, out := keyedOperator(kindBroadcast, name, opts, func(op *Operator[K, R]) []any {
 		ofA, ofB := open(op)
-		return []any{operator.Step(op, a.key, ofA), operator.BroadcastStep(op, ofB)}
+		return []any{operator.Step(op, 0, a.key, ofA), operator.BroadcastStep(op, 1, ofB)}
 	}, a.partitioned().feed(), Broadcast(b).feed())
+	surviveBoth[K, A, B](out.env, n, newOptions(opts))
 	return out
+}
+
+func surviveBoth[K comparable, A, B any](env *Env, n *node, o options) {
+	survive[A](env, n, o, 0)
+	survive[B](env, n, o, 1)
+	surviveTimers[K](env, n, o)
 }
 
 // feed is a stream of whatever type that goes into one input of an operator.

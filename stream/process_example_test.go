@@ -1,7 +1,9 @@
 package stream_test
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/perennial-io/perennial/connector/slice"
@@ -142,6 +144,89 @@ func ExampleProcessBroadcast() {
 	// Unordered output:
 	// 5 is large: false
 	// 500 is large: true
+}
+
+func ExampleIdleness() {
+	run(func(env *stream.Env) {
+		ended := make(chan struct{})
+		end := sync.OnceFunc(func() { close(ended) })
+		clicks := func(name string, list ...click) stream.Stream[click] {
+			s := stream.FromFunc(env, name, func(_ *stream.Context, emit func(click)) error {
+				for _, c := range list {
+					emit(c)
+				}
+				<-ended // until then there is nothing more
+				return nil
+			})
+			return stream.Watermarks(s, name+" times", func(c click) time.Time { return c.At }, 0, stream.Idleness(10*time.Millisecond))
+		}
+		busy := clicks("busy", click{"ann", at("10:00:00")}, click{"ann", at("10:40:00")})
+		quiet := clicks("quiet") // without Idleness it would hold back event time
+
+		byUser := stream.KeyBy(stream.Union(busy, quiet), func(c click) string { return c.User })
+		idle := stream.Process(byUser, "idle", func(op *stream.Operator[string, string]) func(click) error {
+			op.OnEventTimer(func(at time.Time) error {
+				op.Emit(fmt.Sprintf("%s: half an hour until %s, ended: %t", op.Key(), at.UTC().Format(time.TimeOnly), op.Ended()))
+				return nil
+			})
+			return func(c click) error { op.SetEventTimer(c.At.Add(30 * time.Minute)); return nil }
+		})
+		stream.ForEach(idle, "print", func(line string) { fmt.Println(line); end() })
+	})
+	// Output:
+	// ann: half an hour until 10:30:00, ended: false
+	// ann: half an hour until 11:10:00, ended: true
+}
+
+func ExampleDeadTimers() {
+	run(func(env *stream.Env) {
+		byName := stream.KeyBy(stream.From(env, "names", slice.Of("ann", "bob")), func(s string) string { return s })
+		var failed stream.Stream[stream.DeadLetter[stream.Timer[string]]]
+		greetings := stream.Process(byName, "greet", func(op *stream.Operator[string, string]) func(string) error {
+			op.OnEventTimer(func(time.Time) error {
+				op.Emit("hello " + op.Key())
+				if op.Key() == "bob" {
+					return errors.New("he has left") // and nothing was emitted
+				}
+				return nil
+			})
+			return func(string) error { op.SetEventTimer(at("10:00:00")); return nil }
+		}, stream.DeadTimers(&failed))
+		printed(greetings)
+		stream.ForEach(failed, "failed", func(d stream.DeadLetter[stream.Timer[string]]) {
+			fmt.Printf("%s at %s: %s\n", d.Record.Key, d.Record.At.UTC().Format(time.TimeOnly), d.Error)
+		})
+	})
+	// Unordered output:
+	// hello ann
+	// bob at 10:00:00: he has left
+}
+
+func ExampleDeadLetters_twoInputs() {
+	run(func(env *stream.Env) {
+		stock := stream.KeyBy(stream.From(env, "stock", slice.Of(3, -1)), func(int) bool { return true })
+		sold := stream.KeyBy(stream.From(env, "sold", slice.Of(1, 0)), func(int) bool { return true })
+		positive := func(op *stream.Operator[bool, string], what string) func(int) error {
+			return func(n int) error {
+				if n <= 0 { // before anything is set
+					return fmt.Errorf("%d of them", n)
+				}
+				op.Emit(fmt.Sprint(what, " ", n))
+				return nil
+			}
+		}
+		var noStock, noSale stream.Stream[stream.DeadLetter[int]]
+		printed(stream.CoProcess(stock, sold, "count", func(op *stream.Operator[bool, string]) (func(int) error, func(int) error) {
+			return positive(op, "stock"), positive(op, "sold")
+		}, stream.DeadLetters(&noStock), stream.DeadLetters(&noSale)))
+		stream.ForEach(noStock, "no stock", func(d stream.DeadLetter[int]) { fmt.Println("no stock:", d.Error) })
+		stream.ForEach(noSale, "no sale", func(d stream.DeadLetter[int]) { fmt.Println("no sale:", d.Error) })
+	})
+	// Unordered output:
+	// stock 3
+	// sold 1
+	// no stock: -1 of them
+	// no sale: 0 of them
 }
 
 func ExampleTTL() {

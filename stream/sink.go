@@ -52,7 +52,7 @@ func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(recor
 		if err != nil {
 			return nil, err
 		}
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.Guard(w, name, operator.TryEach(s, f)), nil
 		}
 		return operator.Guard(w, name, operator.Sink(w, name, funcWriter[T](f), sinkMaxAge)), nil
@@ -60,7 +60,7 @@ func ToFunc[T any](s Stream[T], name string, open func(ctx *Context) (func(recor
 	env, o := s.take(n), newOptions(opts)
 	o.byRecord = true
 	env.add(n, o)
-	survive[T](env, n, o)
+	survive[T](env, n, o, 0)
 }
 
 // ForEach calls f for each record: from several goroutines at once if the operator is parallel.

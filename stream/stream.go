@@ -83,7 +83,7 @@ func next[T, U any](s Stream[T], n *node, opts []Option) Stream[U] {
 	n.Out = operator.CarrierOf[U]()
 	o := newOptions(opts)
 	env.add(n, o)
-	survive[T](env, n, o)
+	survive[T](env, n, o, 0)
 	return streamOf[U](env, n)
 }
 

@@ -5,7 +5,7 @@ import "github.com/perennial-io/perennial/internal/operator"
 // Map returns f of each record. Where T and U are the same large struct, [Modify] costs much less.
 func Map[T, U any](s Stream[T], name string, f func(T) U, opts ...Option) Stream[U] {
 	n := stepNode(kindMap, name, func(w *operator.Wiring, out operator.Receiver[U]) (operator.Receiver[T], error) {
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryMap(s, f, out), nil
 		}
 		return operator.Map(f, out), nil
@@ -18,7 +18,7 @@ func Map[T, U any](s Stream[T], name string, f func(T) U, opts ...Option) Stream
 // as to change one field where it is. f must not keep the pointer.
 func Modify[T any](s Stream[T], name string, f func(record *T), opts ...Option) Stream[T] {
 	n := stepNode(kindModify, name, func(w *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryModify(s, f, out), nil
 		}
 		return operator.Modify(f, out), nil
@@ -29,7 +29,7 @@ func Modify[T any](s Stream[T], name string, f func(record *T), opts ...Option) 
 // Filter returns the records for which keep is true. For large records, [Retain] costs less.
 func Filter[T any](s Stream[T], name string, keep func(T) bool, opts ...Option) Stream[T] {
 	n := stepNode(kindFilter, name, func(w *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryFilter(s, keep, out), nil
 		}
 		return operator.Filter(keep, out), nil
@@ -41,7 +41,7 @@ func Filter[T any](s Stream[T], name string, keep func(T) bool, opts ...Option) 
 // may change it. It must not keep the pointer.
 func Retain[T any](s Stream[T], name string, keep func(record *T) bool, opts ...Option) Stream[T] {
 	n := stepNode(kindFilter, name, func(w *operator.Wiring, out operator.Receiver[T]) (operator.Receiver[T], error) {
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryRetain(s, keep, out), nil
 		}
 		return operator.Retain(keep, out), nil
@@ -53,7 +53,7 @@ func Retain[T any](s Stream[T], name string, keep func(record *T) bool, opts ...
 // until f returns.
 func FlatMap[T, U any](s Stream[T], name string, f func(record T, emit func(U)), opts ...Option) Stream[U] {
 	n := stepNode(kindFlatMap, name, func(w *operator.Wiring, out operator.Receiver[U]) (operator.Receiver[T], error) {
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryFlatMap(s, f, out), nil
 		}
 		return operator.FlatMap(f, out), nil
@@ -72,7 +72,7 @@ func Apply[T, U any](s Stream[T], name string, open func(ctx *Context) (func(rec
 		if err != nil {
 			return nil, err
 		}
-		if s := operator.SurvivorOf[T](w, name); s != nil {
+		if s := operator.SurvivorOf[T](w, name, 0); s != nil {
 			return operator.TryApply(s, f, out), nil
 		}
 		return operator.Apply(f, out), nil

@@ -43,10 +43,15 @@ type alignment struct {
 	missing  int              // open channels on which it has not
 }
 
-// times are the watermarks of the channels.
+// times are the watermarks of the channels. One that is idle does not count, unless all are: then the highest does,
+// in whatever order they fell silent (docs/decisions/0008-idle-sources.md).
 type times struct {
 	marks []int64 // by channel; of one that has ended, the highest that there is
-	mark  int64   // the lowest of them, when it was last handed on
+	mark  int64   // the lowest of those that count, when it was last handed on
+	idle  []bool  // by channel; never of one that has ended
+	idles int     // how many are
+	past  int64   // the highest watermark of those that have ended
+	told  bool    // those behind were told, last, that all are
 }
 
 // newGateDriver returns the driver of the ports, which have so many channels.
@@ -54,7 +59,7 @@ func newGateDriver(w *Wiring, ports []Port, channels int) *gateDriver {
 	d := &gateDriver{
 		w: w, ports: ports, open: channels, chain: ports[0].events(),
 		alignment: alignment{came: make([]bool, channels)},
-		times:     times{marks: make([]int64, channels), mark: NoWatermark},
+		times:     times{marks: make([]int64, channels), mark: NoWatermark, past: NoWatermark, idle: make([]bool, channels)},
 	}
 	for i := range d.marks {
 		d.marks[i] = NoWatermark
@@ -89,6 +94,8 @@ func (d *gateDriver) event(e record.Event, channel int) error {
 	switch e.Kind {
 	case record.Watermark:
 		return d.watermark(e.Value, channel)
+	case record.Idle, record.Active:
+		return d.quiet(channel, e.Kind == record.Idle)
 	case record.Barrier:
 		return d.barrier(job.CheckpointID(e.Value), channel)
 	case record.End:
@@ -103,20 +110,61 @@ func (d *gateDriver) watermark(at int64, channel int) error {
 	if at <= d.marks[channel] {
 		return nil
 	}
-	lowest := d.marks[channel] == d.mark
+	holds := d.marks[channel] <= d.mark // or is behind: it was idle
 	d.marks[channel] = at
-	if !lowest {
+	if !holds {
 		return nil
 	}
-	least := int64(math.MaxInt64)
-	for _, m := range d.marks {
-		least = min(least, m)
+	return d.raise()
+}
+
+// raise hands on the watermark, if it has risen.
+func (d *gateDriver) raise() error {
+	least, most := int64(math.MaxInt64), d.past
+	for i, m := range d.marks {
+		if d.idle[i] {
+			most = max(most, m)
+		} else {
+			least = min(least, m)
+		}
+	}
+	if d.allIdle() {
+		least = most
 	}
 	if least <= d.mark || least == math.MaxInt64 { // all have ended: the end says more
 		return nil
 	}
 	d.mark = least
 	return d.chain.Event(record.Event{Kind: record.Watermark, Value: least})
+}
+
+func (d *gateDriver) allIdle() bool { return d.open > 0 && d.idles == d.open }
+
+// quiet takes note of a channel that has become idle, or is so no more.
+func (d *gateDriver) quiet(channel int, idle bool) error {
+	if d.idle[channel] == idle {
+		return nil
+	}
+	d.idle[channel] = idle
+	if idle {
+		d.idles++
+	} else {
+		d.idles--
+	}
+	return d.tell()
+}
+
+// tell tells those behind what follows from another set of channels that count.
+func (d *gateDriver) tell() error {
+	if err := d.raise(); err != nil || d.allIdle() == d.told {
+		return err
+	}
+	d.told = !d.told
+	e := record.Event{Kind: record.Active}
+	if d.told {
+		e.Kind = record.Idle
+	}
+	return d.chain.Event(e)
 }
 
 // barrier takes note of a barrier. One that is older than what was taken, or than what is being
@@ -129,6 +177,7 @@ func (d *gateDriver) barrier(id job.CheckpointID, channel int) error {
 		d.letGo()
 		clear(d.came)
 		d.aligning, d.missing = id, d.open
+		d.w.behind = true
 	}
 	d.came[channel] = true
 	d.missing--
@@ -138,8 +187,19 @@ func (d *gateDriver) barrier(id job.CheckpointID, channel int) error {
 // end takes note of a channel's end. Nothing of it can be missing from a checkpoint.
 func (d *gateDriver) end(channel int) error {
 	d.open--
-	if err := d.watermark(math.MaxInt64, channel); err != nil || d.aligning == 0 {
-		return err
+	d.past = max(d.past, d.marks[channel])
+	d.marks[channel] = math.MaxInt64
+	if d.idle[channel] {
+		d.idle[channel] = false
+		d.idles--
+	}
+	if d.open > 0 { // else the end says more
+		if err := d.tell(); err != nil {
+			return err
+		}
+	}
+	if d.aligning == 0 {
+		return nil
 	}
 	d.missing--
 	return d.completeIfAligned()
@@ -157,6 +217,7 @@ func (d *gateDriver) completeIfAligned() error {
 // letGo ends the alignment.
 func (d *gateDriver) letGo() {
 	d.aligning = 0
+	d.w.behind = false
 	for _, p := range d.ports {
 		p.letGo()
 	}

@@ -37,8 +37,13 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 	if err != nil {
 		return nil, err
 	}
+	survivor := SurvivorOf[T](w, name, 0)
 	if backend != nil {
-		return a.in(w, name, backend)
+		stored, err := a.in(w, name, backend)
+		if err != nil || survivor == nil {
+			return stored, err
+		}
+		return survivingAggregate(survivor, &stored.aggregate, stored), nil
 	}
 	if a.codec, err = record.CodecOf[state.Entry[K, A]](); err != nil {
 		return nil, err
@@ -47,6 +52,9 @@ func Aggregate[K comparable, T, A, R any](w *Wiring, name string, k Keyed[K, T, 
 		return nil, fmt.Errorf("operator %q: %w", name, err)
 	}
 	w.Remember(name, a)
+	if survivor != nil {
+		return survivingAggregate(survivor, a, a), nil
+	}
 	return a, nil
 }
 
@@ -81,9 +89,12 @@ func (a *aggregate[K, T, A, R]) Batch(records []T) error {
 			}
 		}
 	}
-	clear(a.keys) // they would pin the batch
+	a.finish()
 	return a.handOn()
 }
+
+// finish ends a batch.
+func (a *aggregate[K, T, A, R]) finish() { clear(a.keys) } // they would pin the batch
 
 func (a *aggregate[K, T, A, R]) hash(records []T) {
 	if cap(a.keys) < len(records) {

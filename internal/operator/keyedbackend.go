@@ -6,7 +6,7 @@ import (
 )
 
 // in returns the step with its accumulators in a backend.
-func (of *aggregate[K, T, A, R]) in(w *Wiring, name string, backend state.Backend) (Receiver[T], error) {
+func (of *aggregate[K, T, A, R]) in(w *Wiring, name string, backend state.Backend) (*storedAggregate[K, T, A, R], error) {
 	a := &storedAggregate[K, T, A, R]{aggregate: *of}
 	var err error
 	if a.store, err = state.NewStore(a.of, w.restored[name], backend); err != nil {
@@ -50,11 +50,12 @@ func (a *storedAggregate[K, T, A, R]) Batch(records []T) error {
 			}
 		}
 	}
-	a.writeBack()
+	a.finish()
 	return a.handOn()
 }
 
-func (a *storedAggregate[K, T, A, R]) writeBack() {
+// finish writes the accumulators of the batch back.
+func (a *storedAggregate[K, T, A, R]) finish() {
 	for e := range a.table.All() {
 		a.store.SetHashed(a.of.Hash(e.Key), e.Key)
 		a.kept.Set(e.Value)

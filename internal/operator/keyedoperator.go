@@ -24,6 +24,7 @@ type KeyedOperator[K comparable, R any] struct {
 	clone func(R) R // nil: nobody could change a record through what another one refers to
 	holds bool      // what is emitted waits until its record is done
 	err   error     // the first: of a state that cannot be opened, or of what takes the output
+	dead  []events  // where records and timers go that fail
 
 	restored     []state.Restored
 	broadcasts   []broadcast
@@ -33,6 +34,7 @@ type KeyedOperator[K comparable, R any] struct {
 	ended      bool
 	eventTimes timers[K]
 	clock      timers[K]
+	survivor   *Survivor[Timer[K]] // of timers; nil: one that fails fails the job
 	opens      []func(*Context) error
 }
 
@@ -70,6 +72,10 @@ func NewKeyed[K comparable, R any](w *Wiring, name string, groups int, out Recei
 	o := &KeyedOperator[K, R]{
 		w: w, name: name, ctx: w.Context(name), out: out, buf: make([]R, 0, record.BatchSize[R]()),
 		restored: w.restored[name], watermark: NoWatermark, clone: unaliased[R](),
+		survivor: SurvivorOf[Timer[K]](w, name, OfTimers),
+	}
+	if o.survivor != nil {
+		o.bury(o.survivor.dead)
 	}
 	keys, err := state.KeysOf[K](groups, o.ctx.Subtask(), o.ctx.Parallelism())
 	if err != nil {
@@ -195,6 +201,19 @@ func (o *KeyedOperator[K, R]) handOn() {
 	}
 	clear(o.buf)
 	o.buf = o.buf[:0]
+}
+
+// bury notes where dead letters go, if they go anywhere: events follow them.
+func (o *KeyedOperator[K, R]) bury(dead events) {
+	if dead != nil {
+		o.dead = append(o.dead, dead)
+	}
+}
+
+// takeBack drops what was emitted after the first n.
+func (o *KeyedOperator[K, R]) takeBack(n int) {
+	clear(o.buf[n:])
+	o.buf = o.buf[:n]
 }
 
 // keyedSubtask is what the subtask, and no user, does with an operator.

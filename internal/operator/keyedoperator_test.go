@@ -24,7 +24,7 @@ func sums(o *KeyedOperator[int, string]) []any {
 		o.Emit(fmt.Sprintf("%d:%d@%d", o.Key(), n, at.UnixMilli()))
 		return nil
 	})
-	return []any{Step(o, func(n int) int { return n % 10 }, func(n int) error {
+	return []any{Step(o, 0, func(n int) int { return n % 10 }, func(n int) error {
 		s, _ := sum.Get()
 		o.DeleteEventTimer(time.UnixMilli(int64(s)))
 		sum.Set(s + n)
@@ -134,7 +134,7 @@ func TestTimers(t *testing.T) {
 				o.Emit(fmt.Sprint(o.Key(), " after ", time.Since(at)))
 				return nil
 			})
-			return []any{Step(o, func(n int) int { return n }, func(n int) error {
+			return []any{Step(o, 0, func(n int) int { return n }, func(n int) error {
 				o.SetTimer(time.Now().Add(time.Duration(n) * time.Second))
 				o.SetTimer(time.Now().Add(time.Duration(n) * time.Second))
 				o.SetTimer(time.Now().Add(time.Hour))
@@ -171,7 +171,7 @@ func TestBroadcast(t *testing.T) {
 	open := func(o *KeyedOperator[int, string]) []any {
 		rules := OpenBroadcastState[string, int](o, "rules")
 		return []any{
-			Step(o, func(n int) int { return n }, func(n int) error {
+			Step(o, 0, func(n int) int { return n }, func(n int) error {
 				if n < 0 {
 					rules.Set("never", n)
 				}
@@ -179,7 +179,7 @@ func TestBroadcast(t *testing.T) {
 				o.Emit(fmt.Sprint(n + v))
 				return nil
 			}),
-			BroadcastStep(o, func(n int) error { rules.Set("add", n); return nil }),
+			BroadcastStep(o, 1, func(n int) error { rules.Set("add", n); return nil }),
 		}
 	}
 	steps, out, w := keyed(t, nil, 0, 1, open)
@@ -219,10 +219,10 @@ func TestBadOperators(t *testing.T) {
 		"there twice": func(o *KeyedOperator[int, string]) []any {
 			OpenBroadcastState[string, int](o, "a")
 			OpenBroadcastState[string, bool](o, "a")
-			return []any{Step(o, func(n int) int { return n }, func(int) error { return nil })}
+			return []any{Step(o, 0, func(n int) int { return n }, func(int) error { return nil })}
 		},
 		"returned nil": func(o *KeyedOperator[int, string]) []any {
-			return []any{Step[int, int](o, func(n int) int { return n }, nil)}
+			return []any{Step[int, int](o, 0, func(n int) int { return n }, nil)}
 		},
 		"OnTimer(nil)": func(o *KeyedOperator[int, string]) []any { o.OnTimer(nil); return nil },
 		"OnEventTimer was given a function twice": func(o *KeyedOperator[int, string]) []any {
@@ -242,7 +242,7 @@ func TestBadOperators(t *testing.T) {
 			if _, err := state.OpenValue[int, int](StoreOf(o), "timers"); err != nil {
 				Fail(o, err)
 			}
-			return []any{Step(o, func(n int) int { return n }, func(int) error { return nil })}
+			return []any{Step(o, 0, func(n int) int { return n }, func(int) error { return nil })}
 		},
 	}
 	for want, open := range tests {
@@ -274,7 +274,7 @@ func TestEventTimeGoesOn(t *testing.T) {
 	batch(t, steps[0].(Receiver[int]), []int{1})
 	watermark(t, steps[0], 5)
 	steps, out, w := keyed(t, snapshotsOf(t, w), 0, 1, func(o *KeyedOperator[int, string]) []any {
-		return []any{Step(o, func(n int) int { return n }, func(n int) error {
+		return []any{Step(o, 0, func(n int) int { return n }, func(n int) error {
 			o.Emit(fmt.Sprint(o.Watermark().UnixMilli()))
 			return nil
 		})}
@@ -291,7 +291,7 @@ func TestEventTimeGoesOn(t *testing.T) {
 func TestEndDropsTimers(t *testing.T) {
 	open := func(o *KeyedOperator[int, string]) []any {
 		o.OnTimer(func(time.Time) error { o.Emit("fired"); return nil })
-		return []any{Step(o, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now().Add(time.Second)); return nil })}
+		return []any{Step(o, 0, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now().Add(time.Second)); return nil })}
 	}
 	steps, _, w := keyed(t, nil, 0, 1, open)
 	batch(t, steps[0].(Receiver[int]), []int{1})
@@ -308,7 +308,7 @@ func TestEndDropsTimers(t *testing.T) {
 func TestSilentTimers(t *testing.T) {
 	steps, _, w := keyed(t, nil, 0, 1, func(o *KeyedOperator[int, string]) []any {
 		o.OnTimer(func(time.Time) error { return nil })
-		return []any{Step(o, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now()); return nil })}
+		return []any{Step(o, 0, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now()); return nil })}
 	})
 	batch(t, steps[0].(Receiver[int]), []int{1})
 	w.Silence(2, true)
@@ -336,7 +336,7 @@ func TestEmittedRecordsStay(t *testing.T) {
 		if err != nil {
 			Fail(o, err)
 		}
-		return []any{Step(o, func(int) int { return 0 }, func(n int) error {
+		return []any{Step(o, 0, func(int) int { return 0 }, func(n int) error {
 			l, ok := last.Get()
 			if !ok {
 				l = []int{0}
@@ -359,7 +359,7 @@ func TestEmittedRecordsStay(t *testing.T) {
 // TestTimerWithoutFunction fails, and says what is missing.
 func TestTimerWithoutFunction(t *testing.T) {
 	steps, _, _ := keyed(t, nil, 0, 1, func(o *KeyedOperator[int, string]) []any {
-		return []any{Step(o, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now()); return nil })}
+		return []any{Step(o, 0, func(n int) int { return n }, func(int) error { o.SetTimer(time.Now()); return nil })}
 	})
 	Guarded(func() error { return steps[0].(Receiver[int]).Batch([]int{1}) }, func(err error) {
 		if err == nil || !strings.Contains(err.Error(), "OnTimer") {
@@ -373,7 +373,7 @@ func TestWatermarks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWiring(t.Context(), ContextConfig{})
 		var out journal[int]
-		step := Watermarks(w, "times", func(n *int) int64 { return int64(*n) }, 10, Receiver[int](&out))
+		step := Watermarks(w, "times", Times[int]{At: func(n *int) int64 { return int64(*n) }, Lateness: 10}, Receiver[int](&out))
 		flush := w.Flushers()[0]
 		batch(t, step, []int{100, 50})
 		batch(t, step, []int{120})

@@ -6,8 +6,19 @@ import (
 	"github.com/perennial-io/perennial/internal/record"
 )
 
-// Step returns the step of an input whose records belong to keys: f is called for each, with its key at hand.
-func Step[K comparable, T, R any](o *KeyedOperator[K, R], key func(T) K, f func(T) error) Receiver[T] {
+// Step returns the step of the operator's input of that number, whose records belong to keys: f is called for
+// each, with its key at hand.
+func Step[K comparable, T, R any](o *KeyedOperator[K, R], input int, key func(T) K, f func(T) error) Receiver[T] {
+	return newKeyedStep(o, input, key, f)
+}
+
+// BroadcastStep returns the step of an input of which every subtask gets every record: f is called for
+// each, with no key at hand.
+func BroadcastStep[K comparable, T, R any](o *KeyedOperator[K, R], input int, f func(T) error) Receiver[T] {
+	return newKeyedStep(o, input, nil, f)
+}
+
+func newKeyedStep[K comparable, T, R any](o *KeyedOperator[K, R], input int, key func(T) K, f func(T) error) Receiver[T] {
 	if f == nil {
 		Fail(o, errNoFunction)
 	}
@@ -15,7 +26,10 @@ func Step[K comparable, T, R any](o *KeyedOperator[K, R], key func(T) K, f func(
 	if o.w == nil { // the job is planned
 		return s
 	}
-	s.survivor, s.through, s.pass = SurvivorOf[T](o.w, o.name), s.tryOn, o.end
+	if s.survivor = SurvivorOf[T](o.w, o.name, input); s.survivor != nil {
+		s.through, s.pass = s.tryOn, o.end
+		o.bury(s.survivor.dead)
+	}
 	return Guard[T](o.w, o.name, s)
 }
 
@@ -23,7 +37,7 @@ var errNoFunction = errors.New("what makes its functions returned nil where a fu
 
 type keyedStep[K comparable, T, R any] struct {
 	o   *KeyedOperator[K, R]
-	key func(T) K
+	key func(T) K // nil: every subtask gets every record
 	f   func(T) error
 
 	survivor      *Survivor[T] // nil: a record that fails fails the job
@@ -32,7 +46,9 @@ type keyedStep[K comparable, T, R any] struct {
 
 func (s *keyedStep[K, T, R]) Batch(records []T) error {
 	s.o.begin()
+	s.o.broadcasting = s.key == nil
 	err := s.each(records)
+	s.o.broadcasting = false
 	s.o.store.ClearKey() // it would pin the batch
 	if err != nil {
 		return err
@@ -49,6 +65,9 @@ func (s *keyedStep[K, T, R]) each(records []T) error {
 		return err
 	}
 	for i := range records {
+		if s.key != nil {
+			s.o.store.SetKey(s.key(records[i]))
+		}
 		if err := s.one(&records[i]); err != nil {
 			return err
 		}
@@ -57,7 +76,6 @@ func (s *keyedStep[K, T, R]) each(records []T) error {
 }
 
 func (s *keyedStep[K, T, R]) one(record *T) error {
-	s.o.store.SetKey(s.key(*record))
 	if err := s.f(*record); err != nil {
 		return err
 	}
@@ -74,12 +92,16 @@ func (s *keyedStep[K, T, R]) tryOn() error {
 	emitted, failed := len(o.buf), true
 	defer func() {
 		if failed {
-			clear(o.buf[emitted:])
-			o.buf = o.buf[:emitted]
+			o.takeBack(emitted)
 		}
 	}()
 	for size := record.BatchSize[R](); v.at < len(v.records) && len(o.buf) < size; v.at++ {
 		emitted = len(o.buf)
+		if s.key != nil {
+			v.fatal = true // what is sent by key fails the job there
+			o.store.SetKey(s.key(v.records[v.at]))
+			v.fatal = false
+		}
 		if err := s.one(&v.records[v.at]); err != nil {
 			return err
 		}
@@ -88,56 +110,5 @@ func (s *keyedStep[K, T, R]) tryOn() error {
 	return nil
 }
 
-func (s *keyedStep[K, T, R]) Event(e record.Event) error {
-	if s.survivor != nil {
-		if err := s.survivor.event(e); err != nil {
-			return err
-		}
-	}
-	return s.o.event(e)
-}
-
-func (s *keyedStep[K, T, R]) End() error {
-	if s.survivor != nil {
-		if err := s.survivor.end(); err != nil {
-			return err
-		}
-	}
-	return s.o.finish()
-}
-
-// BroadcastStep returns the step of an input of which every subtask gets every record: f is called for
-// each, with no key at hand.
-func BroadcastStep[K comparable, T, R any](o *KeyedOperator[K, R], f func(T) error) Receiver[T] {
-	if f == nil {
-		Fail(o, errNoFunction)
-	}
-	s := &broadcastStep[K, T, R]{o, f}
-	if o.w == nil {
-		return s
-	}
-	return Guard[T](o.w, o.name, s)
-}
-
-type broadcastStep[K comparable, T, R any] struct {
-	o *KeyedOperator[K, R]
-	f func(T) error
-}
-
-func (s *broadcastStep[K, T, R]) Batch(records []T) error {
-	s.o.begin()
-	s.o.broadcasting = true
-	for i := range records {
-		if err := s.f(records[i]); err != nil {
-			return err
-		}
-		if s.o.err != nil {
-			return s.o.err
-		}
-	}
-	s.o.broadcasting = false
-	return s.o.end()
-}
-
-func (s *broadcastStep[K, T, R]) Event(e record.Event) error { return s.o.event(e) }
-func (s *broadcastStep[K, T, R]) End() error                 { return s.o.finish() }
+func (s *keyedStep[K, T, R]) Event(e record.Event) error { return s.o.event(e) }
+func (s *keyedStep[K, T, R]) End() error                 { return s.o.finish() }

@@ -17,6 +17,12 @@ type timers[K comparable] struct {
 	fire func(at time.Time) error
 }
 
+// Timer is one that was set. It stands in a DeadLetter where the function that it calls has failed.
+type Timer[K comparable] struct {
+	Key K
+	At  time.Time
+}
+
 // reached is how far event time had come in all subtasks that wrote the state: further records are behind that.
 func (o *KeyedOperator[K, R]) reached() (int64, error) {
 	codec, err := record.CodecOf[int64]()
@@ -133,7 +139,7 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 		if n++; n%1024 == 0 && o.w.ctx.Err() != nil { // a function that sets timers anew would go on for ever
 			return context.Cause(o.w.ctx)
 		}
-		if err := t.fire(time.UnixMilli(at)); err != nil {
+		if err := o.call(t, time.UnixMilli(at)); err != nil {
 			return err
 		}
 		if o.err != nil {
@@ -144,13 +150,38 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 	return nil
 }
 
+// call calls for one timer. Where one that fails does not fail the job, what it emits waits until it is done.
+func (o *KeyedOperator[K, R]) call(t *timers[K], at time.Time) error {
+	if o.survivor == nil {
+		return t.fire(at)
+	}
+	emitted := len(o.buf)
+	o.holds = true
+	failure := o.survivor.try(func() error { return t.fire(at) })
+	o.holds = false
+	if failure == nil {
+		failure = o.store.Err()
+	}
+	if failure != nil {
+		o.takeBack(emitted)
+		return o.survivor.lose(Timer[K]{Key: o.store.Key(), At: at}, failure)
+	}
+	if len(o.buf) >= record.BatchSize[R]() {
+		o.handOn()
+	}
+	return nil
+}
+
 // fireAll calls for the timers that are due at now, and hands on what they emit.
 func (o *KeyedOperator[K, R]) fireAll(t *timers[K], now int64) error {
 	o.begin()
 	if err := o.fire(t, now); err != nil {
 		return err
 	}
-	return o.end()
+	if err := o.end(); err != nil || o.survivor == nil {
+		return err
+	}
+	return o.survivor.sendLetters()
 }
 
 // event handles what is no batch.
@@ -164,7 +195,15 @@ func (o *KeyedOperator[K, R]) event(e record.Event) error {
 			return err
 		}
 	}
-	return o.out.Event(e)
+	if err := o.out.Event(e); err != nil {
+		return err
+	}
+	for _, d := range o.dead {
+		if err := d.Event(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish handles the end of the input: no event time follows.
@@ -176,7 +215,15 @@ func (o *KeyedOperator[K, R]) finish() error {
 	if o.clock.Timers != nil {
 		o.clock.DropAll() // nor may they fire where an attempt begins with this end
 	}
-	return o.out.End()
+	if err := o.out.End(); err != nil {
+		return err
+	}
+	for _, d := range o.dead {
+		if err := d.End(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Deadline is when the next timer is due by the clock.

@@ -46,10 +46,9 @@ type Node struct {
 	// the input of a source that is given splits, and nil for one that is not.
 	Read func(w *Wiring, gate, out any) (Driver, error)
 
-	// Survives says that a record which makes the operator's function fail does not fail the job: it
-	// goes to Dead, as a DeadLetter, or is skipped if that is nil. The step asks for it by SurvivorOf.
-	Survives bool
-	Dead     *Node // has no step of its own
+	// Survives says what does not fail the job when it makes the operator's functions fail; all else does. The
+	// steps ask for it by SurvivorOf.
+	Survives []Survival
 
 	Next  []*Node // the operators fused behind it
 	Edges []int   // the edges by which its records leave the vertex, in Plan.Edges

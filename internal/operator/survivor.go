@@ -40,14 +40,24 @@ type Survivor[T any] struct {
 	told    uint64    // of lost, when it was last logged
 	silent  time.Time // until when nothing is
 
-	records []T // the batch in hand
-	at      int // the record of it in hand
+	records []T  // the batch in hand
+	at      int  // the record of it in hand
+	fatal   bool // what is called now is not the operator's own function: its failure is not the record's
 }
 
-// SurvivorOf returns the Survivor of the named operator, which takes records of type T; nil if a
+// Survival says that the records of one input of an operator may fail, or its timers.
+type Survival struct {
+	Input int   // from 0; or OfTimers
+	Dead  *Node // takes DeadLetters, and has no step of its own; nil: what fails is skipped
+}
+
+// OfTimers stands for an operator's timers where its inputs have numbers.
+const OfTimers = -1
+
+// SurvivorOf returns the Survivor of an input of the named operator, whose records are of type T; nil if a
 // record that fails there fails the job.
-func SurvivorOf[T any](w *Wiring, name string) *Survivor[T] {
-	dead, survives := w.dead[name]
+func SurvivorOf[T any](w *Wiring, name string, input int) *Survivor[T] {
+	dead, survives := w.dead[door{name, input}]
 	if !survives {
 		return nil
 	}
@@ -112,7 +122,7 @@ func (s *Survivor[T]) panicked(v any) error {
 // function that waited ends with an error when the subtask is to stop, and state that cannot be read or is
 // misused would fail for any record.
 func (s *Survivor[T]) lose(rec T, failure error) error {
-	if _, ok := errors.AsType[state.Failure](failure); ok || s.w.ctx.Err() != nil {
+	if _, ok := errors.AsType[state.Failure](failure); ok || s.fatal || s.w.ctx.Err() != nil {
 		return failure
 	}
 	n := s.lost.Add(1)
@@ -168,23 +178,28 @@ func (s *Survivor[T]) end() error {
 
 // survivors is the part of a Wiring that records which fail need.
 type survivors struct {
-	dead map[string]any // by operator that survives: the Receiver of its dead letters, or nil
+	dead map[door]any // where records may fail: the Receiver of their dead letters, or nil
+}
+
+// door is an input of an operator, or its timers.
+type door struct {
+	operator string
+	input    int
 }
 
 // survive says, before n's step is made, where its records go that fail.
 func (w *Wiring) survive(n *Node, outlet func(edge int) (any, error)) (err error) {
-	if !n.Survives {
-		return nil
-	}
-	var dead any
-	if n.Dead != nil {
-		if dead, err = n.Dead.out(w, outlet); err != nil {
-			return err
+	for _, s := range n.Survives {
+		var dead any
+		if s.Dead != nil {
+			if dead, err = s.Dead.out(w, outlet); err != nil {
+				return err
+			}
 		}
+		if w.dead == nil {
+			w.dead = make(map[door]any)
+		}
+		w.dead[door{n.Name, s.Input}] = dead
 	}
-	if w.dead == nil {
-		w.dead = make(map[string]any)
-	}
-	w.dead[n.Name] = dead
 	return nil
 }

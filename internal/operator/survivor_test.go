@@ -13,11 +13,11 @@ import (
 // survivorFor returns a Survivor whose dead letters go to dead; nil: they are skipped.
 func survivorFor(ctx context.Context, dead Receiver[DeadLetter[int]]) (*Wiring, *Survivor[int]) {
 	w := NewWiring(ctx, ContextConfig{Subtask: 5, Logger: slog.New(slog.DiscardHandler)})
-	w.dead = map[string]any{"step": nil}
+	w.dead = map[door]any{{"step", 0}: nil}
 	if dead != nil {
-		w.dead["step"] = dead
+		w.dead[door{"step", 0}] = dead
 	}
-	return w, SurvivorOf[int](w, "step")
+	return w, SurvivorOf[int](w, "step", 0)
 }
 
 var errOdd = errors.New("odd")

@@ -20,6 +20,7 @@ type Wiring struct {
 	cfg ContextConfig
 
 	current  string // the operator that works, or that worked when an error or panic came
+	behind   bool   // there may be input that is held back: by an alignment, or by readers that catch up
 	flushers []Flusher
 	sinks    []Finisher
 

@@ -12,6 +12,8 @@ const (
 	Watermark EventKind = 1 // no record with an event time before Value (ms since 1970) follows
 	Barrier   EventKind = 2 // records before it belong to checkpoint Value, later ones do not
 	End       EventKind = 3 // nothing follows on this channel
+	Idle      EventKind = 4 // nothing is expected soon: the channel holds back no watermark
+	Active    EventKind = 5 // it is not idle any more
 )
 
 // Event is what travels on an edge beside records.
@@ -30,6 +32,10 @@ func (e Event) String() string {
 		return fmt.Sprintf("barrier %d", e.Value)
 	case End:
 		return "end"
+	case Idle:
+		return "idle"
+	case Active:
+		return "active"
 	}
 	return fmt.Sprintf("event %d", e.Kind)
 }
