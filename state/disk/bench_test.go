@@ -141,8 +141,8 @@ func BenchmarkCheckpoint(b *testing.B) {
 }
 
 const (
-	inTurn       = 8 // of records
-	perSlice      = 1_200_000
+	inTurn        = 8 // of records
+	perSlice      = 800_000
 	perCheckpoint = 200_000
 )
 
