@@ -190,12 +190,10 @@ func (c *counter) count(b *testing.B, every int) {
 		}
 	}
 	<-uploads
-	for {
-		m := c.backend.db.Metrics()
-		if m.Flush.NumInProgress == 0 && m.Compact.NumInProgress == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for m := c.backend.db.Metrics(); m.Flush.NumInProgress+m.Compact.NumInProgress > 0; m = c.backend.db.Metrics() {
+		<-poll.C
 	}
 	c.nanos = append(c.nanos, float64(cpuTime()-began)/perSlice)
 }
