@@ -18,15 +18,17 @@ import (
 
 // backend is the store of one operator in one subtask. What is below "snapshots" other goroutines may use.
 type backend struct {
-	store    *store
-	dir      string // of its files; snapshots are beside it
-	memtable int64  // bytes, at most
-	place    state.Place
-	first    int // key group of those that it has, and
-	last     int
-	db       *pebble.DB
-	held     io.Closer // of the value that Get returned last
+	store *store
+	dir   string // of its files; snapshots are beside it
+	share share
+	place state.Place
+	first int // key group of those that it has, and
+	last  int
+	db    *pebble.DB
+	rows  *rows
+	held  io.Closer // of the value that Get returned last
 
+	grown   bool     // every further memtable is of the full size
 	pending *capture // nil: none, or it was seen to be captured
 	room    int64    // bytes that are written at most until pending is captured
 	taken   int      // snapshots so far
@@ -53,8 +55,8 @@ func (b *backend) options() *pebble.Options {
 		FS:                          unsynced{vfs.Default},
 		DisableWAL:                  true,
 		FormatMajorVersion:          formatVersion,
-		MemTableSize:                uint64(b.memtable),
-		MemTableStopWritesThreshold: 2,
+		MemTableSize:                uint64(b.share.memtable),
+		MemTableStopWritesThreshold: 3, // with 2, a barrier waits for the flush of a memtable that was full
 		MaxManifestFileSize:         manifestMost,
 		L0CompactionThreshold:       12, // with less, every few checkpoints rewrite much of the tree; with more, reads ask too many files
 		L0StopWritesThreshold:       48,
@@ -74,6 +76,9 @@ func (b *backend) open() (err error) {
 		return fmt.Errorf("subtask %d of %d has none of the %d key groups", b.place.Subtask, b.place.Parallelism, b.place.Groups)
 	}
 	if err := os.Mkdir(b.dir, 0o755); err != nil {
+		return err
+	}
+	if b.rows, err = newRows(b.share.rows); err != nil {
 		return err
 	}
 	from, err := readIndexes(b.place.Restored)
@@ -99,7 +104,10 @@ func (b *backend) discard() error {
 	if b.db != nil {
 		err = b.db.Close()
 	}
-	return errors.Join(err, os.RemoveAll(b.dir), b.store.leave(b.memtable))
+	if b.rows != nil {
+		err = errors.Join(err, b.rows.close())
+	}
+	return errors.Join(err, os.RemoveAll(b.dir), b.store.leave(b.share))
 }
 
 // Close ends the backend and removes its files. Snapshots may still be stored.
@@ -137,6 +145,9 @@ func (b *backend) release() {
 
 func (b *backend) Get(key []byte) ([]byte, bool, error) {
 	b.release()
+	if value, ok := b.rows.get(key); ok {
+		return value, true, nil
+	}
 	value, held, err := b.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
@@ -145,6 +156,7 @@ func (b *backend) Get(key []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	b.held = held
+	b.rows.put(key, value)
 	return value, true, nil
 }
 
@@ -152,13 +164,18 @@ func (b *backend) Set(key, value []byte) error {
 	if err := b.changing(key, value); err != nil {
 		return err
 	}
-	return b.db.Set(key, value, pebble.NoSync)
+	if err := b.db.Set(key, value, pebble.NoSync); err != nil {
+		return err
+	}
+	b.rows.put(key, value) // last: value may be what is in there
+	return nil
 }
 
 func (b *backend) Append(key, more []byte) error {
 	if err := b.changing(key, more); err != nil {
 		return err
 	}
+	b.rows.drop(key)
 	return b.db.Merge(key, more, pebble.NoSync)
 }
 
@@ -166,6 +183,7 @@ func (b *backend) Delete(key []byte) error {
 	if err := b.changing(key, nil); err != nil {
 		return err
 	}
+	b.rows.drop(key)
 	return b.db.Delete(key, pebble.NoSync)
 }
 

@@ -20,11 +20,7 @@ import (
 	"github.com/perennial-io/perennial/internal/state"
 )
 
-const (
-	benchKeys = 1_000_000
-	rounds    = 3
-	window    = 12 * time.Second
-)
+const benchKeys = 1_000_000
 
 // counting reads and raises the count of a random key, as a keyed count does.
 func counting(b *testing.B, store *state.Store[uint64]) {
@@ -122,76 +118,101 @@ func BenchmarkAccess(b *testing.B) {
 	})
 }
 
-// BenchmarkCheckpoint counts over a million keys, with an incremental checkpoint each second and
-// without any, in turn; the metrics are medians.
+// BenchmarkCheckpoint counts over a million keys, in two stores in turn: with an incremental checkpoint each
+// so many records, as many as a subtask takes in a second or two, and without any. The metrics are medians. A
+// checkpoint comes after records and not after time, so that a busy machine does not make more of them to a record.
 func BenchmarkCheckpoint(b *testing.B) {
-	var with, without, pauses []float64
-	for range rounds {
-		rate, _ := countFor(b, window, 0)
-		without = append(without, rate)
-		rate, paused := countFor(b, window, time.Second)
-		with, pauses = append(with, rate), append(pauses, paused...)
+	with, without := newCounter(b), newCounter(b)
+	var ratios []float64
+	for range inTurn {
+		without.count(b, 0)
+		with.count(b, perCheckpoint)
+		ratios = append(ratios, without.nanos[len(without.nanos)-1]/with.nanos[len(with.nanos)-1])
 	}
-	ratios := make([]float64, len(with))
-	for i := range with {
-		ratios[i] = with[i] / without[i]
-	}
-	for _, values := range [][]float64{with, without, pauses, ratios} {
+	pauses := with.pauses
+	for _, values := range [][]float64{with.nanos, without.nanos, pauses, ratios} {
 		slices.Sort(values)
 	}
-	b.ReportMetric(without[len(without)/2]/1e6, "Mrecords/CPU-s-without")
-	b.ReportMetric(with[len(with)/2]/1e6, "Mrecords/CPU-s-with")
-	b.ReportMetric(ratios[len(ratios)/2], "ratio")
+	b.ReportMetric(without.nanos[inTurn/2], "cpu-ns/record-without")
+	b.ReportMetric(with.nanos[inTurn/2], "cpu-ns/record-with")
+	b.ReportMetric(ratios[inTurn/2], "ratio")
 	b.ReportMetric(pauses[len(pauses)/2], "ms-pause-p50")
 	b.ReportMetric(pauses[len(pauses)-1], "ms-pause-worst")
 }
 
-// countFor returns records per CPU-second of the process, and the pauses in milliseconds.
-func countFor(b *testing.B, window, interval time.Duration) (rate float64, pauses []float64) {
-	store := storeOf(b, backendOf(b))
-	value, err := state.OpenValue[uint64, uint64](store, "value")
-	if err != nil {
+const (
+	inTurn        = 8 // of records
+	perSlice      = 800_000
+	perCheckpoint = 200_000
+)
+
+// counter counts in one store.
+type counter struct {
+	backend *backend
+	store   *state.Store[uint64]
+	value   state.ValueState[uint64]
+	r       *rand.Rand
+	dir     string
+	id      job.CheckpointID // of the newest checkpoint
+
+	nanos  []float64 // of CPU time of the process to a record, by slice
+	pauses []float64 // milliseconds
+}
+
+func newCounter(b *testing.B) *counter {
+	c := &counter{backend: backendOf(b), dir: b.TempDir(), r: rand.New(rand.NewPCG(1, 2))}
+	c.store = storeOf(b, c.backend)
+	var err error
+	if c.value, err = state.OpenValue[uint64, uint64](c.store, "value"); err != nil {
 		b.Fatal(err)
 	}
 	for key := range uint64(benchKeys) {
-		store.SetKey(key)
-		value.Set(key)
+		c.store.SetKey(key)
+		c.value.Set(key)
 	}
-	dir := b.TempDir()
-	r := rand.New(rand.NewPCG(1, 2))
-	var id job.CheckpointID
-	uploaded := make(chan struct{}, 1)
-	uploaded <- struct{}{}
+	return c
+}
+
+// count counts one slice of records, with a checkpoint after each so many; 0: none. What is to be done in the
+// background for the slice is a part of it.
+func (c *counter) count(b *testing.B, every int) {
 	runtime.GC()
-	began, cpu, n := time.Now(), cpuTime(), 0
-	next := began.Add(interval)
-	for time.Since(began) < window {
-		for range 1000 {
-			store.SetKey(r.Uint64N(benchKeys))
-			c, _ := value.Get()
-			value.Set(c + 1)
-		}
-		n += 1000
-		if interval > 0 && time.Now().After(next) {
-			<-uploaded
-			next = next.Add(interval)
-			paused := time.Now()
-			snapshots, err := store.Snapshot()
-			if err != nil {
-				b.Fatal(err)
-			}
-			pauses = append(pauses, time.Since(paused).Seconds()*1e3)
-			id++
-			go func() {
-				defer func() { uploaded <- struct{}{} }()
-				if _, err := snapshots[len(snapshots)-1].Store(&toFiles{dir: dir, id: id, base: id - 1}); err != nil {
-					b.Error(err)
-				}
-			}()
+	uploads := make(chan struct{}, 1)
+	uploads <- struct{}{}
+	began := cpuTime()
+	for i := range perSlice {
+		c.store.SetKey(c.r.Uint64N(benchKeys))
+		n, _ := c.value.Get()
+		c.value.Set(n + 1)
+		if every > 0 && i%every == every-1 {
+			<-uploads
+			c.checkpoint(b, uploads)
 		}
 	}
-	<-uploaded
-	return float64(n) / (cpuTime() - cpu).Seconds(), pauses
+	<-uploads
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for m := c.backend.db.Metrics(); m.Flush.NumInProgress+m.Compact.NumInProgress > 0; m = c.backend.db.Metrics() {
+		<-poll.C
+	}
+	c.nanos = append(c.nanos, float64(cpuTime()-began)/perSlice)
+}
+
+func (c *counter) checkpoint(b *testing.B, uploads chan<- struct{}) {
+	began := time.Now()
+	snapshots, err := c.store.Snapshot()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.pauses = append(c.pauses, time.Since(began).Seconds()*1e3)
+	c.id++
+	to := &toFiles{dir: c.dir, id: c.id, base: c.id - 1}
+	go func() {
+		defer func() { uploads <- struct{}{} }()
+		if _, err := snapshots[len(snapshots)-1].Store(to); err != nil {
+			b.Error(err)
+		}
+	}()
 }
 
 // cpuPerOp reports the CPU time of the process, which a busy machine changes less than the time that passes.

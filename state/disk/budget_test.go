@@ -15,6 +15,9 @@ import (
 // TestTheBudgetIsKept writes and reads a state that is ten times as large as the budget. The slack is for what is not cached:
 // the buffers of flushes and compactions, the indexes of open files, and what the collector has not taken yet.
 func TestTheBudgetIsKept(t *testing.T) {
+	if raceDetector {
+		t.Skip("what the process has in memory is the race detector's for the most part")
+	}
 	const budget, slack = 16 << 20, 16 << 20
 	backends := make([]*backend, 4) // share it
 	opener := Store(Directory(t.TempDir()), Budget(budget))

@@ -4,7 +4,8 @@
 //	env.KeepState(disk.Store(disk.Budget(1 << 30)))
 //
 // Each operator has a store of its own in each subtask, an LSM tree ([Pebble]): what was written lately is in
-// memory, everything else in sorted files that never change. A checkpoint is the list of those files, and
+// memory, everything else in sorted files that never change. In front of it small entries are cached as they are
+// (rows.go). A checkpoint is the list of those files, and
 // uploads the ones that the checkpoint before does not have. Files on a TaskManager's disk are of no use after
 // the process: no write waits for the disk, there is no log, and a restart begins with the files of the
 // checkpoint. Timers are kept in memory.

@@ -60,7 +60,7 @@ func (b *backend) Snapshot(states []job.StateType) ([]state.Snapshot, error) {
 	}
 	b.store.use()
 	put := func(p state.Pieces) (handles []job.StateHandle, err error) {
-		defer func() { err = errors.Join(err, os.RemoveAll(c.dir), b.store.leave(0)) }()
+		defer func() { err = errors.Join(err, os.RemoveAll(c.dir), b.store.leave(share{})) }()
 		<-c.done
 		if c.err != nil {
 			return nil, c.err
@@ -85,20 +85,11 @@ func (b *backend) rotate() (*capture, error) {
 		return nil, err
 	}
 	c.through = uint64(mark.SeqNum())
-	before := b.db.Metrics().MemTable
-	var err error
-	if c.flushed, err = b.db.AsyncFlush(); err != nil {
+	flushed, size, err := b.flush()
+	if err != nil {
 		return nil, err
 	}
-	after := b.db.Metrics().MemTable
-	b.room = smallest
-	if after.Count == before.Count+1 || after.Count == 1 {
-		b.room = int64(after.Size)
-	}
-	if after.Count == before.Count+1 {
-		b.room -= int64(before.Size)
-	}
-	b.room = b.room*7/8 - 4096
+	c.flushed, b.room = flushed, size*7/8-4096
 	b.pending = c
 	b.captures.Go(func() {
 		defer close(c.done)
@@ -107,13 +98,36 @@ func (b *backend) rotate() (*capture, error) {
 	return c, nil
 }
 
+// flush rotates the memtable, and returns how large the new one is at least. Pebble's begin small and grow to
+// the full size: from then on it is not asked, as its answer may wait for what it does in the background.
+func (b *backend) flush() (flushed <-chan struct{}, size int64, err error) {
+	if b.grown {
+		flushed, err = b.db.AsyncFlush()
+		return flushed, b.share.memtable, err
+	}
+	before := b.db.Metrics().MemTable
+	if flushed, err = b.db.AsyncFlush(); err != nil {
+		return nil, 0, err
+	}
+	after := b.db.Metrics().MemTable
+	size = smallest
+	switch after.Count {
+	case 1: // the one before is flushed already
+		size = int64(after.Size)
+	case before.Count + 1:
+		size = int64(after.Size) - int64(before.Size)
+	}
+	b.grown = size >= b.share.memtable
+	return flushed, size, nil
+}
+
 // nodeSize is more than what an entry of a memtable takes beside its key and value, on average.
 const nodeSize = 80
 
 // await makes sure that what is written fits into the memtable while a snapshot is not captured yet.
 func (b *backend) await(size int64) {
 	b.room -= size + nodeSize
-	if b.room > 0 && size < b.memtable/4 { // a large value gets a memtable of its own
+	if b.room > 0 && size < b.share.memtable/4 { // a large value gets a memtable of its own
 		return
 	}
 	<-b.pending.done
