@@ -32,7 +32,9 @@ func apart(env *stream.Env) {
 func processes(j client.Job, pipeline string) map[string]client.Subtask {
 	all := map[string]client.Subtask{}
 	for _, v := range j.Vertices {
-		if !slices.ContainsFunc(v.Operators, func(o client.Operator) bool { return len(o.Name) >= len(pipeline) && o.Name[:len(pipeline)] == pipeline }) {
+		if !slices.ContainsFunc(v.Operators, func(o client.Operator) bool {
+			return len(o.Name) >= len(pipeline) && o.Name[:len(pipeline)] == pipeline
+		}) {
 			continue
 		}
 		for _, s := range v.Subtasks {

@@ -177,7 +177,7 @@ func (d *gateDriver) barrier(id job.CheckpointID, channel int) error {
 		d.letGo()
 		clear(d.came)
 		d.aligning, d.missing = id, d.open
-		d.w.behind = true
+		d.w.holdBack(true)
 	}
 	d.came[channel] = true
 	d.missing--
@@ -217,7 +217,7 @@ func (d *gateDriver) completeIfAligned() error {
 // letGo ends the alignment.
 func (d *gateDriver) letGo() {
 	d.aligning = 0
-	d.w.behind = false
+	d.w.holdBack(false)
 	for _, p := range d.ports {
 		p.letGo()
 	}

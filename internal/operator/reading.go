@@ -93,7 +93,7 @@ func (r *reading[S, T]) Step() (Outcome, error) {
 		}
 		return Waiting, nil
 	}
-	r.w.behind = r.behind > 0
+	r.w.holdBack(r.behind > 0)
 	if r.behind > 0 {
 		if worked, err := r.catchUp(); worked || err != nil {
 			return Worked, err

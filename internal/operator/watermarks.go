@@ -33,7 +33,8 @@ type watermarks[T any] struct {
 	sent   int64
 	due    time.Time // when the next is to be sent; zero: none is
 
-	last  time.Time // when the last batch had gone through the chain, or the last barrier; batches only where Idleness is set
+	last  time.Time     // when the last batch had gone through the chain; only where Idleness is set
+	held  time.Duration // for how long input had been held back by then
 	idle  bool
 	asked bool // the time is over, and input was asked for once more
 }
@@ -56,7 +57,7 @@ func (m *watermarks[T]) Batch(records []T) error {
 		return m.out.Batch(records)
 	}
 	err := m.out.Batch(records)
-	m.last, m.asked = time.Now(), false // not before: it may have waited for consumers
+	m.last, m.held, m.asked = time.Now(), m.w.before, false // not before: it may have waited for consumers
 	return err
 }
 
@@ -66,18 +67,21 @@ func (m *watermarks[T]) Deadline() (due time.Time, held bool) {
 		return time.Time{}, false
 	}
 	due = m.due
-	if m.Idleness > 0 && !m.idle && !m.w.behind {
-		if at := m.last.Add(m.Idleness); due.IsZero() || at.Before(due) {
+	if m.Idleness > 0 && !m.idle && !m.w.back {
+		if at := m.silentAt(); due.IsZero() || at.Before(due) {
 			due = at
 		}
 	}
 	return due, !due.IsZero()
 }
 
+// silentAt is when nothing will have come for long enough: time in which input was held back does not count.
+func (m *watermarks[T]) silentAt() time.Time { return m.last.Add(m.Idleness + m.w.before - m.held) }
+
 // Flush sends the watermark, and says that the step is idle if it is.
 func (m *watermarks[T]) Flush() error {
 	return m.w.as(m.name, func() error {
-		if err := m.send(); err != nil || m.Idleness == 0 || m.idle || time.Since(m.last) < m.Idleness {
+		if err := m.send(); err != nil || m.Idleness == 0 || m.idle || m.w.back || time.Now().Before(m.silentAt()) {
 			return err
 		}
 		if !m.asked { // the subtask may have been busy, and input wait: its loop asks before it comes here again
@@ -104,7 +108,7 @@ func (m *watermarks[T]) Event(e record.Event) error {
 	case record.Watermark, record.Idle, record.Active:
 		return nil
 	case record.Barrier:
-		m.last, m.asked = time.Now(), false // what waited for it comes now
+		m.asked = false // what waited for it comes now, if there is any
 	}
 	return m.out.Event(e)
 }

@@ -107,14 +107,24 @@ func TestBusyIsNotIdle(t *testing.T) {
 		s.saw("100 w90")
 	})
 	inBubble(t, nil, func(s *idling) {
-		s.w.behind = true
+		s.w.holdBack(true)
 		s.pass(time.Hour)
-		s.w.behind = false
+		s.w.holdBack(false)
 		s.event(record.Barrier)
 		s.pass(999 * time.Millisecond)
 		s.saw("b1")
 		s.pass(time.Millisecond)
 		s.saw("b1 i0")
+	})
+	inBubble(t, nil, func(s *idling) { // checkpoints that come more often than the silence is long
+		for range 10 {
+			s.w.holdBack(true)
+			s.pass(10 * time.Millisecond)
+			s.w.holdBack(false)
+			s.event(record.Barrier)
+			s.pass(100 * time.Millisecond)
+		}
+		s.saw("b1 b1 b1 b1 b1 b1 b1 b1 b1 b1 i0")
 	})
 }
 
@@ -142,8 +152,8 @@ func TestHeldBack(t *testing.T) {
 		behind     bool
 	}{{1, 0, true}, {1, 1, false}, {2, 1, true}, {3, 0, true}, {3, 1, false}} {
 		said(t, d.event(record.Event{Kind: record.Barrier, Value: step.checkpoint}, step.channel))
-		if w.behind != step.behind {
-			t.Errorf("after barrier %d on channel %d: behind is %t", step.checkpoint, step.channel, w.behind)
+		if w.back != step.behind {
+			t.Errorf("after barrier %d on channel %d: behind is %t", step.checkpoint, step.channel, w.back)
 		}
 	}
 }

@@ -19,8 +19,8 @@ type Wiring struct {
 	ctx context.Context
 	cfg ContextConfig
 
-	current  string // the operator that works, or that worked when an error or panic came
-	behind   bool   // there may be input that is held back: by an alignment, or by readers that catch up
+	current string // the operator that works, or that worked when an error or panic came
+	holding
 	flushers []Flusher
 	sinks    []Finisher
 
