@@ -30,10 +30,10 @@ func TestGarbageOnEveryPort(t *testing.T) {
 		line    string
 	}{
 		"RPC, strangers":       {rpcPort(t), strings.NewReader("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), jobManager, `it began with \"GET / HT\"`},
-		"RPC, a huge length":   {rpcPort(t), strings.NewReader("PRNLctl\x01\xff\xff\xff\xffxxxx"), jobManager, "message of 4294967295 bytes; at most"},
-		"RPC, a malformed one": {rpcPort(t), strings.NewReader("PRNLctl\x01\x00\x00\x00\x05hello"), jobManager, "malformed message"},
-		"RPC, without an end":  {rpcPort(t), huge("PRNLctl\x01\x00\x3f\xff\xff"), jobManager, "malformed message"},
-		"API, strangers":       {restPort(t), strings.NewReader("PRNLctl\x01\r\n\r\n"), jobManager, "closed a connection to the API port"},
+		"RPC, a huge length":   {rpcPort(t), strings.NewReader("PRNLctl\x02\xff\xff\xff\xffxxxx"), jobManager, "message of 4294967295 bytes; at most"},
+		"RPC, a malformed one": {rpcPort(t), strings.NewReader("PRNLctl\x02\x00\x00\x00\x05hello"), jobManager, "malformed message"},
+		"RPC, without an end":  {rpcPort(t), huge("PRNLctl\x02\x00\x3f\xff\xff"), jobManager, "malformed message"},
+		"API, strangers":       {restPort(t), strings.NewReader("PRNLctl\x02\r\n\r\n"), jobManager, "closed a connection to the API port"},
 		"API, without an end":  {restPort(t), huge("GET / HTTP/1.1\r\nX: "), jobManager, "closed a connection to the API port"},
 		"data, strangers":      {dataPort(t), strings.NewReader(strings.Repeat("x", 100)), taskManager, `it began with \"xxxxxxxx\"`},
 		"data, another's id":   {dataPort(t), strings.NewReader("PRNLdat2" + strings.Repeat("z", 40)), taskManager, "is no job id"},

@@ -211,7 +211,7 @@ func TestAbortRemovesRolledFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := slices.Sorted(maps.Keys(files(t, dir))); !slices.Equal(got, []string{
-			"a/.part-00000-1.txt.inprogress-89abcdef", "a/.part-00001-1.txt.inprogress-89abcdef", "b/.part-00000-1-1.txt.inprogress-89abcdef",
+			"a/.part-00000-1.txt.inprogress-89abcdef-811c9dc5", "a/.part-00001-1.txt.inprogress-89abcdef-811c9dc5", "b/.part-00000-1-1.txt.inprogress-89abcdef-811c9dc5",
 		}) {
 			t.Errorf("one of two has aborted: %q", got)
 		}
@@ -224,10 +224,10 @@ func TestAbortRemovesRolledFiles(t *testing.T) {
 // TestBucketsOfEarlierAttempts are looked through: for what is to be removed, and by a first attempt for what is in the way.
 func TestBucketsOfEarlierAttempts(t *testing.T) {
 	dir := t.TempDir()
-	inherited := filepath.Join(dir, "a", ".part-00001-1.txt.inprogress-89abcdef")
+	inherited := filepath.Join(dir, "a", ".part-00001-1.txt.inprogress-89abcdef-811c9dc5")
 	names := []string{
-		"a/.part-00001-1.txt.inprogress-89abcdef", "b/.part-00001-1.txt.inprogress-89abcdef", "b/c/.part-00003-1-7.txt.inprogress-89abcdef",
-		"b/.part-00002-1-1.txt.inprogress-89abcdef", "a/part-00001-1-3.txt",
+		"a/.part-00001-1.txt.inprogress-89abcdef-811c9dc5", "b/.part-00001-1.txt.inprogress-89abcdef-811c9dc5", "b/c/.part-00003-1-7.txt.inprogress-89abcdef-811c9dc5",
+		"b/.part-00002-1-1.txt.inprogress-89abcdef-811c9dc5", "a/part-00001-1-3.txt",
 	}
 	for _, name := range names {
 		writeFile(t, filepath.Join(dir, name), nil)

@@ -71,7 +71,7 @@ func TestLifeOfAPart(t *testing.T) {
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	hidden := ".part-00003-2.csv.inprogress-89abcdef"
+	hidden := ".part-00003-2.csv.inprogress-89abcdef-811c9dc5"
 	const text = "Word,Count\na,1\nb,-2\n"
 	if got, want := contents(t, out), map[string]string{hidden: text}; !maps.Equal(got, want) {
 		t.Errorf("after Flush %q, want %q", got, want)
@@ -112,13 +112,14 @@ func TestAbortLeavesNothing(t *testing.T) {
 func TestOpenRemovesLowerAttempts(t *testing.T) {
 	dir := t.TempDir()
 	old := []string{
-		".part-00001-1.csv.inprogress-89abcdef", ".part-00001-2.csv.inprogress-89abcdef",
+		".part-00001-1.csv.inprogress-89abcdef-811c9dc5", ".part-00001-2.csv.inprogress-89abcdef-811c9dc5",
 	}
 	others := []string{
-		".part-00000-1.csv.inprogress-89abcdef",   // another subtask
-		".part-00001-4.csv.inprogress-89abcdef",   // a later attempt
-		".part-00001-1.csv.inprogress-00000000",   // another job
-		".part-00001-1.jsonl.inprogress-89abcdef", // another sink
+		".part-00000-1.csv.inprogress-89abcdef-811c9dc5",   // another subtask
+		".part-00001-4.csv.inprogress-89abcdef-811c9dc5",   // a later attempt
+		".part-00001-1.csv.inprogress-00000000-811c9dc5",   // another job
+		".part-00001-1.jsonl.inprogress-89abcdef-811c9dc5", // another sink
+		".part-00001-1.csv.inprogress-89abcdef-0a0b0c0d",   // another sink of the job, whose region runs on
 		".part-00001-1.csv", "notes.txt",
 	}
 	for _, name := range slices.Concat(old, others) {
@@ -126,7 +127,7 @@ func TestOpenRemovesLowerAttempts(t *testing.T) {
 	}
 	w := open(t, CSV[wordCount](dir), subtask("", 1, 3))
 	left := slices.Sorted(maps.Keys(contents(t, dir)))
-	want := slices.Sorted(slices.Values(append(others, ".part-00001-3.csv.inprogress-89abcdef")))
+	want := slices.Sorted(slices.Values(append(others, ".part-00001-3.csv.inprogress-89abcdef-811c9dc5")))
 	if !slices.Equal(left, want) {
 		t.Errorf("files: %q, want %q", left, want)
 	}
@@ -193,7 +194,7 @@ func TestPartsRollAtCheckpoints(t *testing.T) {
 		}
 		want := map[string]string{}
 		for name, text := range test.files {
-			want["."+name+".inprogress-89abcdef"] = text
+			want["."+name+".inprogress-89abcdef-811c9dc5"] = text
 		}
 		if got := contents(t, dir); !maps.Equal(got, want) {
 			t.Errorf("%s: files %q, want %q", test.acts, got, want)
@@ -225,11 +226,11 @@ func TestPreparedMayBeVisibleAtOnce(t *testing.T) {
 // A later attempt finds what its own job published, and keeps what is still to become visible.
 func TestOpenAfterRestart(t *testing.T) {
 	dir := t.TempDir()
-	inherited := ".part-00001-1-1.csv.inprogress-89abcdef"
+	inherited := ".part-00001-1-1.csv.inprogress-89abcdef-811c9dc5"
 	writeFile(t, filepath.Join(dir, "part-00001-1.csv"), []byte("visible"))
 	writeFile(t, filepath.Join(dir, inherited), []byte("inherited"))
-	writeFile(t, filepath.Join(dir, ".part-00001-1-2.csv.inprogress-89abcdef"), []byte("of no checkpoint"))
-	writeFile(t, filepath.Join(dir, ".part-00002-1-2.csv.inprogress-89abcdef"), []byte("another subtask's"))
+	writeFile(t, filepath.Join(dir, ".part-00001-1-2.csv.inprogress-89abcdef-811c9dc5"), []byte("of no checkpoint"))
+	writeFile(t, filepath.Join(dir, ".part-00002-1-2.csv.inprogress-89abcdef-811c9dc5"), []byte("another subtask's"))
 	w := open(t, CSV[string](dir), operator.NewContext(context.Background(), operator.ContextConfig{
 		Job: jobID, Attempt: 2, Subtask: 1, Parallelism: 4,
 		Inherited: []job.Output{{Temp: filepath.Join(dir, inherited), Final: filepath.Join(dir, "part-00001-1-1.csv")}},
@@ -239,7 +240,7 @@ func TestOpenAfterRestart(t *testing.T) {
 	}
 	want := map[string]string{
 		"part-00001-1.csv": "visible", inherited: "inherited",
-		".part-00002-1-2.csv.inprogress-89abcdef": "another subtask's",
+		".part-00002-1-2.csv.inprogress-89abcdef-811c9dc5": "another subtask's",
 	}
 	if got := contents(t, dir); !maps.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)

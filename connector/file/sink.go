@@ -169,6 +169,7 @@ func (s sink[T]) Open(ctx *connector.Context) (connector.SinkWriter[T], error) {
 		Attempt: job.Attempt(ctx.Attempt()),
 		Ext:     s.ext,
 		Job:     job.ID(ctx.JobID()).Short(),
+		Sink:    output.SinkHash(ctx.Operator()),
 	}
 	if name.Job == "" { // a Context made by a test
 		name.Job = "none"
@@ -220,7 +221,7 @@ func makeDir(dir string) error {
 
 // removeEarlier removes the hidden files of lower attempts in the place of this subtask, but not the
 // inherited ones, which will become visible. Those of other places are others' to remove, those
-// of other jobs may still be written.
+// of other jobs, and of other sinks of this one, may still be written.
 func (s sink[T]) removeEarlier(dir string, mine output.Name, ctx *connector.Context) error {
 	keep := make(map[string]bool)
 	for _, o := range ctx.Inherited() {
@@ -240,5 +241,5 @@ func (s sink[T]) removeEarlier(dir string, mine output.Name, ctx *connector.Cont
 // isEarlier tells the files of a lower attempt. When the parallelism has changed, each has one place all the same.
 func isEarlier(name string, mine output.Name, parallelism int) bool {
 	n, ok := output.ParseHidden(name)
-	return ok && n.Job == mine.Job && n.Subtask%parallelism == mine.Subtask && n.Ext == mine.Ext && n.Attempt < mine.Attempt
+	return ok && n.Job == mine.Job && n.Sink == mine.Sink && n.Subtask%parallelism == mine.Subtask && n.Ext == mine.Ext && n.Attempt < mine.Attempt
 }

@@ -53,7 +53,10 @@ type clock struct {
 
 // wantSlots notes that slots are to be asked for once a restart has waited.
 func (c *clock) wantSlots(r execution.RequestSlots, wait time.Duration) {
-	c.wanted, c.at = &r, time.Now().Add(wait)
+	if c.wanted == nil { // else it goes on waiting
+		c.at = time.Now().Add(wait)
+	}
+	c.wanted = &r
 }
 
 // next returns what fires when something is due, or nil.

@@ -222,10 +222,10 @@ func TestMalformedBytesOnTheRPCPort(t *testing.T) {
 	w.leader()
 	for name, send := range map[string]string{
 		"http":           "GET / HTTP/1.1\r\n\r\n",
-		"huge length":    "PRNLctl\x01\xff\xff\xff\xff",
-		"no json":        "PRNLctl\x01\x00\x00\x00\x04abcd",
-		"wrong opening":  "PRNLctl\x01\x00\x00\x00\x1d" + `{"kind":"farewell","body":{}}`,
-		"empty register": "PRNLctl\x01\x00\x00\x00\x1d" + `{"kind":"register","body":{}}`,
+		"huge length":    "PRNLctl\x02\xff\xff\xff\xff",
+		"no json":        "PRNLctl\x02\x00\x00\x00\x04abcd",
+		"wrong opening":  "PRNLctl\x02\x00\x00\x00\x1d" + `{"kind":"farewell","body":{}}`,
+		"empty register": "PRNLctl\x02\x00\x00\x00\x1d" + `{"kind":"register","body":{}}`,
 	} {
 		c, err := net.Dial("tcp", n.self.Address)
 		if err != nil {

@@ -2,6 +2,7 @@ package jobmanager
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -17,6 +18,7 @@ type want struct {
 	slots   int
 	kept    []string // the instances of those that it has
 	missing int      // as its owner was told
+	yields  bool     // its owner was told to
 }
 
 // slotsWanted: a job asks for slots beside those that it keeps, instead of what it asked for before.
@@ -85,6 +87,35 @@ func (r *registry) allot() {
 		r.tell(w.id, execution.SlotsGranted{Assignment: assignment})
 		return true
 	})
+	for _, w := range yielding(r.wants, free) {
+		if !w.yields {
+			w.yields = true
+			r.tell(w.id, execution.Yield{})
+		}
+	}
+}
+
+// yielding ends a wait of jobs for one another. Of those that keep slots of what runs while they want more, it returns
+// the youngest, as many as have to give theirs up for the oldest to go on; none if that were not enough.
+func yielding(wants []*want, free map[string]int) []*want {
+	var keep []*want
+	for _, w := range wants {
+		if len(w.kept) > 0 {
+			keep = append(keep, w)
+		}
+	}
+	free = maps.Clone(free)
+	for i := len(keep) - 1; i > 0; i-- {
+		for _, instance := range keep[i].kept {
+			if _, usable := free[instance]; usable {
+				free[instance]++
+			}
+		}
+		if _, missing := spread(free, keep[0].slots); missing == 0 {
+			return keep[i:]
+		}
+	}
+	return nil
 }
 
 // checkSlots: a job asks whether it could have so many slots instead of those that it has.

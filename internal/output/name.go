@@ -2,6 +2,7 @@ package output
 
 import (
 	"fmt"
+	"hash/fnv"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // Name is what the name of a part file tells. While it is written, a part is called
 //
-//	.part-<subtask>-<attempt>.<ext>.inprogress-<short id of the job>
+//	.part-<subtask>-<attempt>.<ext>.inprogress-<short id of the job>-<hash of the sink's name>
 //
 // and part-<subtask>-<attempt>.<ext> once it is visible. The attempt is in the name so that
 // two attempts of one subtask never write, or publish, one file (I5). An attempt begins a new file
@@ -22,6 +23,14 @@ type Name struct {
 	Sequence int    // 0 for the first file of the attempt
 	Ext      string // without the dot
 	Job      string // job.ID.Short of the writing job
+	Sink     string // a hash of the name of the writing operator (SinkHash); "" in the name of a visible file
+}
+
+// SinkHash is short, without a dash, and most likely another for another operator of a job.
+func SinkHash(operator string) string {
+	h := fnv.New32a()
+	h.Write([]byte(operator))
+	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 const (
@@ -40,7 +49,7 @@ func (n Name) Visible() string {
 
 // Hidden is the file name under which the part is written.
 func (n Name) Hidden() string {
-	return "." + n.Visible() + inProgress + n.Job
+	return "." + n.Visible() + inProgress + n.Job + "-" + n.Sink
 }
 
 // In returns both names as paths in dir, which must be absolute.
@@ -53,14 +62,15 @@ func ParseHidden(name string) (n Name, ok bool) {
 	if !strings.HasPrefix(name, hiddenPrefix) {
 		return Name{}, false
 	}
-	visible, short, found := strings.Cut(name[1:], inProgress)
-	if !found || short == "" {
+	visible, writer, found := strings.Cut(name[1:], inProgress)
+	short, sink, told := strings.Cut(writer, "-")
+	if !found || !told || short == "" {
 		return Name{}, false
 	}
 	if n, ok = ParseVisible(visible); !ok {
 		return Name{}, false
 	}
-	n.Job = short
+	n.Job, n.Sink = short, sink
 	return n, true
 }
 

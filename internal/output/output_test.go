@@ -13,11 +13,11 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	n := Name{Subtask: 3, Attempt: 2, Ext: "csv", Job: "0a1b2c3d"}
+	n := Name{Subtask: 3, Attempt: 2, Ext: "csv", Job: "0a1b2c3d", Sink: SinkHash("out")}
 	if got, want := n.Visible(), "part-00003-2.csv"; got != want {
 		t.Errorf("Visible() = %q, want %q", got, want)
 	}
-	if got, want := n.Hidden(), ".part-00003-2.csv.inprogress-0a1b2c3d"; got != want {
+	if got, want := n.Hidden(), ".part-00003-2.csv.inprogress-0a1b2c3d-ab1a365f"; got != want {
 		t.Errorf("Hidden() = %q, want %q", got, want)
 	}
 	if got, ok := ParseHidden(n.Hidden()); !ok || got != n {
@@ -39,9 +39,9 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"", ".", "part-00003-2.csv", ".part-00003-2.csv", ".part-00003-2.csv.inprogress-",
-		".part-x-2.csv.inprogress-0a1b2c3d", ".part-00003.csv.inprogress-0a1b2c3d",
-		".part-00003-2.inprogress-0a1b2c3d", ".part--1-2.csv.inprogress-0a1b2c3d",
+		"", ".", "part-00003-2.csv", ".part-00003-2.csv", ".part-00003-2.csv.inprogress-", ".part-00003-2.csv.inprogress-0a1b2c3d",
+		".part-x-2.csv.inprogress-0a1b2c3d-811c9dc5", ".part-00003.csv.inprogress-0a1b2c3d-811c9dc5",
+		".part-00003-2.inprogress-0a1b2c3d-811c9dc5", ".part--1-2.csv.inprogress-0a1b2c3d-811c9dc5",
 	} {
 		if got, ok := ParseHidden(name); ok {
 			t.Errorf("ParseHidden(%q) = %v, true, want false", name, got)

@@ -17,9 +17,12 @@ import (
 // it is read.
 const MaxFrame = 4 << 20
 
-// magic opens a control connection, from the dialing side. The last byte is the version of
-// the framing.
-var magic = [8]byte{'P', 'R', 'N', 'L', 'c', 't', 'l', 1}
+// Protocol is the version of what is said. A peer of another one is refused: JobManagers and TaskManagers by how a
+// connection begins, task processes by their Ready.
+const Protocol = 2
+
+// magic opens a control connection, from the dialing side.
+var magic = [8]byte{'P', 'R', 'N', 'L', 'c', 't', 'l', Protocol}
 
 // ErrNotPerennial says that the peer does not speak this protocol.
 var ErrNotPerennial = errors.New("rpc: peer does not speak the control protocol")
@@ -78,6 +81,9 @@ func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
 	var got [8]byte
 	if _, err := io.ReadFull(c, got[:]); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotPerennial, err)
+	}
+	if [7]byte(got[:7]) == [7]byte(magic[:7]) && got[7] != Protocol {
+		return nil, fmt.Errorf("%w: it speaks version %d of it, and this program %d: run one release of Perennial on all hosts", ErrNotPerennial, got[7], Protocol)
 	}
 	if got != magic {
 		return nil, fmt.Errorf("%w: it began with %q", ErrNotPerennial, got[:])

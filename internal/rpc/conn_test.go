@@ -38,6 +38,17 @@ func pipe(t *testing.T) (dialed, accepted net.Conn) {
 	return dialed, accepted
 }
 
+// A peer of another release is told apart from a stranger.
+func TestOtherProtocol(t *testing.T) {
+	a, b := pipe(t)
+	if _, err := a.Write([]byte("PRNLctl\x01")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Accepted(b, time.Second); !errors.Is(err, ErrNotPerennial) || !strings.Contains(err.Error(), "speaks version 1 of it, and this program 2") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMessagesArriveAsSent(t *testing.T) {
 	a, b := pipe(t)
 	from, err := Dialed(a)

@@ -254,6 +254,7 @@ type Start struct {
 // Ready answers Start once the graph is built and its hash matches.
 type Ready struct {
 	GraphHash string `json:"graphHash"`
+	Protocol  int    `json:"protocol"` // that the process speaks
 }
 
 // Cancel asks the task process to end its subtasks in order and exit. Nothing but this and the

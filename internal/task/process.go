@@ -135,7 +135,7 @@ func (p *process) build(build Builder) (*operator.Plan, error) {
 		return nil, fmt.Errorf("this process built graph %.12s, but %.12s was planned: "+
 			"a job must build the same graph in every process, from its arguments alone", got, want)
 	}
-	return plan, p.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: got})
+	return plan, p.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: got, Protocol: rpc.Protocol})
 }
 
 func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) error {

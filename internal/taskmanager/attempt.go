@@ -135,7 +135,7 @@ func (a *attempt) reportOf(subtasks []rpc.SubtaskReport) rpc.AttemptReport {
 // A final state stays, and a subtask that was not deployed here is not believed.
 func (a *attempt) merge(said []rpc.SubtaskReport) (changed []rpc.SubtaskReport) {
 	for _, s := range said {
-		i := slices.IndexFunc(a.subtasks, func(r rpc.SubtaskReport) bool { return r.Subtask == s.Subtask })
+		i := a.find(s.Subtask)
 		if i < 0 || a.subtasks[i].State.Terminal() || !known(s.State) {
 			continue
 		}
@@ -144,6 +144,10 @@ func (a *attempt) merge(said []rpc.SubtaskReport) (changed []rpc.SubtaskReport) 
 		changed = append(changed, s)
 	}
 	return changed
+}
+
+func (a *attempt) find(s job.Subtask) int {
+	return slices.IndexFunc(a.subtasks, func(r rpc.SubtaskReport) bool { return r.Subtask == s })
 }
 
 func finished(subtasks []rpc.SubtaskReport) []rpc.SubtaskReport {

@@ -57,3 +57,37 @@ func TestPromiseIsSaidWhenItIsTrue(t *testing.T) {
 		t.Errorf("after its end: %+v, want %+v", last, want)
 	}
 }
+
+// Attempts of two regions of a job are told apart: what ends one of them leaves the other, and the promise is about
+// the one (R6).
+func TestRegionsAreTheirOwn(t *testing.T) {
+	id := job.NewID()
+	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
+	defer tab.kill()
+	tab.leader = &link{out: make(chan letter, postBox)}
+	for region := range 2 {
+		p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Region: region, Attempt: 1, Subtasks: []job.Subtask{{Vertex: region}}})
+		e := tab.entry(partKey{id, region})
+		e.current = newAttempt(p.deploy)
+		e.current.process = p
+		tab.running++
+	}
+	first, second := tab.entry(partKey{id, 0}), tab.entry(partKey{id, 1})
+	tab.stop(partKey{id, 1}, 3)
+	if first.promised != 0 || first.current.process.wanted.Err() != nil || second.current.process.wanted.Err() == nil {
+		t.Errorf("a stop of region 1: region 0 has promised %d, wanted: %v; region 1 %v", first.promised, first.current.process.wanted.Err(), second.current.process.wanted.Err())
+	}
+	exited{p: second.current.process}.apply(tab)
+	if m := (<-tab.leader.out).m.(rpc.Status); m.Region != 1 || m.Subtasks[0].State != job.Canceled {
+		t.Errorf("its end is told as %+v", m)
+	}
+	if m := (<-tab.leader.out).m; m != (rpc.Stopped{Job: id, Region: 1, Attempt: 3}) {
+		t.Errorf("the promise is told as %+v", m)
+	}
+	// What a task process says of a subtask that is another's is not believed.
+	other := first.current.process
+	told{other, rpc.Acknowledge{Acks: []job.Acknowledgement{{Checkpoint: 1, Subtask: job.Subtask{Vertex: 1}}, {Checkpoint: 1}}}}.apply(tab)
+	if len(first.current.acks) != 1 || len(second.current.acks) != 0 {
+		t.Errorf("region 0 holds %v, region 1 %v", first.current.acks, second.current.acks)
+	}
+}

@@ -117,11 +117,14 @@ func (s *scripted) begin(d rpc.Deploy) {
 	switch s.script {
 	case "silent":
 		return
+	case "old build":
+		_ = s.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: d.GraphHash})
+		return
 	case "other graph":
-		_ = s.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: "other"})
+		_ = s.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: "other", Protocol: rpc.Protocol})
 		return
 	}
-	_ = s.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: d.GraphHash})
+	_ = s.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: d.GraphHash, Protocol: rpc.Protocol})
 	s.say(job.Running, "", nil)
 	go s.accept()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -467,6 +468,7 @@ func (v told) apply(t *table) {
 			t.tell(rpc.Status{AttemptReport: a.reportOf(changed)})
 		}
 	case rpc.Acknowledge:
+		m.Acks = slices.DeleteFunc(m.Acks, func(ack job.Acknowledgement) bool { return a.find(ack.Subtask) < 0 })
 		a.acknowledge(m.Acks)
 		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})

@@ -236,6 +236,7 @@ func TestFailures(t *testing.T) {
 		{name: "speaks no protocol", script: "garbage", want: []string{"does not speak the protocol of a task process"}},
 		{name: "is never ready", script: "silent", on: quick, want: []string{"did not say within 100ms that it is ready"}},
 		{name: "has another graph", script: "other graph", want: []string{"it built another graph (other"}},
+		{name: "was built long ago", script: "old build", want: []string{"build the job again"}},
 		{name: "is no program", script: "run", artifact: text, want: []string{"no program for " + here.String(), `"this is no progr"`}},
 		{name: "is not stored", script: "run", artifact: strings.Repeat("ab", 32), want: []string{"fetch job binary", "no such object"}},
 		{name: "is no hash", script: "run", artifact: "../../etc/passwd", want: []string{"is no SHA-256"}},

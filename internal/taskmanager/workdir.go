@@ -19,7 +19,7 @@ import (
 const (
 	keepArtifacts = 20
 	keepAttempts  = 50
-	keepCopies    = 16 // regions of jobs
+	keepCopies    = 64 // regions of jobs
 )
 
 // workDir is the directory of one TaskManager at a time:

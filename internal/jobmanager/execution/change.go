@@ -107,7 +107,7 @@ func (e *Execution) change(in *Intent) {
 // that is not being made.
 func (e *Execution) entered(before Intent) {
 	if e.committed.Phase == Created && e.committed.GraphHash != before.GraphHash && e.next != nil {
-		e.graph, e.subtasks = e.next, nil
+		e.graph, e.subtasks, e.layout = e.next, nil, layout{}
 	}
 	if r := e.current(); r == nil || r.ID != e.request || r.Stage == Starting || r.Stage == Asked && e.committed.Phase != Running {
 		e.changing = changing{}

@@ -72,6 +72,9 @@ type SlotsGranted struct{ Assignment []string }
 // SlotsMissing says that RequestSlots waits, and for how many slots.
 type SlotsMissing struct{ Missing int }
 
+// Yield says that the job is to give up all of its slots: others wait for them, and it waits for more itself.
+type Yield struct{}
+
 // Ready says that a TaskManager is connected and what it knows of this job. It is sent again
 // each time that the TaskManager has connected anew.
 type Ready struct {
@@ -146,6 +149,7 @@ func (Committed) event()           {}
 func (Planned) event()             {}
 func (SlotsGranted) event()        {}
 func (SlotsMissing) event()        {}
+func (Yield) event()               {}
 func (Ready) event()               {}
 func (Gone) event()                {}
 func (Dead) event()                {}

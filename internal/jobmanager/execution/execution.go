@@ -18,6 +18,7 @@ type Execution struct {
 	requested  bool // RequestSlots is out
 	wanted     int  // slots that it asks for
 	missing    int  // slots that are missing meanwhile
+	yields     bool // it is to give up all that it has, until there are enough
 	publishing bool // Publish is out
 	cancel     bool // a client wants an end
 
@@ -89,6 +90,8 @@ func (e *Execution) absorb(event Event) []Action {
 		return e.absorbPlan(ev)
 	case SlotsMissing:
 		e.missing = ev.Missing
+	case Yield:
+		e.yields = len(e.committed.GivenUp) > 0
 	case SlotsGranted:
 		return e.absorbGrant(ev)
 	case Ready:
@@ -186,6 +189,11 @@ func (e *Execution) running() []Action {
 	// A lost TaskManager explains failures around it, so it is looked at first.
 	if regions, reason := e.lost(); reason != "" {
 		return e.restart(regions, reason)
+	}
+	if e.yields && len(e.committed.GivenUp) > 0 {
+		return e.commit(func(in *Intent) {
+			e.giveAllUp(in, "it waits for slots, and gives way to a job that waits longer. "+in.Failure)
+		})
 	}
 	if id, why := e.damaged(); id != 0 {
 		return e.strike(id, why)
@@ -346,7 +354,7 @@ func (e *Execution) follows(before Intent, parts []part) []Action {
 	case in.Phase == Created && before.Phase == Created: // of a request: the slots are still wanted
 		return nil
 	case in.Phase == Created || in.Phase.Terminal():
-		e.requested, e.missing = false, 0
+		e.requested, e.missing, e.yields = false, 0, false
 		return append([]Action{ReleaseSlots{}}, e.close(before.Phase)...)
 	}
 	return nil

@@ -167,6 +167,8 @@ func (p *player) event(line string) Event {
 		return SlotsGranted{Assignment: f}
 	case "missing":
 		return SlotsMissing{Missing: p.number(f[0])}
+	case "yield":
+		return Yield{}
 	case "due":
 		return CheckpointDue{}
 	case "expired":
@@ -258,7 +260,7 @@ func (p *player) report(tm string, f []string) rpc.AttemptReport {
 		template.Damaged, rest = job.CheckpointID(p.number(rest[1])), rest[2:]
 	}
 	if len(rest) > 0 && rest[0] == "crashed" {
-		r.Failure = strings.Join(rest[1:], " ")
+		r.Failure, r.Killed = strings.Join(rest[1:], " "), template.Killed
 	} else {
 		template.Failure = strings.Join(rest, " ")
 	}

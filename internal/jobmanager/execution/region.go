@@ -9,20 +9,20 @@ import (
 
 // restart gives regions up, those of the same task processes with them; the next attempt continues from the newest
 // checkpoint. Where there may be no next, the job fails. All is given up if nothing else runs, and while a stop is under way:
-// its sources are silent, or were ended, and none may run on for itself.
+// its sources are silent, or were ended, and none may run on for itself. (With regions given up before, it has not begun.)
 func (e *Execution) restart(regions []int, reason string) []Action {
 	lost := union(e.committed.GivenUp, regions)
-	if len(lost) == len(e.regions) || e.lastWord() {
-		return e.commit(func(in *Intent) { e.giveUp(in, reason) })
+	if len(lost) == len(e.regions) || e.lastWord() && len(e.committed.GivenUp) == 0 {
+		return e.commit(func(in *Intent) { e.giveAllUp(in, reason) })
 	}
 	return e.commit(func(in *Intent) {
-		if !e.mayRestart(in, reason) {
+		if !e.restarts(in, reason) {
 			return
 		}
 		in.GivenUp = lost
 		if id := in.Open; id != 0 {
 			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, abortedAs(id, "a part of the job restarts: "+reason)
-			in.advance(id, in.LastAbort)
+			in.advance(id, in.LastAbort+". Ask again")
 		}
 	})
 }
@@ -34,24 +34,28 @@ func union(a, b []int) []int {
 	return slices.Compact(list)
 }
 
-// giveUp makes it an intent whose attempts are all given up, and reports whether another will follow.
-func (e *Execution) giveUp(in *Intent, reason string) bool {
-	if !e.mayRestart(in, reason) {
+// giveAllUp makes it an intent whose attempts are all given up, and reports whether another will follow.
+func (e *Execution) giveAllUp(in *Intent, reason string) bool {
+	if !e.restarts(in, reason) {
 		return false
 	}
 	in.Phase, in.GivenUp = Restarting, nil
 	return true
 }
 
-// mayRestart counts a restart, or makes it the intent of a job that fails instead.
-func (e *Execution) mayRestart(in *Intent, reason string) bool {
-	if e.noRestart != "" {
+// restarts counts a restart, or makes it the intent of a job that fails instead. What is lost before the regions lost
+// earlier have started again is part of the same restart: a host may have had several TaskManagers.
+func (e *Execution) restarts(in *Intent, reason string) bool {
+	in.Failure = reason
+	switch {
+	case len(in.GivenUp) > 0:
+	case e.noRestart != "":
 		in.Phase, in.Failure = Failing, e.noRestart+". "+reason
 		return false
+	default:
+		in.Restarts++
+		in.TotalRestarts++
 	}
-	in.Failure = reason
-	in.Restarts++
-	in.TotalRestarts++
 	return true
 }
 
@@ -129,7 +133,8 @@ func (e *Execution) replaced(before Intent, parts []part) []Action {
 	if e.committed.Attempt == before.Attempt {
 		return nil
 	}
-	e.requested, e.missing, e.last = false, 0, false
+	e.requested, e.missing, e.yields, e.last = false, 0, false, false
+	e.checking, e.fits = false, false // slots may be fewer now
 	actions := []Action{HoldSlots{Assignment: e.committed.Assignment}}
 	var outputs []job.Output
 	for i := range parts {

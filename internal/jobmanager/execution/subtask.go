@@ -160,8 +160,7 @@ func (e *Execution) absorbProgress(p rpc.Progress) {
 		return
 	}
 	for i, id := range p.Subtasks {
-		if of := e.partOf(id); of != nil && of.Attempt == p.Attempt {
-			s := e.find(id)
+		if of, s := e.partOf(id), e.find(id); of != nil && s != nil && of.Attempt == p.Attempt {
 			s.before, s.counters = s.counters, p.Counters[i]
 		}
 	}

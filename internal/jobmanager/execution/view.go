@@ -98,9 +98,9 @@ func (e *Execution) viewVertex(vertex int) api.Vertex {
 		row := api.Subtask{Index: index, Attempt: max(e.committed.Attempt, 1), State: job.Created}
 		if s := e.find(id); s != nil && e.committed.Attempt > 0 {
 			row.State, row.PID = e.shown(s.state), s.pid
-			if p := e.partOf(id); p != nil && e.committed.Holds() {
+			if p := e.partOf(id); p != nil {
 				row.Attempt = p.Attempt
-				if e.givenUp(p) {
+				if e.committed.Phase == Running && e.givenUp(p) {
 					row.State, row.PID = job.Restarting, 0
 				}
 			}
