@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/daemon"
 )
 
 // Exit statuses.
@@ -24,6 +25,7 @@ const (
 )
 
 func main() {
+	daemon.Adopt()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	err := newRoot().ExecuteContext(ctx)
@@ -71,6 +73,7 @@ func newRoot() *cobra.Command {
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
 		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g),
 		demoCommand(), versionCommand(),
+		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g),
 	)
 	checkBuiltIn(root)
 	return root
