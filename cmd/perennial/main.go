@@ -16,6 +16,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/daemon"
+	"github.com/perennial-io/perennial/internal/launch"
 )
 
 // Exit statuses.
@@ -37,7 +38,7 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "perennial:", err)
 	}
-	if errors.As(err, &usageError{}) {
+	if errors.As(err, &usageError{}) || errors.As(err, &launch.Mistake{}) {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)

@@ -48,7 +48,7 @@ func (l *Launcher) cluster() (masters, workers []hosts.Entry, err error) {
 	list := []string{net.JoinHostPort(c.String(config.JobManagerAddress), c.String(config.RestPort))}
 	if mode := c.String(config.HighAvailability); mode != "none" {
 		if list = c.List(config.JobManagers); len(list) == 0 {
-			return nil, nil, fmt.Errorf("high-availability is %s, and %s lists no JobManager: expected a line host or host:rest-port for each", mode, filepath.Join(l.ConfDir, "masters"))
+			return nil, nil, Mistake{fmt.Errorf("high-availability is %s, and %s lists no JobManager: expected a line host or host:rest-port for each", mode, filepath.Join(l.ConfDir, "masters"))}
 		}
 	}
 	for _, m := range list {
@@ -61,11 +61,13 @@ func (l *Launcher) cluster() (masters, workers []hosts.Entry, err error) {
 	if l.ConfDir == "" {
 		return masters, nil, nil
 	}
-	list, err = config.ReadWorkers(l.ConfDir)
+	if list, err = config.ReadWorkers(l.ConfDir); err != nil {
+		return nil, nil, Mistake{err}
+	}
 	for _, w := range list {
 		workers = append(workers, hosts.Entry{Host: w, Name: TaskManager + "@" + w})
 	}
-	return masters, workers, err
+	return masters, workers, nil
 }
 
 // warnLoopback says what will keep hosts from reaching one another.

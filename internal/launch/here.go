@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	startTime = 3 * time.Second  // in which a process is ready, or waits for others
+	startTime = 5 * time.Second  // in which a process is ready, or waits for others
 	stopTime  = 15 * time.Second // in which a process ends, before it is killed
 )
 

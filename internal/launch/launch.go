@@ -27,6 +27,11 @@ const (
 	ZooKeeper   = "zookeeper"
 )
 
+// Mistake is an error of the configuration: nothing was tried.
+type Mistake struct{ error }
+
+func (m Mistake) Unwrap() error { return m.error }
+
 // Launcher starts and stops the processes of one configuration.
 type Launcher struct {
 	Binary    string // bin/perennial of the distribution, by its own name

@@ -52,7 +52,7 @@ func (l *Launcher) zooKeeper(number string) (daemon.Command, error) {
 	args = append(args, strings.Fields(l.env("JVMFLAGS"))...)
 	args = append(args, strings.Fields(l.env("SERVER_JVMFLAGS"))...)
 	args = append(args, "-cp", strings.Join(jars, string(os.PathListSeparator)), "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
-	return daemon.Command{Args: args, Env: slices.Clone(l.Environ), Ready: func() bool { return answers(s) }}, nil
+	return daemon.Command{Args: args, Env: slices.Clone(l.Environ), Ready: func() bool { return serves(s) }}, nil
 }
 
 func (l *Launcher) server(number string) (*config.Ensemble, config.ZooKeeperServer, error) {
@@ -62,17 +62,24 @@ func (l *Launcher) server(number string) (*config.Ensemble, config.ZooKeeperServ
 	}
 	id, err := strconv.Atoi(number)
 	if err != nil {
-		return nil, config.ZooKeeperServer{}, fmt.Errorf("server %q: expected the number of a line server.N in zoo.cfg", number)
+		return nil, config.ZooKeeperServer{}, Mistake{fmt.Errorf("server %q: expected the number of a line server.N in zoo.cfg", number)}
 	}
 	s, err := e.Server(id)
-	return e, s, err
+	if err != nil {
+		return nil, s, Mistake{err}
+	}
+	return e, s, nil
 }
 
 func (l *Launcher) ensemble() (*config.Ensemble, error) {
 	if l.ConfDir == "" {
-		return nil, errors.New("there is no configuration directory, in which zoo.cfg names the ZooKeeper servers; PERENNIAL_CONF_DIR names it")
+		return nil, Mistake{errors.New("there is no configuration directory, in which zoo.cfg names the ZooKeeper servers; PERENNIAL_CONF_DIR names it")}
 	}
-	return config.ReadEnsemble(l.ConfDir)
+	e, err := config.ReadEnsemble(l.ConfDir)
+	if err != nil {
+		return nil, Mistake{err}
+	}
+	return e, nil
 }
 
 // writeServer writes myid and the file that a server is started with, and returns the latter's path.
@@ -152,13 +159,16 @@ func clientAddress(s config.ZooKeeperServer) string {
 	return net.JoinHostPort(host, strconv.Itoa(s.Client))
 }
 
-func answers(s config.ZooKeeperServer) bool {
-	_, err := mode(context.Background(), s)
-	return err == nil
+// serves tells whether a server serves: the last ones of an ensemble find a majority.
+func serves(s config.ZooKeeperServer) bool {
+	m, err := mode(context.Background(), s)
+	return err == nil && m != noQuorum
 }
 
-// mode asks a server what it is: leader, follower, observer or standalone; "no quorum" if it does
-// not serve.
+const noQuorum = "no quorum"
+
+// mode asks a server what it is: leader, follower, observer or standalone; noQuorum if it does not
+// serve.
 func mode(ctx context.Context, s config.ZooKeeperServer) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -181,5 +191,5 @@ func mode(ctx context.Context, s config.ZooKeeperServer) (string, error) {
 			return strings.TrimSpace(mode), nil
 		}
 	}
-	return "no quorum", nil
+	return noQuorum, nil
 }
