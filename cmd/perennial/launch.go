@@ -19,10 +19,11 @@ import (
 // The commands here are what the scripts of bin/ become. They are hidden: the scripts are their
 // documented face, and their help is the scripts'.
 
-// launcher is made of the configuration as it is now.
-func (g *global) launcher() (*launch.Launcher, error) {
+// launcher is made of the configuration as it is now. What only looks and stops does without one
+// that cannot be read: it may have been changed since the start.
+func (g *global) launcher(action string) (*launch.Launcher, error) {
 	c, err := g.load()
-	if err != nil {
+	if err != nil && (action == "start" || action == "start-foreground") {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -58,7 +59,7 @@ func daemonCommand(g *global) *cobra.Command {
 				if err != nil {
 					return usageError{err}
 				}
-				l, err := g.launcher()
+				l, err := g.launcher(action)
 				if err != nil {
 					return err
 				}
@@ -113,7 +114,7 @@ func clusterCommand(g *global) *cobra.Command {
 	parent := &cobra.Command{Use: "cluster", Hidden: true}
 	var cancelJobs bool
 	stop := script(&cobra.Command{Use: "stop", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		l, err := g.launcher()
+		l, err := g.launcher("start")
 		if err != nil {
 			return err
 		}
@@ -138,7 +139,7 @@ func quorumCommand(g *global) *cobra.Command {
 
 func launching(g *global, use, help string, do func(*launch.Launcher, context.Context) error) *cobra.Command {
 	return script(&cobra.Command{Use: use, Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		l, err := g.launcher()
+		l, err := g.launcher("start")
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func launching(g *global, use, help string, do func(*launch.Launcher, context.Co
 // hostCommand is one host's part of a cluster, as another host asks for it by ssh.
 func hostCommand(g *global) *cobra.Command {
 	return &cobra.Command{Use: "host", Hidden: true, Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		l, err := g.launcher()
+		l, err := g.launcher(args[0])
 		if err != nil {
 			return err
 		}

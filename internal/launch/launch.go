@@ -34,10 +34,10 @@ func (m Mistake) Unwrap() error { return m.error }
 
 // Launcher starts and stops the processes of one configuration.
 type Launcher struct {
-	Binary    string // bin/perennial of the distribution, by its own name
-	ConfDir   string // absolute, or "" for none
-	Config    *config.Config
-	Overrides []string // -D, as they were given
+	Binary    string         // bin/perennial of the distribution, by its own name
+	ConfDir   string         // absolute, or "" for none
+	Config    *config.Config // nil where nothing is started
+	Overrides []string       // -D, as they were given
 	Environ   []string
 	Out       io.Writer // what was done
 	Warn      io.Writer // what is doubtful
