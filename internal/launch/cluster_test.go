@@ -18,7 +18,7 @@ func TestCluster(t *testing.T) {
 	eachUser(t, func(t *testing.T, u *user) {
 		p := ports(t, 3)
 		u.configured(map[string]string{
-			"perennial.yaml": "high-availability: embedded\n",
+			"perennial.yaml": "high-availability: embedded\ntaskmanager.timeout: 1s\n",
 			"masters":        fmt.Sprintf("# this host\nlocalhost:%d\nlocalhost:%d\n\nlocalhost:%d\n", p[0], p[1], p[2]),
 			"workers":        "localhost\nlocalhost # twice\n",
 		})
@@ -37,7 +37,7 @@ func TestClusterOnManagedZooKeeper(t *testing.T) {
 	}
 	u.configured(map[string]string{
 		"zoo.cfg":        "tickTime=500\n" + strings.Join(lines, "\n") + "\n",
-		"perennial.yaml": "zookeeper.quorum: " + strings.Join(quorum, ",") + "\n",
+		"perennial.yaml": "taskmanager.timeout: 1s\nzookeeper.quorum: " + strings.Join(quorum, ",") + "\n",
 		"masters":        fmt.Sprintf("localhost:%d\nlocalhost:%d\n", p[9], p[10]),
 		"workers":        "localhost\n",
 	})
