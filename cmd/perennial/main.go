@@ -74,7 +74,7 @@ func newRoot() *cobra.Command {
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
 		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g),
 		demoCommand(), versionCommand(),
-		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g),
+		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)
 	checkBuiltIn(root)
 	return root
