@@ -68,6 +68,20 @@ $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION):
 	@python3 -m venv $@.new && $@.new/bin/pip install -q kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
 	@rm -rf $@ && mv $@.new $@
 
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+
+.PHONY: dist
+dist: zookeeper ## the distribution, dist/perennial-VERSION-OS-ARCH.tar.gz for each of PLATFORMS
+	go run ./internal/dist $(PLATFORMS)
+
+.PHONY: reproducible
+reproducible: zookeeper ## the distribution of HEAD, twice, from two clones, and compared
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	for n in one two; do \
+	  git clone -q . "$$work/$$n"; (cd "$$work/$$n" && go run ./internal/dist $(PLATFORMS)); \
+	done; \
+	diff -r "$$work/one/dist" "$$work/two/dist" && cd "$$work/one/dist" && sha256sum *
+
 .PHONY: reference
 reference: ## conf/perennial.yaml and the table in docs/configuration.md, from the table of keys
 	go test ./internal/config -run TestReference -update

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,7 +20,10 @@ import (
 // server; what it logs by, to standard error; and what TLS takes.
 const javaDir = "/usr/share/java"
 
-var seeds = []string{"zookeeper.jar", "slf4j-simple.jar"}
+var seeds = []string{"zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar", "netty-transport-native-unix-common.jar"}
+
+// notice is what ZooKeeper's licence wants handed on.
+const notice = "/usr/share/doc/zookeeper/NOTICE.txt"
 
 // zooKeeper is the jars of Debian's package and all that they need, and the licences of each
 // package that they are of.
@@ -40,14 +45,39 @@ func zooKeeper(ctx context.Context) ([]file, error) {
 		owner, _, _ := strings.Cut(string(said), ":")
 		owners[owner] = true
 	}
+	licenses, err := licensesOf(owners)
+	return append(append(files, licenses...), file{"lib/zookeeper/NOTICE.txt", notice}), err
+}
+
+// common is a licence that Debian's copyright files do not repeat, but name.
+var common = regexp.MustCompile(`/usr/share/common-licenses/[A-Za-z0-9.-]*[A-Za-z0-9]`)
+
+// licensesOf is the copyright files of packages, and the licences that these name.
+func licensesOf(owners map[string]bool) ([]file, error) {
+	files := map[string]string{} // by name in the archive
 	for owner := range owners {
-		real, err := filepath.EvalSymlinks(filepath.Join("/usr/share/doc", owner, "copyright"))
+		path, err := filepath.EvalSymlinks(filepath.Join("/usr/share/doc", owner, "copyright"))
 		if err != nil {
 			return nil, fmt.Errorf("the licence of %s: %w", owner, err)
 		}
-		files = append(files, file{"lib/zookeeper/licenses/" + owner, real})
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		files["lib/zookeeper/licenses/"+owner] = path
+		for _, name := range common.FindAllString(string(text), -1) {
+			real, err := filepath.EvalSymlinks(name)
+			if err != nil {
+				return nil, fmt.Errorf("the licence that %s names: %w", path, err)
+			}
+			files["lib/zookeeper/licenses/common/"+filepath.Base(name)] = real
+		}
 	}
-	return files, nil
+	var all []file
+	for name, from := range files {
+		all = append(all, file{name, from})
+	}
+	return all, nil
 }
 
 // collect adds a jar and what its manifest names. What a manifest names and nobody installed is
