@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/client"
-	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/launch"
 )
 
@@ -168,7 +167,7 @@ func cancelAll(ctx context.Context, c *client.Client) error {
 	}
 	var problems []error
 	for _, j := range jobs {
-		if job.State(j.State).Terminal() {
+		if j.State.Terminal() {
 			continue
 		}
 		ended, err := cancelJob(ctx, c, string(j.ID))
