@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func (l *Launcher) StopCluster(ctx context.Context) error {
 // cluster is the entries of the configuration.
 func (l *Launcher) cluster() (masters, workers []hosts.Entry, err error) {
 	c := l.Config
-	list := []string{net.JoinHostPort(c.String(config.JobManagerAddress), c.String(config.RestPort))}
+	list := []string{Label(c.String(config.JobManagerAddress), c.String(config.RestPort))}
 	if mode := c.String(config.HighAvailability); mode != "none" {
 		if list = c.List(config.JobManagers); len(list) == 0 {
 			return nil, nil, Mistake{fmt.Errorf("high-availability is %s, and %s lists no JobManager: expected a line host or host:rest-port for each", mode, filepath.Join(l.ConfDir, "masters"))}

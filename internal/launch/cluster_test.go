@@ -12,7 +12,7 @@ import (
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
-// TestCluster: three JobManagers that are the quorum themselves, two TaskManagers, a job that is kept
+// TestCluster (M12, M13): three JobManagers that are the quorum themselves, two TaskManagers, a job that is kept
 // over a stop and a start, and one that is cancelled with the cluster.
 func TestCluster(t *testing.T) {
 	eachUser(t, func(t *testing.T, u *user) {
@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// TestClusterOnManagedZooKeeper: the same on three servers of conf/zoo.cfg.
+// TestClusterOnManagedZooKeeper (M4, M10): the same on three servers of conf/zoo.cfg.
 func TestClusterOnManagedZooKeeper(t *testing.T) {
 	u := newUser(t, os.Getuid())
 	p := ports(t, 12)
