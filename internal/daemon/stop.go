@@ -19,6 +19,7 @@ func (p Place) Stop(ctx context.Context, i Instance) (killed bool, err error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	patience := ctx.Done()
+	var after <-chan time.Time // of the kill
 	for {
 		if gone, err := p.sweep(i); gone || err != nil {
 			return killed, err
@@ -26,13 +27,18 @@ func (p Place) Stop(ctx context.Context, i Instance) (killed bool, err error) {
 		select {
 		case <-tick.C:
 		case <-patience:
-			killed, patience = true, nil
+			killed, patience, after = true, nil, time.After(afterKill)
 			if err := p.signal(i, syscall.SIGKILL); err != nil {
 				return true, err
 			}
+		case <-after:
+			return true, fmt.Errorf("%s, process %d, was killed and has not ended: it hangs in the kernel, or a process that it started holds its pid file %s", i, i.PID, i.file)
 		}
 	}
 }
+
+// afterKill is how long the kernel may take to end a process.
+const afterKill = 10 * time.Second
 
 // signal sends sig to an instance, if it lives. The handle is opened before the look: where it is a
 // pidfd it can then be of no other process, even if this one ends and its number is given away.
