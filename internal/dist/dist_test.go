@@ -108,6 +108,9 @@ func TestArchive(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if text, err := exec.Command(filepath.Join(home, "bin", "perennial"), "version").Output(); err != nil || strings.Contains(string(text), "unknown") {
+		t.Errorf("version: %s %v", text, err)
+	}
 	unpacked{t: t, home: home, dir: filepath.Join(dir, "user")}.runs()
 }
 

@@ -42,11 +42,11 @@ func run(ctx context.Context, out string, platforms []string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	date, err := commitTime(ctx)
+	c, err := commitOf(ctx)
 	if err != nil {
 		return err
 	}
-	shared, err := sharedFiles(ctx, tmp, date)
+	shared, err := sharedFiles(ctx, tmp, c)
 	if err != nil {
 		return err
 	}
@@ -61,14 +61,14 @@ func run(ctx context.Context, out string, platforms []string) error {
 		files := append([]file(nil), shared...)
 		for name, pkg := range programs {
 			path := filepath.Join(tmp, goos+"-"+goarch, filepath.Base(name))
-			if err := compile(ctx, path, pkg, goos, goarch); err != nil {
+			if err := compile(ctx, path, pkg, goos, goarch, c); err != nil {
 				return err
 			}
 			files = append(files, file{name, path})
 		}
 		top := fmt.Sprintf("perennial-%s-%s-%s", build.Version, goos, goarch)
 		path := filepath.Join(out, top+".tar.gz")
-		if err := writeArchive(path, top, date, files); err != nil {
+		if err := writeArchive(path, top, c.time, files); err != nil {
 			return err
 		}
 		fmt.Println(path)
@@ -84,8 +84,10 @@ var programs = map[string]string{
 }
 
 // compile builds a program that depends neither on where it was built nor on libraries of a system.
-func compile(ctx context.Context, path, pkg, goos, goarch string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=auto", "-ldflags=-s -w", "-o", path, pkg)
+// The revision is set here: what Go stamps by itself depends on how the checkout was made.
+func compile(ctx context.Context, path, pkg, goos, goarch string, c commit) error {
+	const revision = "github.com/perennial-io/perennial/internal/build.revision="
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X "+revision+c.revision, "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s/%s: %w\n%s", pkg, goos, goarch, err, text)
@@ -93,18 +95,34 @@ func compile(ctx context.Context, path, pkg, goos, goarch string) error {
 	return nil
 }
 
-func commitTime(ctx context.Context) (time.Time, error) {
-	text, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct").Output()
+type commit struct {
+	revision string // with "-modified" behind it, if the checkout has changes
+	time     time.Time
+}
+
+func commitOf(ctx context.Context) (commit, error) {
+	text, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%H %ct").Output()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("the time of the commit: git log: %w", err)
+		return commit{}, fmt.Errorf("the commit: git log: %w", err)
 	}
-	seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return time.Unix(seconds, 0).UTC(), err
+	revision, seconds, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	at, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return commit{}, fmt.Errorf("the time of commit %s: %w", revision, err)
+	}
+	changes, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no").Output()
+	if err != nil {
+		return commit{}, fmt.Errorf("changes since the commit: git status: %w", err)
+	}
+	if len(changes) > 0 {
+		revision += "-modified"
+	}
+	return commit{revision, time.Unix(at, 0).UTC()}, nil
 }
 
 // sharedFiles is what is the same for every platform: what the checkout has, what the command says
 // of itself, and ZooKeeper.
-func sharedFiles(ctx context.Context, tmp string, date time.Time) ([]file, error) {
+func sharedFiles(ctx context.Context, tmp string, c commit) ([]file, error) {
 	text, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--", "bin", "conf", "examples", "docs", "deploy", "README.md", "CHANGELOG.md", "LICENSE").Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the checkout's files: git ls-files: %w", err)
@@ -116,10 +134,10 @@ func sharedFiles(ctx context.Context, tmp string, date time.Time) ([]file, error
 		}
 	}
 	command := filepath.Join(tmp, "perennial")
-	if err := compile(ctx, command, "./cmd/perennial", runtime.GOOS, runtime.GOARCH); err != nil {
+	if err := compile(ctx, command, "./cmd/perennial", runtime.GOOS, runtime.GOARCH, c); err != nil {
 		return nil, err
 	}
-	said, err := described(ctx, command, tmp, date)
+	said, err := described(ctx, command, tmp, c.time)
 	if err != nil {
 		return nil, err
 	}
