@@ -1,6 +1,7 @@
 package launch_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -238,4 +239,47 @@ func TestNoJava(t *testing.T) {
 	}
 	u.env = append(u.env, "JAVA_HOME=/nowhere")
 	u.types("zookeeper.sh", "start", "1").expect(t, 1, "JAVA_HOME is /nowhere", "embedded needs none")
+}
+
+// TestFullLogDisk: a process whose log cannot be written goes on.
+func TestFullLogDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	u := newUser(t, 0)
+	logs := filepath.Join(u.dir, "logs")
+	if err := os.Mkdir(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", logs).CombinedOutput(); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v %s", err, out)
+	}
+	t.Cleanup(func() {
+		u.stopAll() // before what it writes to goes
+		if out, err := exec.Command("umount", logs).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+	u.env = append(u.env, "PERENNIAL_LOG_DIR="+logs)
+	filler := filepath.Join(logs, "filler")
+	if err := os.WriteFile(filler, make([]byte, 60<<10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := ports(t, 2)
+	rest := strconv.Itoa(p[0])
+	u.types("jobmanager.sh", "start", "127.0.0.1", rest, "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1]), "-D", "log.level=debug").expect(t, 0)
+	f, err := os.OpenFile(filler, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 512))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	u.types("taskmanager.sh", "start", "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1])).expect(t, 0)
+	u.types("perennial", "run", "-D", "rest.port="+rest, filepath.Join(home, "wordcount"), "--", "--input", filepath.Join(home, "conf", "masters"), "--output", filepath.Join(u.dir, "out")).expect(t, 0, "finished in")
+	u.types("jobmanager.sh", "status").expect(t, 0)
 }
