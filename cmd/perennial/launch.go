@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,8 @@ func (g *global) launcher(action string) (*launch.Launcher, error) {
 	if err != nil && (action == "start" || action == "start-foreground") {
 		return nil, err
 	}
+	// Whoever reads what is said may go, as head does; what was begun is still done.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	self, err := os.Executable()
 	if err == nil {
 		self, err = filepath.EvalSymlinks(self)

@@ -117,6 +117,28 @@ func (u *user) becomes(t *testing.T, job, state string) {
 	})
 }
 
+// TestNobodyListens: a cluster is stopped as a whole, also where nobody reads what is said.
+func TestNobodyListens(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	p := ports(t, 2)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+	u.types("start-cluster.sh").expect(t, 0)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := u.command(filepath.Join(home, "bin", "stop-cluster.sh"))
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
+}
+
 // TestOtherHosts: ssh is asked for those alone; one that cannot be reached is named, and the others
 // go on. The other host is this one, behind an ssh of the test's own.
 func TestOtherHosts(t *testing.T) {
