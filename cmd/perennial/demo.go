@@ -60,7 +60,11 @@ func completeDemo(c *demo.Config) error {
 		c.Width = func() int { width, _ := terminalSize(os.Stdout); return width }
 	}
 	if c.Job == "" {
-		c.Job = filepath.Join(filepath.Dir(self), "..", "examples", "wordcount")
+		examples := filepath.Join(filepath.Dir(self), "..", "examples")
+		c.Job = filepath.Join(examples, "bin", "wordcount") // of the distribution
+		if _, err := os.Stat(c.Job); err != nil {
+			c.Job = filepath.Join(examples, "wordcount") // of a checkout
+		}
 		if _, err := os.Stat(c.Job); err != nil {
 			return fmt.Errorf("the word count is not where a checkout has it: %w; name its directory or binary with --job", err)
 		}

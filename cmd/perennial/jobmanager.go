@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/internal/build"
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/daemon"
 	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/rest"
 	"github.com/perennial-io/perennial/internal/restart"
@@ -54,7 +56,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		defer stop()
 	}
 	err = jobmanager.Run(ctx, jobmanager.Config{
-		Open: b.open, Storage: store, API: rest.Handler,
+		Open: b.open, Storage: store, API: announced,
 		Host:              b.host,
 		RPCBind:           net.JoinHostPort(c.String(config.JobManagerBind), c.String(config.JobManagerPort)),
 		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
@@ -73,6 +75,12 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		return cause
 	}
 	return err
+}
+
+// announced is asked for when the ports are bound, and tells whoever started this process.
+func announced(jm *jobmanager.JobManager) http.Handler {
+	daemon.Ready()
+	return rest.Handler(jm)
 }
 
 // restartAfter is how many checkpoints in a row fail before a job is restarted; 0: any number may.

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/daemon"
+	"github.com/perennial-io/perennial/internal/launch"
 )
 
 // Exit statuses.
@@ -24,6 +26,7 @@ const (
 )
 
 func main() {
+	daemon.Adopt()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	err := newRoot().ExecuteContext(ctx)
@@ -35,7 +38,7 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "perennial:", err)
 	}
-	if errors.As(err, &usageError{}) {
+	if errors.As(err, &usageError{}) || errors.As(err, &launch.Mistake{}) {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)
@@ -71,6 +74,7 @@ func newRoot() *cobra.Command {
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
 		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g),
 		demoCommand(), versionCommand(),
+		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)
 	checkBuiltIn(root)
 	return root

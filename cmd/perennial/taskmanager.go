@@ -11,6 +11,7 @@ import (
 
 	"github.com/perennial-io/perennial/internal/build"
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/daemon"
 	"github.com/perennial-io/perennial/internal/discovery"
 	"github.com/perennial-io/perennial/internal/taskmanager"
 )
@@ -36,15 +37,19 @@ func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) err
 	}
 	log.Info("perennial taskmanager", "version", build.Version, "pid", os.Getpid(), "slots", c.Int(config.TaskManagerSlots), "storage", store.Dir())
 	defer log.Info("perennial taskmanager has ended", "pid", os.Getpid())
+	find := discovery.Addresses(discover(c, log))
 	return taskmanager.Run(ctx, taskmanager.Config{
 		Host:     c.String(config.TaskManagerHost),
 		Slots:    c.Int(config.TaskManagerSlots),
 		DataBind: net.JoinHostPort(c.String(config.TaskManagerBind), c.String(config.TaskManagerPort)),
 		WorkDir:  c.String(config.TaskManagerDir),
 		Storage:  store,
-		Discover: discovery.Addresses(discover(c, log)),
-		Version:  build.Version,
-		Logger:   log,
+		Discover: func(ctx context.Context) <-chan []string {
+			daemon.Ready() // its port is bound
+			return find(ctx)
+		},
+		Version: build.Version,
+		Logger:  log,
 	})
 }
 

@@ -10,6 +10,9 @@ import (
 // Version is the release. The control protocol works with one minor version before and after.
 const Version = "0.1.0"
 
+// revision is set by the linker in programs of the distribution, which are the same wherever they are built.
+var revision string
+
 // Info is what there is to know of a build.
 type Info struct {
 	Version  string `json:"version"`
@@ -25,7 +28,9 @@ func (i Info) String() string {
 // Describe tells which build this process is.
 func Describe() Info {
 	i := Info{Version: Version, Revision: "unknown revision", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if read, ok := debug.ReadBuildInfo(); ok {
+	if revision != "" {
+		i.Revision = revision
+	} else if read, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range read.Settings {
 			if s.Key == "vcs.revision" {
 				i.Revision = s.Value

@@ -1,6 +1,6 @@
 // Package config reads what an operator configures: conf/perennial.yaml with flat dotted keys,
-// overridden by the environment (PERENNIAL_ZOOKEEPER_QUORUM), overridden by -D key=value, and
-// conf/masters.
+// overridden by the environment (PERENNIAL_ZOOKEEPER_QUORUM), overridden by -D key=value; the hosts
+// in conf/masters and conf/workers; and the servers in conf/zoo.cfg.
 //
 // Keys is the table of all keys; whatever is not in it is refused with the name of the nearest
 // that is. Values are checked when they are read, all of them, so that one start tells every
@@ -8,14 +8,11 @@
 package config
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +27,8 @@ type Config struct {
 }
 
 // reserved are environment variables of Perennial that are no configuration keys.
-var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true, "PERENNIAL_FAILPOINTS": true}
+var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true,
+	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_FAILPOINTS": true}
 
 // Load reads dir (which may be "" for none) and applies environ (as from os.Environ) and
 // overrides, each "key=value". A file that is not there is an empty one; everything that is
@@ -230,61 +228,4 @@ func (c *Config) List(n Name) []string {
 		parts[i] = strings.TrimSpace(parts[i])
 	}
 	return parts
-}
-
-// readMasters reads one host[:rest-port] per line. Without a port a host gets 8081, and a
-// repeated one 8082 and so on.
-func readMasters(path string) ([]string, []error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, []error{err}
-	}
-	defer f.Close()
-	var masters []string
-	var problems []error
-	next := map[string]int{}
-	lines := bufio.NewScanner(f)
-	for number := 1; lines.Scan(); number++ {
-		line, _, _ := strings.Cut(lines.Text(), "#")
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		master, err := parseMaster(line, next)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s:%d: %w", path, number, err))
-			continue
-		}
-		if slices.Contains(masters, master) {
-			problems = append(problems, fmt.Errorf("%s:%d: %s is listed already", path, number, master))
-			continue
-		}
-		masters = append(masters, master)
-	}
-	if err := lines.Err(); err != nil {
-		problems = append(problems, fmt.Errorf("%s: %w", path, err))
-	}
-	return masters, problems
-}
-
-func parseMaster(line string, next map[string]int) (string, error) {
-	host, p, err := net.SplitHostPort(line)
-	if err != nil {
-		host, p = strings.Trim(line, "[]"), ""
-		if strings.ContainsAny(host, " \t,/") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
-			return "", fmt.Errorf("%q: expected host or host:rest-port, an IPv6 address in brackets", line)
-		}
-	}
-	if p == "" {
-		if next[host] == 0 {
-			next[host] = 8081
-		}
-		p = strconv.Itoa(next[host])
-		next[host]++
-	}
-	master := net.JoinHostPort(host, p)
-	return master, hostPorts(master)
 }

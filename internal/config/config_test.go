@@ -3,7 +3,6 @@ package config
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,26 +99,6 @@ func TestMistakes(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestMasters(t *testing.T) {
-	dir := write(t, "masters", "# the masters\nalpha\nalpha\nbeta:9000 # by port\n\n[::1]:7000\n")
-	c, err := Load(dir, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"alpha:8081", "alpha:8082", "beta:9000", "[::1]:7000"}
-	if got := c.List(JobManagers); !slices.Equal(got, want) {
-		t.Errorf("masters = %q, want %q", got, want)
-	}
-	_, err = Load(write(t, "masters", "ok\na b\n"), nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "masters:2") {
-		t.Errorf("a line that cannot be read: %v", err)
-	}
-	_, err = Load(write(t, "masters", "ok:9000\nok:9000\n"), nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "masters:2: ok:9000 is listed already") {
-		t.Errorf("a master twice: %v", err)
 	}
 }
 

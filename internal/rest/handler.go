@@ -27,6 +27,8 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 	h := handler{jm}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (status int, body any, err error){
+		"GET /healthz":                h.self,
+		"GET /readyz":                 h.ready,
 		"GET /v1/self":                h.self,
 		"GET /v1/cluster":             h.cluster,
 		"GET /v1/jobmanagers":         h.jobManagers,
@@ -48,6 +50,15 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 type handler struct{ jm *jobmanager.JobManager }
 
 func (h handler) self(*http.Request) (int, any, error) { return http.StatusOK, h.jm.Self(), nil }
+
+// ready is self where requests are answered, or a leader that answers them is known.
+func (h handler) ready(*http.Request) (int, any, error) {
+	self := h.jm.Self()
+	if self.Leader == "" || self.Leader == self.REST && self.Role != "leader" {
+		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and answers is known here yet"}
+	}
+	return http.StatusOK, self, nil
+}
 
 func (h handler) cluster(r *http.Request) (int, any, error) {
 	c, err := h.jm.Cluster(r.Context())

@@ -31,12 +31,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs a JobManager, and returns the address of its API.
 func start(t *testing.T, c *memory.Cluster, s *storage.Storage, id string) string {
 	t.Helper()
+	return startOn(t, func(context.Context) (coordination.Store, error) { return c.Open(), nil }, s, id)
+}
+
+func startOn(t *testing.T, open func(context.Context) (coordination.Store, error), s *storage.Storage, id string) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	address, done := make(chan string, 1), make(chan error, 1)
 	go func() {
 		done <- jobmanager.Run(ctx, jobmanager.Config{
 			ID: id, Storage: s, API: rest.Handler, Host: "127.0.0.1", Logger: slog.New(slog.DiscardHandler),
-			Open:      func(context.Context) (coordination.Store, error) { return c.Open(), nil },
+			Open:      open,
 			Listening: func(_, rest string) { address <- rest },
 		})
 	}()
@@ -93,6 +98,24 @@ func await(t *testing.T, url, role string) api.Self {
 	}
 }
 
+// TestNotReady: without coordination a JobManager is healthy, and has nobody to send requests to.
+func TestNotReady(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + startOn(t, func(ctx context.Context) (coordination.Store, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, s, "jm-a")
+	if status, _ := ask(t, "GET", url+"/healthz", nil, nil); status != 200 {
+		t.Errorf("healthz: %d", status)
+	}
+	if status, failure := ask(t, "GET", url+"/readyz", nil, nil); status != 503 || failure.Code != api.NoLeader {
+		t.Errorf("readyz: %d %+v", status, failure)
+	}
+}
+
 func TestAPI(t *testing.T) {
 	s, err := storage.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -128,6 +151,9 @@ func TestAPI(t *testing.T) {
 		code        string
 		says        string
 	}{
+		{"GET", leader + "/healthz", nil, 200, "", ""},
+		{"GET", leader + "/readyz", nil, 200, "", ""},
+		{"GET", standby + "/readyz", nil, 200, "", ""},
 		{"HEAD", leader + "/v1/artifacts/" + hash, nil, 404, "", ""},
 		{"POST", leader + "/v1/jobs", body(spec), 400, api.BadRequest, "upload it first"},
 		{"PUT", leader + "/v1/artifacts/" + hash, strings.NewReader("other"), 400, api.BadRequest, "have hash"},

@@ -1,0 +1,9 @@
+#!/bin/sh
+# JobManagers on this host; --help tells more.
+set -eu
+home=$(dirname "$(dirname "$(readlink -f "$0")")")
+if [ ! -x "$home/bin/perennial" ]; then
+  echo "$0: there is no program $home/bin/perennial; in a checkout, make build makes it" >&2
+  exit 1
+fi
+exec "$home/bin/perennial" daemon jobmanager "$@"

@@ -1,0 +1,221 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+const (
+	logsKept = 5                     // of an instance, beside the one that is written
+	poll     = 20 * time.Millisecond // between two looks at a process
+	tail     = 4 << 10               // bytes of a log that are shown when a process has ended
+)
+
+// pidVariable tells a started process which descriptor is its pid file.
+const pidVariable = "PERENNIAL_PID_FD"
+
+// Command is a process to start.
+type Command struct {
+	Args []string // the program first
+	Env  []string // all of it
+	// Ready tells whether the process does its work. nil: it says so itself, by Ready in its own
+	// process.
+	Ready func() bool
+}
+
+// Starting is a process that was started a moment ago.
+type Starting struct {
+	Instance
+	Stale int // the pid in the pid file that was found, of a process that has ended; 0: none
+
+	place  Place
+	cmd    *exec.Cmd
+	ready  func() bool
+	socket net.PacketConn // nil: ready asks
+}
+
+// Start starts an instance of a role, number 0 being the lowest that is free. label is kept with
+// it. command makes the process of a number. The caller calls Wait.
+func (p Place) Start(role string, number int, label string, command func(number int) (Command, error)) (*Starting, error) {
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	unlock, err := p.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	i, stale, err := p.choose(role, number)
+	if err != nil {
+		return nil, err
+	}
+	i.Label = label
+	c, err := command(i.Number)
+	if err != nil {
+		return nil, err
+	}
+	s := &Starting{Instance: i, Stale: stale, place: p, ready: c.Ready}
+	if err := s.spawn(c); err != nil {
+		s.hangUp()
+		return nil, fmt.Errorf("start %s: %w", i, err)
+	}
+	return s, nil
+}
+
+// choose finds an instance that does not run, under the lock.
+func (p Place) choose(role string, number int) (i Instance, stale int, err error) {
+	all, err := p.list(role)
+	if err != nil {
+		return i, 0, err
+	}
+	known := map[int]Instance{}
+	for _, i := range all {
+		known[i.Number] = i
+	}
+	n := max(number, 1)
+	if number == 0 {
+		for known[n].Alive {
+			n++
+		}
+	}
+	if known[n].Alive {
+		return i, 0, fmt.Errorf("%s runs already, as process %d", known[n], known[n].PID)
+	}
+	return p.instance(role, n), known[n].PID, nil
+}
+
+func (s *Starting) spawn(c Command) error {
+	pid, err := os.OpenFile(s.file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return s.place.unwritable("PERENNIAL_PID_DIR", s.place.PIDs, err)
+	}
+	defer pid.Close() // the process has its own descriptor, and with it the lock
+	if err := syscall.Flock(int(pid.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", s.file, err)
+	}
+	rotate(s.Log)
+	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return s.place.unwritable("PERENNIAL_LOG_DIR", s.place.Logs, err)
+	}
+	defer log.Close()
+	s.cmd = exec.Command(c.Args[0], c.Args[1:]...)
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.place.Dir, log, log
+	s.cmd.ExtraFiles = []*os.File{pid} // descriptor 3
+	s.cmd.Env = append(c.Env, pidVariable+"=3")
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a terminal that is closed does not end it
+	if s.ready == nil {
+		if err := s.listen(); err != nil {
+			return err
+		}
+		s.cmd.Env = append(s.cmd.Env, "NOTIFY_SOCKET="+s.socket.LocalAddr().String())
+	}
+	if err := pid.Truncate(0); err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.PID = s.cmd.Process.Pid
+	_, err = fmt.Fprintf(pid, "%d\n%s\n", s.PID, s.Label)
+	if err != nil { // nobody could stop it later
+		err = errors.Join(err, s.cmd.Process.Kill(), s.cmd.Wait())
+	}
+	return err
+}
+
+// rotate makes room for a new log: x.log becomes x.log.1 and so on. A log that cannot be moved is
+// written on.
+func rotate(log string) {
+	for n := logsKept; n > 0; n-- {
+		from := log
+		if n > 1 {
+			from = log + "." + strconv.Itoa(n-1)
+		}
+		_ = os.Rename(from, log+"."+strconv.Itoa(n))
+	}
+}
+
+// listen opens the socket by which the process says that it is ready, in a directory that only
+// this user can enter, and with a short name, as sockets want.
+func (s *Starting) listen() error {
+	dir, err := os.MkdirTemp("", "perennial-")
+	if err != nil {
+		return err
+	}
+	s.socket, err = net.ListenPacket("unixgram", filepath.Join(dir, "ready"))
+	if err != nil {
+		os.RemoveAll(dir)
+	}
+	return err
+}
+
+func (s *Starting) hangUp() {
+	if s.socket == nil {
+		return
+	}
+	s.socket.Close()
+	os.RemoveAll(filepath.Dir(s.socket.LocalAddr().String()))
+}
+
+// Wait returns true when the process is ready, false if it is not and ctx has ended, and with an
+// error that shows the end of its log if it has ended. It is called once.
+func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
+	defer s.hangUp()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		if s.isReady() {
+			return true, s.cmd.Process.Release()
+		}
+		alive, err := s.place.alive(s.Instance)
+		if err != nil {
+			return false, err
+		}
+		if !alive {
+			_ = s.cmd.Wait() // its status is in the message
+			_, _ = s.place.sweep(s.Instance)
+			return false, fmt.Errorf("%s has ended (%s); its log, %s, ends:\n%s", s.Instance, s.cmd.ProcessState, s.Log, end(s.Log))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false, s.cmd.Process.Release()
+		}
+	}
+}
+
+func (s *Starting) isReady() bool {
+	if s.ready != nil {
+		return s.ready()
+	}
+	_ = s.socket.SetReadDeadline(time.Now().Add(poll)) // a socket of ours has deadlines
+	buf := make([]byte, 256)
+	n, _, err := s.socket.ReadFrom(buf)
+	return err == nil && strings.Contains(string(buf[:n]), sd.SdNotifyReady)
+}
+
+func end(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > tail {
+		_, _ = f.Seek(-tail, io.SeekEnd)
+	}
+	text, _ := io.ReadAll(f)
+	return strings.TrimSpace(string(text))
+}

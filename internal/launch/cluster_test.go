@@ -1,0 +1,203 @@
+package launch_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/perennial-io/perennial/internal/testensemble"
+)
+
+// TestCluster (M12, M13): three JobManagers that are the quorum themselves, two TaskManagers, a job that is kept
+// over a stop and a start, and one that is cancelled with the cluster.
+func TestCluster(t *testing.T) {
+	eachUser(t, func(t *testing.T, u *user) {
+		p := ports(t, 3)
+		u.configured(map[string]string{
+			"perennial.yaml": "high-availability: embedded\ntaskmanager.timeout: 1s\n",
+			"masters":        fmt.Sprintf("# this host\nlocalhost:%d\nlocalhost:%d\n\nlocalhost:%d\n", p[0], p[1], p[2]),
+			"workers":        "localhost\nlocalhost # twice\n",
+		})
+		startStopStart(t, u)
+	})
+}
+
+// TestClusterOnManagedZooKeeper (M4, M10): the same on three servers of conf/zoo.cfg.
+func TestClusterOnManagedZooKeeper(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	p := ports(t, 12)
+	var lines, quorum []string
+	for i, id := range []int{1, 2, 30} {
+		lines = append(lines, fmt.Sprintf("server.%d=localhost:%d:%d;%d", id, p[3*i], p[3*i+1], p[3*i+2]))
+		quorum = append(quorum, fmt.Sprintf("localhost:%d", p[3*i+2]))
+	}
+	u.configured(map[string]string{
+		"zoo.cfg":        "tickTime=500\n" + strings.Join(lines, "\n") + "\n",
+		"perennial.yaml": "taskmanager.timeout: 1s\nzookeeper.quorum: " + strings.Join(quorum, ",") + "\n",
+		"masters":        fmt.Sprintf("localhost:%d\nlocalhost:%d\n", p[9], p[10]),
+		"workers":        "localhost\n",
+	})
+	r := u.types("start-zookeeper-quorum.sh")
+	if strings.Contains(r.stderr, "needs Java") || strings.Contains(r.stderr, "there is no ZooKeeper") {
+		t.Fatalf("%v: %s", testensemble.ErrNotInstalled, r.stderr) // make zookeeper installs it
+	}
+	r.expect(t, 0, "zookeeper 1 is started", "zookeeper 2 is started", "zookeeper 30 is started")
+	eventually(t, func() error {
+		if r := u.types("zookeeper.sh", "status"); strings.Count(r.stdout, ", follower;") != 2 || strings.Count(r.stdout, ", leader;") != 1 {
+			return fmt.Errorf("%s%s", r.stdout, r.stderr)
+		}
+		return nil
+	})
+	u.types("zookeeper.sh", "start", "30").expect(t, 1, "zookeeper 30 runs already")
+	u.types("start-zookeeper-quorum.sh").expect(t, 0, "zookeeper 30 runs already")
+	if id, err := os.ReadFile(filepath.Join(u.dir, "data", "zookeeper", "30", "myid")); string(id) != "30\n" || err != nil {
+		t.Errorf("myid is %q %v", id, err)
+	}
+	startStopStart(t, u)
+	u.types("zookeeper.sh", "stop", "2").expect(t, 0, "zookeeper 2, process ")
+	u.types("zookeeper.sh", "status", "2").expect(t, 1)
+	u.types("stop-zookeeper-quorum.sh").expect(t, 0, "zookeeper 1, process ", "zookeeper 30, process ")
+}
+
+func startStopStart(t *testing.T, u *user) {
+	t.Helper()
+	jobManagers := len(strings.Split(u.masters(), "localhost:")) - 1
+	u.types("start-cluster.sh").expect(t, 0, "localhost: jobmanager "+strconv.Itoa(jobManagers)+" (localhost:", "localhost: taskmanager 1 (localhost) is started")
+	job := u.run(t)
+	u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "runs already", "taskmanager 1 (localhost) runs already")
+	if pids := u.pids("jobmanager"); len(pids) != jobManagers {
+		t.Errorf("JobManagers %v", pids)
+	}
+	u.types("stop-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "taskmanager 1 (localhost), process ")
+	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
+	u.types("start-cluster.sh").expect(t, 0)
+	u.becomes(t, job, "RUNNING")
+	u.types("stop-cluster.sh", "--cancel-jobs").expect(t, 0, "job "+job+" is CANCELED")
+	u.types("start-cluster.sh").expect(t, 0)
+	u.becomes(t, job, "CANCELED")
+	u.types("stop-cluster.sh").expect(t, 0)
+}
+
+func (u *user) masters() string {
+	u.t.Helper()
+	text, err := os.ReadFile(filepath.Join(u.dir, "conf", "masters"))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// run submits a job that takes longer than any test.
+func (u *user) run(t *testing.T) string {
+	t.Helper()
+	input := filepath.Join(u.dir, "input")
+	if err := os.WriteFile(input, []byte(strings.Repeat("one two three\n", 100_000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := u.types("perennial", "run", "-d", filepath.Join(home, "wordcount"), "--", "--input", input, "--output", filepath.Join(u.dir, "output"), "--rate", "100")
+	r.expect(t, 0)
+	return strings.TrimSpace(r.stdout)
+}
+
+func (u *user) becomes(t *testing.T, job, state string) {
+	t.Helper()
+	eventually(t, func() error {
+		var j struct{ State string }
+		r := u.types("perennial", "info", "--json", job)
+		if err := json.Unmarshal([]byte(r.stdout), &j); err != nil || j.State != state {
+			return fmt.Errorf("job %s is %q, want %s (%w): %s", job, j.State, state, err, r.stderr)
+		}
+		return nil
+	})
+}
+
+// TestNobodyListens: a cluster is stopped as a whole, also where nobody reads what is said.
+func TestNobodyListens(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	p := ports(t, 2)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+	u.types("start-cluster.sh").expect(t, 0)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := u.command(filepath.Join(home, "bin", "stop-cluster.sh"))
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
+}
+
+// TestOtherHosts: ssh is asked for those alone; one that cannot be reached is named, and the others
+// go on. The other host is this one, behind an ssh of the test's own.
+func TestOtherHosts(t *testing.T) {
+	const other, away = "203.0.113.7", "203.0.113.8"
+	eachUser(t, func(t *testing.T, u *user) {
+		p := ports(t, 2)
+		u.configured(map[string]string{
+			"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]),
+			"workers":        "localhost\n" + away + "\n" + other + "\n" + other + "\n",
+		})
+		tools := filepath.Join(u.dir, "tools")
+		if err := os.Mkdir(tools, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		asked := filepath.Join(u.dir, "asked")
+		ssh := `#!/bin/sh
+for host; do case $host in *.*.*.*) break;; esac; done
+echo "$*" >> "` + asked + `-$host"
+case $host in
+` + away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;
+esac
+tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
+`
+		if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(u.dir, u.uid, -1); err != nil {
+			t.Fatal(err)
+		}
+		u.path = tools + ":" + os.Getenv("PATH")
+		u.env = append(u.env, "PERENNIAL_SSH_OPTS=-p 2222 -l it's", "PERENNIAL_CLUSTER_ID=it's")
+		r := u.types("start-cluster.sh", "-D", "log.level=debug")
+		r.expect(t, 1, away+": ssh "+away+": Permission denied", "ssh -o BatchMode=yes "+away+" true",
+			"localhost: jobmanager 1 (localhost:", other+": taskmanager ", "("+other+") is started", "localhost: taskmanager ",
+			"rest.bind-host, jobmanager.bind-host, taskmanager.bind-host is a loopback address")
+		if n := strings.Count(r.stderr, "ssh "+away+":"); n != 1 {
+			t.Errorf("the host that is away is named %d times:\n%s", n, r.stderr)
+		}
+		if exists(asked + "-localhost") {
+			t.Error("ssh was asked for this host")
+		}
+		text, err := os.ReadFile(asked + "-" + other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"-o BatchMode=yes -o ConnectTimeout=10", "-p 2222 -l it's -- " + other + " sh -s\n",
+			`export PERENNIAL_CLUSTER_ID='it'\''s'`, "host start --conf '" + filepath.Join(u.dir, "conf") + "' -D 'log.level=debug' 'taskmanager@" + other + "' 'taskmanager@" + other + "'\n",
+		} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("ssh was not given %q:\n%s", want, text)
+			}
+		}
+		if pids := u.pids("taskmanager"); len(pids) != 3 {
+			t.Errorf("TaskManagers %v, want one here and two behind ssh", pids)
+		}
+		u.types("stop-cluster.sh").expect(t, 1, away+": ssh "+away, "localhost: jobmanager 1", "taskmanager ", "has ended")
+		if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/daemon"
+)
+
+const (
+	startTime = 5 * time.Second  // in which a process is ready, or waits for others
+	stopTime  = 15 * time.Second // in which a process ends, before it is killed
+)
+
+// Start starts one more instance of a role on this host.
+func (l *Launcher) Start(ctx context.Context, role, label string) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	s, err := l.start(p, role, label)
+	if err != nil {
+		return err
+	}
+	return l.wait(ctx, []*daemon.Starting{s})
+}
+
+func (l *Launcher) start(p daemon.Place, role, label string) (*daemon.Starting, error) {
+	number := 0
+	if role == ZooKeeper {
+		_, s, err := l.server(label)
+		if err != nil {
+			return nil, err
+		}
+		number = s.ID
+	}
+	s, err := p.Start(role, number, label, func(n int) (daemon.Command, error) { return l.Command(role, label, n) })
+	if err == nil && s.Stale != 0 {
+		fmt.Fprintf(l.Out, "%s: a pid file was left by process %d, which has ended\n", s.Instance, s.Stale)
+	}
+	return s, err
+}
+
+// wait waits for all of them at once, and tells of each.
+func (l *Launcher) wait(ctx context.Context, all []*daemon.Starting) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return together(len(all), func(i int) (string, error) {
+		s := all[i]
+		ready, err := s.Wait(ctx)
+		switch {
+		case err != nil:
+			return "", err
+		case !ready:
+			return fmt.Sprintf("%s is started as process %d, and not ready yet: its log, %s, tells what it waits for\n", s.Instance, s.PID, s.Log), nil
+		}
+		return fmt.Sprintf("%s is started as process %d; log %s\n", s.Instance, s.PID, s.Log), nil
+	}, l.Out)
+}
+
+// together does n things at once, prints what they say in order, and joins their errors.
+func together(n int, do func(i int) (string, error), out interface{ Write([]byte) (int, error) }) error {
+	said, errs := make([]string, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { said[i], errs[i] = do(i) })
+	}
+	group.Wait()
+	fmt.Fprint(out, strings.Join(said, ""))
+	return errors.Join(errs...)
+}
+
+// Ensure starts, of the entries role@label of a cluster that belong to this host, those that do not
+// run: an entry that stands there twice runs twice.
+func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	var starting []*daemon.Starting
+	var problems []error
+	taken := map[string][]int{} // numbers of the instances that an entry of each role has
+	for _, entry := range entries {
+		role, label, ok := strings.Cut(entry, "@")
+		if !ok || !slices.Contains([]string{JobManager, TaskManager, ZooKeeper}, role) {
+			return fmt.Errorf("%q: expected jobmanager@host:rest-port, taskmanager@host or zookeeper@number", entry)
+		}
+		running, err := p.List(role)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(running, func(i daemon.Instance) bool {
+			return i.Alive && i.Label == label && !slices.Contains(taken[role], i.Number)
+		})
+		if at >= 0 {
+			taken[role] = append(taken[role], running[at].Number)
+			fmt.Fprintf(l.Out, "%s runs already, as process %d\n", running[at], running[at].PID)
+			continue
+		}
+		s, err := l.start(p, role, label)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		taken[role] = append(taken[role], s.Number)
+		starting = append(starting, s)
+	}
+	return errors.Join(append(problems, l.wait(ctx, starting))...)
+}
+
+// Stop stops the newest instance of a role that was started with this label, or with any if it is "".
+func (l *Launcher) Stop(ctx context.Context, role, label string) error {
+	return l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance {
+		for _, i := range slices.Backward(all) {
+			if i.Alive && matches(i, label) {
+				return []daemon.Instance{i}
+			}
+		}
+		return nil
+	})
+}
+
+// matches tells whether an instance was started with this label: a host without a port is one with
+// any port, and "" anything.
+func matches(i daemon.Instance, label string) bool {
+	host, port := hostAndPort(i.Label)
+	return label == "" || i.Label == label || port != "" && host == label
+}
+
+// StopAll stops every instance of a role on this host.
+func (l *Launcher) StopAll(ctx context.Context, role string) error {
+	return l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance { return all })
+}
+
+// StopEntries stops what Ensure started.
+func (l *Launcher) StopEntries(ctx context.Context, entries []string) error {
+	labels := map[string][]string{}
+	for _, entry := range entries {
+		role, label, _ := strings.Cut(entry, "@")
+		labels[role] = append(labels[role], label)
+	}
+	var problems []error
+	for _, role := range []string{JobManager, TaskManager, ZooKeeper} {
+		if len(labels[role]) == 0 {
+			continue
+		}
+		problems = append(problems, l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance {
+			return slices.DeleteFunc(all, func(i daemon.Instance) bool { return !slices.Contains(labels[role], i.Label) })
+		}))
+	}
+	return errors.Join(problems...)
+}
+
+func (l *Launcher) stop(ctx context.Context, role string, choose func([]daemon.Instance) []daemon.Instance) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	all, err := p.List(role)
+	if err != nil {
+		return err
+	}
+	chosen := choose(all)
+	if len(chosen) == 0 {
+		fmt.Fprintf(l.Out, "no %s to stop on %s\n", role, p.Host)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	return together(len(chosen), func(n int) (string, error) {
+		i := chosen[n]
+		killed, err := p.Stop(ctx, i)
+		switch {
+		case err != nil:
+			return "", err
+		case !i.Alive:
+			return fmt.Sprintf("%s had ended without a stop; process %d, if there is one, is another's and was left alone\n", i, i.PID), nil
+		case killed:
+			return fmt.Sprintf("%s, process %d, did not end within %s and was killed\n", i, i.PID, stopTime), nil
+		}
+		return fmt.Sprintf("%s, process %d, has ended\n", i, i.PID), nil
+	}, l.Out)
+}
+
+// errNotRunning is the answer of Status when nothing runs.
+var errNotRunning = errors.New("does not run")
+
+// Status tells of the instances of a role on this host, all or those with a label. It fails if none
+// runs.
+func (l *Launcher) Status(ctx context.Context, role, label string) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	all, err := p.List(role)
+	if err != nil {
+		return err
+	}
+	running := false
+	for _, i := range all {
+		switch {
+		case !matches(i, label):
+		case !i.Alive:
+			fmt.Fprintf(l.Out, "%s has ended without a stop; it was process %d, and its log is %s\n", i, i.PID, i.Log)
+		default:
+			running = true
+			fmt.Fprintf(l.Out, "%s runs as process %d%s; log %s\n", i, i.PID, l.mode(ctx, i), i.Log)
+		}
+	}
+	if !running {
+		return fmt.Errorf("%s %w on %s", strings.TrimSpace(role+" "+label), errNotRunning, p.Host)
+	}
+	return nil
+}
+
+// mode is what a ZooKeeper server says of itself.
+func (l *Launcher) mode(ctx context.Context, i daemon.Instance) string {
+	if i.Role != ZooKeeper {
+		return ""
+	}
+	_, s, err := l.server(strconv.Itoa(i.Number))
+	if err != nil {
+		return ""
+	}
+	m, err := mode(ctx, s)
+	if err != nil {
+		return ", and does not answer: " + err.Error()
+	}
+	return ", " + m
+}
