@@ -103,6 +103,12 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 			return execution.NotStored{Error: err.Error()}, nil
 		}
 	}
+	if c.Graph != nil && before.Phase == execution.Running { // a change can be refused; what runs is not to wait for it
+		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
+			o.counts.storageFailures.Add(1)
+			return execution.NotStored{Error: err.Error()}, nil
+		}
+	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
 		value, err = o.store(ctx, c, &in)

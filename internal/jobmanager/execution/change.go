@@ -87,6 +87,19 @@ func (e *Execution) absorbSlots(s SlotsChecked) []Action {
 	return nil
 }
 
+// absorbNotStored gives up the open checkpoint; if none is open it was the plan of a change that cannot be stored.
+func (e *Execution) absorbNotStored(ev NotStored) []Action {
+	e.pending = false
+	if e.committed.Open != 0 {
+		e.abort = ev.Error
+		return nil
+	}
+	if r := e.current(); r != nil && r.Kind == job.ChangeJob {
+		return e.refuse(r, "its plan cannot be stored: "+ev.Error)
+	}
+	return nil
+}
+
 func (e *Execution) refuse(r *Request, why string) []Action {
 	return e.commit(func(in *Intent) { in.update(r.ID, func(r *Request) { r.fail(why) }) })
 }

@@ -131,8 +131,8 @@ type CheckpointPublished struct {
 	Error      string // what no retry mends, or ""
 }
 
-// NotStored says that a Commit that completes a checkpoint was not made, because its manifest cannot
-// be stored: nothing was committed.
+// NotStored says that a Commit that completes a checkpoint, or begins a change of a running job, was not made, because
+// the manifest or the plan cannot be stored: nothing was committed.
 type NotStored struct{ Error string }
 
 func (RequestReceived) event()     {}

@@ -123,7 +123,7 @@ func (e *Execution) absorb(event Event) []Action {
 	case CheckpointPublished:
 		return e.absorbCheckpointPublished(ev)
 	case NotStored:
-		e.pending, e.abort = false, ev.Error
+		return e.absorbNotStored(ev)
 	case RequestReceived:
 		e.absorbAsked(ev)
 	case SlotsChecked:
