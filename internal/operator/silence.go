@@ -50,16 +50,18 @@ func (w *Wiring) SilentAfter(id job.CheckpointID) bool {
 }
 
 // AwaitCommits returns once the sinks have committed all that checkpoints up to id name, or when the subtask
-// ends. It is for a subtask that is wired; any goroutine may call it.
-func (w *Wiring) AwaitCommits(id job.CheckpointID) error {
+// ends. An error comes with the operator of the sink. It is for a subtask that is wired; any goroutine may call it.
+func (w *Wiring) AwaitCommits(id job.CheckpointID) (operator string, err error) {
 	for _, s := range w.sinks {
-		if t, ok := s.(interface{ awaitCommits(job.CheckpointID) error }); ok {
-			if err := t.awaitCommits(id); err != nil {
-				return err
+		if t, ok := s.(interface {
+			awaitCommits(job.CheckpointID) (string, error)
+		}); ok {
+			if operator, err := t.awaitCommits(id); err != nil {
+				return operator, err
 			}
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // EndInput has those that read from outside end as if their input had. What was not read stays in their state.

@@ -181,7 +181,9 @@ func (s *transactional[T]) Settle() error {
 }
 
 // awaitCommits returns once all is committed that checkpoints up to id name.
-func (s *transactional[T]) awaitCommits(id job.CheckpointID) error { return s.committer.upTo(id) }
+func (s *transactional[T]) awaitCommits(id job.CheckpointID) (operator string, err error) {
+	return s.name, s.committer.upTo(id)
+}
 
 // Settles reports whether something is still to be committed.
 func (s *transactional[T]) Settles() bool { return !s.sealed || len(s.committer.waiting()) > 0 }

@@ -56,10 +56,10 @@ func (x *Execution) Closed(id, completed job.CheckpointID, published, resume boo
 
 // commitUpTo says when all is committed that the checkpoint of a stop names: the job does not end before.
 func (s *subtask) commitUpTo(id job.CheckpointID) {
-	switch err := s.wiring.AwaitCommits(id); {
+	switch operator, err := s.wiring.AwaitCommits(id); {
 	case s.ctx.Err() != nil:
 	case err != nil: // none of it ever will
-		s.cancel(err)
+		s.cancel(uncommittableError{operator, err})
 	default:
 		s.report(rpc.SubtaskReport{State: job.Running, Committed: id}, nil)
 	}

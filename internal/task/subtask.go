@@ -18,6 +18,14 @@ import (
 // errEnded is the cause of a subtask's own context once the subtask has ended.
 var errEnded = errors.New("the subtask has ended")
 
+// uncommittableError is the cause of it when a transaction can never be committed: the subtask has failed, and was not cancelled.
+type uncommittableError struct {
+	operator string
+	error
+}
+
+func (e uncommittableError) Unwrap() error { return e.error }
+
 // subtask is one parallel instance of a vertex. Its goroutine owns it, but for the counters.
 type subtask struct {
 	x      *Execution
@@ -41,6 +49,10 @@ type subtask struct {
 func (s *subtask) run() {
 	operator.Guarded(s.work, func(err error) {
 		cause := context.Cause(s.ctx) // before the end of the subtask itself adds to it
+		if lost, is := errors.AsType[uncommittableError](cause); is {
+			s.wiring.Enter(lost.operator)
+			err, cause = lost, nil
+		}
 		err = s.close(err)
 		s.cancel(errEnded)
 		switch {

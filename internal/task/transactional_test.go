@@ -19,6 +19,7 @@ type diary struct {
 	mu      sync.Mutex
 	present string
 	lines   []string
+	lost    bool // no transaction can be committed any more
 }
 
 func (d *diary) say(format string, args ...any) {
@@ -58,6 +59,9 @@ func (d *diary) Prepare() (operator.Committable, error) {
 }
 
 func (d *diary) Commit(_ context.Context, c operator.Committable) error {
+	if d.lost {
+		return fmt.Errorf("commit %s: %w", c, operator.ErrTransactionLost)
+	}
 	d.say("commit %s", c)
 	return nil
 }
@@ -69,7 +73,7 @@ func (d *diary) report(r rpc.SubtaskReport) {
 	case r.Committed > 0:
 		d.say("committed up to %d", r.Committed)
 	default:
-		d.say("%s", r.State)
+		d.say("%s", strings.TrimSpace(string(r.State)+" "+r.Failure))
 	}
 }
 
@@ -160,6 +164,24 @@ func TestCommittedBeforeAStop(t *testing.T) {
 		d.expect(t, "it is completed", "commit 2, close, FINISHED")
 		if err := x.Wait(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestLostBeforeAStop: a transaction that can never be committed has failed the subtask, and nobody cancelled it.
+func TestLostBeforeAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, numbers := &diary{lost: true}, make(chan int)
+		x := d.start(t, numbers, &task.Checkpoints{Acknowledge: d.acknowledge})
+		numbers <- 1
+		d.expect(t, "at first", "RUNNING")
+		x.Trigger(1, 0, true)
+		d.expect(t, "at the barrier", "acknowledge 1 finished=false")
+		x.Closed(1, 1, false, false)
+		close(numbers)
+		d.expect(t, "1 is completed", `abort , close, FAILED operator "write", subtask 0: commit: commit 1: a prepared transaction is lost`)
+		if err := x.Wait(); err == nil {
+			t.Error("it has not failed")
 		}
 	})
 }
