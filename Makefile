@@ -23,11 +23,11 @@ demo: build ## a job on a cluster whose leader is killed again and again (needs 
 	@bin/perennial demo --job examples/wordcount
 
 .PHONY: test
-test: zookeeper versitygw ## all tests, real ZooKeeper, etcd and S3 servers included
+test: zookeeper versitygw hosts ## all tests, real ZooKeeper, etcd and S3 servers included
 	go test -timeout 15m $(PACKAGES)
 
 .PHONY: race
-race: zookeeper versitygw ## all tests under the race detector
+race: zookeeper versitygw hosts ## all tests under the race detector
 	go test -race -timeout 30m $(PACKAGES)
 
 .PHONY: check
@@ -112,6 +112,13 @@ zookeeper: # Debian's own ZooKeeper, for the tests that want a real one
 	  echo "installing Debian's zookeeper for the tests"; \
 	  if [ "$$(id -u)" = 0 ]; then S=; else S=sudo; fi; \
 	  $$S apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$S apt-get install -y -qq --no-install-recommends zookeeper >/dev/null; }
+
+.PHONY: hosts
+hosts: # Debian's iproute2 and OpenSSH, for the tests on several hosts, which only root can run
+	@if [ "$$(id -u)" = 0 ] && ! { test -x /usr/sbin/sshd && command -v ip >/dev/null; }; then \
+	  echo "installing Debian's iproute2 and openssh-server for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 openssh-server openssh-client >/dev/null; \
+	fi
 
 .PHONY: versitygw
 versitygw: $(TOOLS)/versitygw-$(VERSITYGW_VERSION) # an S3 server, for the tests that want a real one

@@ -171,7 +171,9 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fmt.Println(id)
-	j, err := c.Wait(ctx, id, 20*time.Millisecond, func(j client.Job) {
+	var seen client.Job // what Wait returns after cancel is no news of the job
+	_, err := c.Wait(ctx, id, 20*time.Millisecond, func(j client.Job) {
+		seen = j
 		if j.SlotsMissing > 0 {
 			fmt.Fprintf(os.Stderr, "job %s %s\n", id.Short(), missingSlots(j))
 		}
@@ -179,10 +181,10 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 			cancel()
 		}
 	})
-	if j.State == job.Failed {
-		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(j.Failure))
-	}
-	if err != nil && j.State == "" {
+	switch {
+	case seen.State == job.Failed:
+		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(seen.Failure))
+	case seen.State == "" || seen.State == job.Created && seen.SlotsMissing == 0:
 		return err
 	}
 	return nil

@@ -94,13 +94,15 @@ func (u *user) masters() string {
 }
 
 // run submits a job that takes longer than any test.
-func (u *user) run(t *testing.T) string {
+func (u *user) run(t *testing.T, options ...string) string {
 	t.Helper()
 	input := filepath.Join(u.dir, "input")
 	if err := os.WriteFile(input, []byte(strings.Repeat("one two three\n", 100_000)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := u.types("perennial", "run", "-d", filepath.Join(home, "wordcount"), "--", "--input", input, "--output", filepath.Join(u.dir, "output"), "--rate", "100")
+	args := append([]string{"run", "-d"}, options...)
+	args = append(args, filepath.Join(home, "wordcount"), "--", "--input", input, "--output", filepath.Join(u.dir, "output"), "--rate", "100")
+	r := u.types("perennial", args...)
 	r.expect(t, 0)
 	return strings.TrimSpace(r.stdout)
 }

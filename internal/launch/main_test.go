@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/perennial-io/perennial/internal/testhosts"
 )
 
 // These tests run the scripts of bin/ as a person does, from a copy of the distribution.
@@ -56,6 +58,7 @@ type user struct {
 	dir  string // of this user's files; also where he stands
 	path string // PATH, if it is not this process's
 	env  []string
+	on   *testhosts.Host // nil: this one
 }
 
 // eachUser runs a test as whoever runs it, and if that is root as an ordinary user too.
@@ -120,6 +123,9 @@ func (u *user) types(script string, args ...string) result {
 
 func (u *user) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
+	if u.on != nil {
+		cmd = u.on.Command(path, args...)
+	}
 	cmd.Dir = u.dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {
 		return strings.HasPrefix(e, "PERENNIAL_") || strings.HasPrefix(e, "JAVA_HOME=") || u.path != "" && strings.HasPrefix(e, "PATH=")
