@@ -21,7 +21,8 @@ type TLS struct {
 	AnyName     bool   // what the CA has signed is trusted, whoever it is for
 }
 
-// tlsError is a connection that failed in TLS, for a reason that does not pass by itself.
+// tlsError is a connection that failed in TLS, for a reason that does not pass by itself. It hides
+// what it is made of: a lost connection is tried again, and this is none.
 type tlsError struct {
 	server string
 	err    error
@@ -34,8 +35,6 @@ func (e *tlsError) Error() string {
 	}
 	return text
 }
-
-func (e *tlsError) Unwrap() error { return e.err }
 
 func (e *tlsError) hint() string {
 	var unknown x509.UnknownAuthorityError
