@@ -17,6 +17,7 @@ import (
 type proxy struct {
 	t         *testing.T
 	dial      func(server string) (net.Conn, error)
+	user      string // user:password of the client, if the ensemble asks for one
 	listeners []net.Listener
 	running   sync.WaitGroup
 
@@ -254,6 +255,19 @@ func (p *proxy) heal() {
 // opCloseSession is ZooKeeper's request to end the session of the connection.
 const opCloseSession = -11
 
+// opAuth is ZooKeeper's request to be taken for somebody.
+const opAuth = 100
+
+func authentication(user string) []byte {
+	const scheme = "digest"
+	auth := binary.BigEndian.AppendUint32(nil, uint32(20+len(scheme)+len(user))) // bytes that follow
+	auth = binary.BigEndian.AppendUint32(auth, 1<<32-4)                          // number of such requests
+	auth = binary.BigEndian.AppendUint32(auth, opAuth)                           // its kind
+	auth = binary.BigEndian.AppendUint32(auth, 0)                                // unused
+	auth = append(binary.BigEndian.AppendUint32(auth, uint32(len(scheme))), scheme...)
+	return append(binary.BigEndian.AppendUint32(auth, uint32(len(user))), user...)
+}
+
 // expire ends the client's session as the ensemble would: over a connection of its own
 // that takes the session over. The client is then disconnected, so that it learns of it.
 func (p *proxy) expire() {
@@ -279,7 +293,11 @@ func (p *proxy) expire() {
 	bye := binary.BigEndian.AppendUint32(nil, 8)                   // bytes that follow
 	bye = binary.BigEndian.AppendUint32(bye, 1)                    // number of the request
 	bye = binary.BigEndian.AppendUint32(bye, 1<<32+opCloseSession) // its kind
-	for _, request := range [][]byte{connect, bye} {
+	requests := [][]byte{connect, bye}
+	if p.user != "" {
+		requests = [][]byte{connect, authentication(p.user), bye}
+	}
+	for _, request := range requests {
 		if _, err := conn.Write(request); err != nil {
 			p.t.Fatal(err)
 		}

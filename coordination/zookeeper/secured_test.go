@@ -93,6 +93,7 @@ func (s *secured) behindProxy(t *testing.T, cfg zookeeper.Config) (*proxy, zooke
 	p := newSilentProxy(t)
 	ends := s.authority.config(s.cert, s.key)
 	p.dial = func(server string) (net.Conn, error) { return tls.Dial("tcp", server, ends) }
+	p.user = user
 	p.serve(tls.NewListener(listen(t), ends), s.ConnectSecure())
 	behind := s.config(cfg.ClusterID)
 	behind.Servers = p.addresses() + "/teams/one"
