@@ -86,6 +86,7 @@ func TestSecuredEnsemble(t *testing.T) {
 	t.Run("NodesAreTheirCreators", e.nodesAreTheirCreators)
 	t.Run("Refusals", e.refusals)
 	t.Run("FilesAreReadAgain", e.filesAreReadAgain)
+	t.Run("Inspect", e.inspect)
 }
 
 // behindProxy has a proxy that ends TLS on both sides, to see what passes.
@@ -264,5 +265,27 @@ func (s *secured) filesAreReadAgain(t *testing.T) {
 	}
 	if p.sessions() != 1 {
 		t.Errorf("%d sessions, want 1", p.sessions())
+	}
+}
+
+// inspect looks over TLS, with a password, and as somebody who has none.
+func (s *secured) inspect(t *testing.T) {
+	lead(t, openWith(t, s.config("looked-at")), "a")
+	cfg := s.config("looked-at")
+	r, err := zookeeper.Inspect(t.Context(), cfg, 0)
+	if err != nil || r.Cluster.Error != "" || r.Cluster.Leader != "a" || r.Servers[0].Mode != "standalone" || r.Cluster.Changeable {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if found(r, zookeeper.Error, "") || !found(r, zookeeper.Warning, "the ensemble is one server") {
+		t.Errorf("findings: %v", r.Findings)
+	}
+	cfg.AuthFile = s.secret("perennial:wrong")
+	s.asSomebody(&cfg)
+	if r, err = zookeeper.Inspect(t.Context(), cfg, 0); err != nil || !found(r, zookeeper.Error, "belongs to another user") {
+		t.Errorf("with a wrong password: %v, %v", r.Findings, err)
+	}
+	cfg.AuthFile, cfg.ACL = "", zookeeper.ACLOpen
+	if r, err = zookeeper.Inspect(t.Context(), cfg, 0); err != nil || !found(r, zookeeper.Error, "insists on authentication") {
+		t.Errorf("without a password: %v, %v", r.Findings, err)
 	}
 }
