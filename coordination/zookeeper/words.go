@@ -48,9 +48,9 @@ func (r *ServerReport) ask(ctx context.Context, d *dialer, adminPort int) {
 	}
 }
 
+// errUnreachable is a question that could not be put.
 var errUnreachable = errors.New("not reached")
 
-// errUnreachable is a question that could not be put.
 // word sends a four-letter word over a connection of its own.
 func (d *dialer) word(ctx context.Context, server, word string) (string, error) {
 	conn, deadline, err := d.dial(ctx, server, wordPatience)
