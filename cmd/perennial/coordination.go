@@ -27,15 +27,29 @@ type opener func(ctx context.Context) (coordination.Store, error)
 // quorum, only a JobManager has a session.
 func openZooKeeper(c *config.Config, log *slog.Logger) opener {
 	return func(ctx context.Context) (coordination.Store, error) {
-		return zookeeper.Open(ctx, zookeeper.Config{
-			Servers: c.String(config.ZooKeeperQuorum), Root: c.String(config.ZooKeeperRoot), ClusterID: c.String(config.ClusterID),
-			Paths: zookeeper.Paths{
-				Epoch: c.String(config.ZooKeeperEpoch), Leader: c.String(config.ZooKeeperLeader),
-				History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
-			},
-			SessionTimeout: c.Duration(config.ZooKeeperSession), Logger: log,
-		})
+		return zookeeper.Open(ctx, zooKeeper(c, log))
 	}
+}
+
+// zooKeeper is what the keys say about the ensemble and the cluster's place on it.
+func zooKeeper(c *config.Config, log *slog.Logger) zookeeper.Config {
+	z := zookeeper.Config{
+		Servers: c.String(config.ZooKeeperQuorum), Root: c.String(config.ZooKeeperRoot), ClusterID: c.String(config.ClusterID),
+		Paths: zookeeper.Paths{
+			Epoch: c.String(config.ZooKeeperEpoch), Leader: c.String(config.ZooKeeperLeader),
+			History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
+		},
+		SessionTimeout: c.Duration(config.ZooKeeperSession),
+		ACL:            zookeeper.ACL(c.String(config.ZooKeeperACL)), AuthFile: c.String(config.ZooKeeperAuthFile),
+		Logger: log,
+	}
+	if c.String(config.ZooKeeperTLS) == "true" {
+		z.TLS = &zookeeper.TLS{
+			CA: c.String(config.ZooKeeperTLSCA), Certificate: c.String(config.ZooKeeperTLSCertificate), Key: c.String(config.ZooKeeperTLSKey),
+			ServerName: c.String(config.ZooKeeperTLSServerName), AnyName: c.String(config.ZooKeeperTLSCheckNames) == "false",
+		}
+	}
+	return z
 }
 
 func openEtcd(c *config.Config, log *slog.Logger) opener {
