@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -20,6 +21,8 @@ import (
 type fakeTaskManager struct {
 	w        *world
 	instance string
+	host     string // "": here
+	replaces []rpc.Predecessor
 	slots    int
 	storage  string // incarnation that it claims to know; "": the storage's
 	data     net.Listener
@@ -145,7 +148,7 @@ func (f *fakeTaskManager) session(raw net.Conn) {
 		}
 	}()
 	_ = conn.Send(rpc.Header{Cluster: cluster}, rpc.Register{
-		Instance: f.instance, Host: "here", Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster,
+		Instance: f.instance, Host: cmp.Or(f.host, "here"), Replaces: f.replaces, Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster,
 	})
 	for {
 		h, m, err := conn.Receive()
@@ -333,6 +336,14 @@ func (f *fakeTaskManager) disconnect() {
 	for c := range f.conns {
 		c.Close()
 	}
+}
+
+// farewell says that it ends, to the leader.
+func (f *fakeTaskManager) farewell() {
+	cluster, _ := f.w.storage.Incarnation(context.Background())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{})
 }
 
 // kill ends it as SIGKILL does: its port refuses and its connections end.

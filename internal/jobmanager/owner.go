@@ -83,11 +83,11 @@ func (o *owner) start() {
 func (o *owner) tellDead(managers map[string]*taskManager) {
 	for _, instance := range o.intent.Assignment {
 		if m := managers[instance]; m == nil || m.record.State == dead {
-			reason := "it was declared dead"
+			death := execution.Dead{Instance: instance, Reason: "it was declared dead"}
 			if m != nil && m.record.Reason != "" {
-				reason = m.record.Reason
+				death.Reason, death.Planned = m.record.Reason, m.record.Planned
 			}
-			o.mailbox.put(parcel{event: execution.Dead{Instance: instance, Reason: reason}})
+			o.mailbox.put(parcel{event: death})
 		}
 	}
 }

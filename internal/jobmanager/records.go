@@ -43,6 +43,8 @@ type taskManagerRecord struct {
 	State  string    `json:"state"`
 	Reason string    `json:"reason,omitempty"` // why it was declared dead
 	Ended  time.Time `json:"ended,omitzero"`   // and when
+	// Planned says that it was told to end, and ended in order.
+	Planned bool `json:"planned,omitempty"`
 }
 
 type storedTaskManager struct {

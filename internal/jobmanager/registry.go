@@ -48,6 +48,7 @@ type taskManager struct {
 	busy    bool   // a commit of its record is under way
 	probing bool   // a dial to its data port is under way
 	doom    string // why it is to be declared dead, as soon as it is not busy
+	planned bool   // as it was told to end
 }
 
 func newRegistry(l *leader, records []storedTaskManager) *registry {
@@ -118,11 +119,17 @@ func (h entered) apply(r *registry) {
 	}
 }
 
-// replaces declares dead whoever had the data address of a new instance: a port has one owner.
+// replaces declares dead those that a new instance is proof against: they used its work directory, whose lock it
+// holds, on the same host (a copy of a directory is no proof), or had its data address, as a port has one owner.
 func (r *registry) replaces(m *taskManager) {
+	for _, p := range m.session.register.Replaces {
+		if other := r.managers[p.Instance]; other != nil && other != m && other.record.Host == m.record.Host {
+			r.declare(other, "its work directory belongs to a new instance, "+m.instance, p.Left)
+		}
+	}
 	for _, other := range r.managers {
 		if other != m && other.record.Data == m.record.Data && other.session == nil && other.record.State == live {
-			r.declare(other, "its data address belongs to a new instance, "+m.instance)
+			r.declare(other, "its data address belongs to a new instance, "+m.instance, false)
 		}
 	}
 }

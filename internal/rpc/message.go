@@ -53,6 +53,15 @@ type Register struct {
 	// Storage is the incarnation that the TaskManager read from its storage directory:
 	// when it is not the cluster's, the two have different storage and it is refused.
 	Storage string `json:"storage"`
+	// Replaces are instances that used this one's work directory: it holds the lock of that, and nothing of
+	// them is left.
+	Replaces []Predecessor `json:"replaces,omitempty"`
+}
+
+// Predecessor is an instance of a TaskManager that has ended.
+type Predecessor struct {
+	Instance string `json:"instance"`
+	Left     bool   `json:"left,omitempty"` // it was told to end, and ended in order
 }
 
 // Report answers Lead: every attempt that the TaskManager runs or whose final state no leader

@@ -130,8 +130,11 @@ func Run(ctx context.Context, cfg Config) error {
 	var seen coordination.Epoch
 	for {
 		t := newTable(n, seen)
+		if t.replaces, err = work.instances.enter(t.instance); err != nil {
+			n.log.Warn("the instance cannot be noted in the work directory: its successor will not be able to say that it has ended", "error", err)
+		}
 		if declaredDead := t.run(ctx); !declaredDead {
-			return nil
+			return work.instances.leave(t.instance)
 		}
 		seen = t.seen
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -509,6 +510,36 @@ func TestGracefulEnd(t *testing.T) {
 	await[rpc.Farewell](other, nil)
 	if alive(t, pid) {
 		t.Error("Farewell was said while a task lives")
+	}
+}
+
+// The work directory tells who used it: an instance that was stopped in order, although nobody heard its farewell, and
+// one that was killed.
+func TestPredecessorsAreNamed(t *testing.T) {
+	dir, jm := t.TempDir(), newJobManager(t, "jm", 1)
+	m := startManager(t, func(c *Config) { c.WorkDir = dir })
+	m.announce(jm)
+	l, _ := jm.lead()
+	if len(l.register.Replaces) != 0 {
+		t.Errorf("the first replaces %+v", l.register.Replaces)
+	}
+	l.conn.Close()
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	config := childConfig{WorkDir: dir, Storage: sharedFor(t).dir, JobManager: jm.addr()}
+	child := startChild(t, config)
+	second, _ := jm.lead()
+	for second.register.Instance == l.register.Instance { // it may have dialed again before it ended
+		second, _ = jm.lead()
+	}
+	kill(t, child.Process.Pid)
+	_ = child.Wait()
+	startChild(t, config)
+	third, _ := jm.lead()
+	want := []rpc.Predecessor{{Instance: l.register.Instance, Left: true}, {Instance: second.register.Instance}}
+	if !slices.Equal(third.register.Replaces, want) || !slices.Equal(second.register.Replaces, want[:1]) {
+		t.Errorf("the second replaces %+v, the third %+v; want %+v", second.register.Replaces, third.register.Replaces, want)
 	}
 }
 

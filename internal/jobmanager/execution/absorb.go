@@ -49,7 +49,7 @@ func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
 // begins commits an attempt. One write commits it, closes the open checkpoint and names what is restored (R4).
 func (e *Execution) begins(next Intent) []Action {
 	e.missing = 0
-	next.Failure = ""
+	next.Failure, next.Uncounted = "", false
 	next.Open, next.Restore, next.Unpublished = 0, next.From, e.unpublished()
 	if len(next.Completed) > 0 {
 		next.Restore = &next.Completed[0]

@@ -90,6 +90,7 @@ type Gone struct{ Instance string }
 type Dead struct {
 	Instance string
 	Reason   string // for a person
+	Planned  bool   // it was told to end, and ended in order: what restarts for it is not counted
 }
 
 // Changed is news from a TaskManager about an attempt.

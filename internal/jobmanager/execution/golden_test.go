@@ -197,6 +197,8 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 		return Gone{Instance: tm}
 	case "dead":
 		return Dead{Instance: tm, Reason: strings.Join(f[1:], " ")}
+	case "left":
+		return Dead{Instance: tm, Reason: "it said that it ends", Planned: true}
 	case "ready":
 		ready := Ready{Instance: tm}
 		if len(f) > 1 {
@@ -369,6 +371,9 @@ func describeIntent(c Commit) string {
 	}
 	if c.Intent.GivenUp != nil {
 		s += fmt.Sprintf(" given-up=%v", c.Intent.GivenUp)
+	}
+	if c.Intent.Uncounted {
+		s += " uncounted"
 	}
 	if len(c.Outputs) > 0 {
 		s += " list: " + describeOutputs(c.Outputs)
