@@ -202,6 +202,9 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 		f.note("stops attempt %d", m.Attempt)
 		f.promised[m.Job] = max(f.promised[m.Job], m.Attempt)
 		reply(rpc.Stopped{Job: m.Job, Attempt: m.Attempt})
+	case rpc.Retire:
+		f.note("retires")
+		reply(rpc.Farewell{})
 	case rpc.Confirm:
 		f.note("confirmed attempt %d", m.Attempt)
 		if a := f.attempts[m.Job]; a != nil && a.deploy.Attempt <= m.Attempt {

@@ -30,6 +30,7 @@ func (r *registry) tick(ctx context.Context) {
 	for _, m := range r.managers {
 		if m.led {
 			m.session.post(r.header, rpc.Heartbeat{Seq: r.sequence})
+			r.retire(m)
 		}
 		if m.record.State == live && !r.validating {
 			r.examine(m, now)
@@ -171,10 +172,18 @@ type committed struct {
 func (h committed) apply(r *registry) {
 	m := h.m
 	m.busy, m.record, m.version = false, h.record, h.version
+	if m.asked != nil {
+		m.asked <- nil
+		m.asked = nil
+	}
 	if m.record.State == live {
 		if reason := m.doom; reason != "" {
 			m.doom = ""
 			r.declare(m, reason, m.planned)
+			return
+		}
+		if m.record.Draining {
+			r.drains(m)
 			return
 		}
 		r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)

@@ -45,10 +45,13 @@ type taskManager struct {
 	ready   bool     // and answered with Report: it can be used
 	met     bool     // it was connected in this term, so that its absence is news
 	seen    time.Duration
-	busy    bool   // a commit of its record is under way
-	probing bool   // a dial to its data port is under way
-	doom    string // why it is to be declared dead, as soon as it is not busy
-	planned bool   // as it was told to end
+	since   time.Time    // when it was last seen to leave, or this leader began
+	busy    bool         // a commit of its record is under way
+	probing bool         // a dial to its data port is under way
+	doom    string       // why it is to be declared dead, as soon as it is not busy
+	planned bool         // as it was told to end
+	retired bool         // it was told to end, over this session
+	asked   chan<- error // waits for the commit that it is drained
 }
 
 func newRegistry(l *leader, records []storedTaskManager) *registry {
@@ -57,7 +60,7 @@ func newRegistry(l *leader, records []storedTaskManager) *registry {
 		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
 	}
 	for _, s := range records {
-		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic()}
+		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}
 	}
 	return r
 }
@@ -167,8 +170,8 @@ func (h left) apply(r *registry) {
 
 func (r *registry) disconnect(m *taskManager) {
 	m.session.close()
-	m.seen = monotonic()
-	m.session, m.led, m.ready = nil, false, false
+	m.seen, m.since = monotonic(), time.Now().UTC()
+	m.session, m.led, m.ready, m.retired = nil, false, false, false
 	for id := range r.holders(m.instance) {
 		r.tell(id, execution.Gone{Instance: m.instance})
 	}

@@ -200,6 +200,11 @@ type Stop struct {
 	Attempt  job.Attempt `json:"attempt"`
 }
 
+// Retire tells a TaskManager that is drained to end: no job has anything there any more.
+type Retire struct {
+	Instance string `json:"instance"`
+}
+
 // Confirm says that the outcome of an attempt is committed: the TaskManager ends its task
 // process and may forget it, its held states included, and remove its files but never a job.Output.
 type Confirm struct {
@@ -288,6 +293,7 @@ func (Plan) Kind() string        { return "plan" }
 func (Deploy) Kind() string      { return "deploy" }
 func (Stop) Kind() string        { return "stop" }
 func (Confirm) Kind() string     { return "confirm" }
+func (Retire) Kind() string      { return "retire" }
 func (Start) Kind() string       { return "start" }
 func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }

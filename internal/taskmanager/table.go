@@ -309,6 +309,11 @@ func (t *table) command(l *link, m rpc.Message) {
 		if t.meant(m.Instance, m.Kind()) {
 			t.stop(partKey{m.Job, m.Region}, m.Attempt)
 		}
+	case rpc.Retire:
+		if t.meant(m.Instance, m.Kind()) {
+			t.log.Info("this TaskManager was drained, and ends")
+			t.ending = true
+		}
 	case rpc.Confirm:
 		t.confirm(partKey{m.Job, m.Region}, m.Attempt)
 	case rpc.Trigger:

@@ -98,7 +98,7 @@ type node struct {
 	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
 }
 
-// Run offers slots until ctx ends. Then it ends its task processes, first politely, says
+// Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
 // Farewell and returns nil, after Timeouts.Stop and two seconds at most. It returns an error
 // when it cannot begin.
 func Run(ctx context.Context, cfg Config) error {

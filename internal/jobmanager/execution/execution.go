@@ -29,6 +29,7 @@ type Execution struct {
 	checkpointing
 	requesting
 	continuing
+	moving
 	instances map[string]*instance
 }
 
@@ -38,6 +39,8 @@ type instance struct {
 	dead      bool
 	reason    string // of its death
 	planned   bool   // that was
+	draining  bool   // what is there is to move
+	force     bool   // at once
 	sent
 	stopped map[int]job.Attempt // promised, for ever, by region
 }
@@ -103,6 +106,9 @@ func (e *Execution) absorb(event Event) []Action {
 	case Dead:
 		i := e.instance(ev.Instance)
 		i.connected, i.dead, i.reason, i.planned = false, true, ev.Reason, ev.Planned
+	case Draining:
+		i := e.instance(ev.Instance)
+		i.draining, i.force = true, ev.Force
 	case Changed:
 		return e.absorbReport(ev.Instance, ev.Attempt)
 	case Stopped:
@@ -216,10 +222,13 @@ func (e *Execution) running() []Action {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, p.crash })
 	}
 	actions := append(e.deploy(), e.mend()...)
-	if e.pending {
-		return actions
+	for _, next := range []func() []Action{e.move, e.checkpoint} {
+		if e.pending {
+			return actions
+		}
+		actions = append(actions, next()...)
 	}
-	return append(actions, e.checkpoint()...)
+	return actions
 }
 
 // finish commits the list of what becomes visible.
@@ -358,7 +367,7 @@ func (e *Execution) follows(before Intent, parts []part) []Action {
 	case in.Phase == Created && before.Phase == Created: // of a request: the slots are still wanted
 		return nil
 	case in.Phase == Created || in.Phase.Terminal():
-		e.requested, e.missing, e.yields = false, 0, false
+		e.requested, e.missing, e.yields, e.moving = false, 0, false, moving{}
 		return append([]Action{ReleaseSlots{}}, e.close(before.Phase)...)
 	}
 	return nil

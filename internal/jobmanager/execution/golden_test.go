@@ -197,6 +197,8 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 		return Gone{Instance: tm}
 	case "dead":
 		return Dead{Instance: tm, Reason: strings.Join(f[1:], " ")}
+	case "draining":
+		return Draining{Instance: tm, Force: len(f) > 1}
 	case "left":
 		return Dead{Instance: tm, Reason: "it said that it ends", Planned: true}
 	case "ready":
@@ -331,6 +333,9 @@ func (p *player) describe(a Action) string {
 		s := fmt.Sprintf("request %d slots", a.Slots)
 		if len(a.Kept) > 0 {
 			s += fmt.Sprintf(" beside %v", a.Kept)
+		}
+		if a.Move {
+			s += " to move"
 		}
 		if a.Restarts > 1 {
 			s += fmt.Sprintf(" restarts=%d", a.Restarts)

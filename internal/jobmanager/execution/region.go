@@ -15,6 +15,11 @@ func (e *Execution) restart(regions []int, why loss) []Action {
 	if len(lost) == len(e.regions) || e.lastWord() && len(e.committed.GivenUp) == 0 {
 		return e.commit(func(in *Intent) { e.giveAllUp(in, why) })
 	}
+	return e.giveUp(lost, why)
+}
+
+// giveUp gives these regions up, while the others run on.
+func (e *Execution) giveUp(lost []int, why loss) []Action {
 	return e.commit(func(in *Intent) {
 		if !e.restarts(in, why) {
 			return
@@ -68,7 +73,7 @@ func (e *Execution) restarts(in *Intent, why loss) bool {
 	return true
 }
 
-// mend ends what was given up, and asks for slots in place of those whose instance is dead. No region starts again before
+// mend ends what was given up, and asks for slots in place of those whose instance is dead or drained, unless it has some. No region starts again before
 // what the newest checkpoint names is visible: a restored attempt inherits no output that is to be renamed.
 func (e *Execution) mend() []Action {
 	if len(e.committed.GivenUp) == 0 {
@@ -83,11 +88,18 @@ func (e *Execution) mend() []Action {
 	}
 	var kept []string
 	for _, name := range e.committed.Assignment {
-		if !e.instance(name).dead {
+		if !e.leaves(name) {
 			kept = append(kept, name)
 		}
 	}
-	if missing := len(e.committed.Assignment) - len(kept); !e.requested || e.wanted != missing {
+	missing := len(e.committed.Assignment) - len(kept)
+	reserved := e.reserved
+	switch has := e.hasReserved(missing); {
+	case has:
+		e.moving = moving{}
+		return e.absorbReplacements(reserved)
+	case !e.requested || e.wanted != missing:
+		e.moving = moving{}
 		return e.requestSlots(missing, kept)
 	}
 	return nil
@@ -109,7 +121,7 @@ func (e *Execution) absorbReplacements(granted []string) []Action {
 	next := e.committed
 	next.Assignment = slices.Clone(next.Assignment)
 	for slot, name := range next.Assignment {
-		if e.instance(name).dead {
+		if e.leaves(name) {
 			if len(granted) == 0 {
 				e.requested = false // one more died since
 				return nil
@@ -142,7 +154,7 @@ func (e *Execution) replaced(before Intent, parts []part) []Action {
 	if e.committed.Attempt == before.Attempt {
 		return nil
 	}
-	e.requested, e.missing, e.yields, e.last = false, 0, false, false
+	e.requested, e.missing, e.yields, e.last, e.moving = false, 0, false, false, moving{}
 	e.checking, e.fits = false, false // slots may be fewer now
 	actions := []Action{HoldSlots{Assignment: e.committed.Assignment}}
 	var outputs []job.Output
