@@ -108,6 +108,15 @@ type TaskManager struct {
 	SlotsFree int        `json:"slotsFree"` // that a job could have now
 	Draining  bool       `json:"draining,omitempty"`
 	Jobs      []job.ID   `json:"jobs"` // that have slots there
+	// Load is a few seconds old; absent where it is not measured: the host runs no Linux, or the TaskManager is not connected.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // processes that ran or waited for a CPU, in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
 // Drain is how a TaskManager is drained.

@@ -3,10 +3,12 @@ package jobmanager
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/restart"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // A TaskManager is drained: its job moves from a checkpoint that is taken for that, and it ends.
@@ -78,6 +80,41 @@ func TestDrainOutlivesTheLeader(t *testing.T) {
 	w.eventually("ended", func() bool { return tm1.did("retires") == 1 })
 	if j := w.await(id, job.Running); j.Restarts != 0 {
 		t.Errorf("%d restarts", j.Restarts)
+	}
+}
+
+// TaskManagers are listed with what they say of themselves, and those that a new leader has not met with when it gives them up.
+func TestTaskManagersAreListed(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.TaskManagerTimeout = time.Minute }
+	a := w.start("jm-a")
+	tm1, tm2 := w.taskManager("tm-1", 2), w.taskManager("tm-2", 1)
+	tm1.load = &rpc.Load{Average: 0.5, Processes: 1, Memory: 1 << 20}
+	tm1.start()
+	tm2.start()
+	w.leader()
+	w.eventually("registered", func() bool { return tm1.did("follows epoch 1") == 1 && tm2.did("follows epoch 1") == 1 })
+	a.kill()
+	tm2.kill()
+	b := w.start("jm-b")
+	w.leader(a)
+	var list []api.TaskManager
+	w.eventually("the load is known", func() bool {
+		list, _ = b.TaskManagers(t.Context())
+		return len(list) == 2 && list[0].Load != nil
+	})
+	if one := list[0]; one.ID != "tm-1" || !one.Connected || one.Dead != nil || one.Slots != 2 || one.SlotsFree != 2 || *one.Load != (api.Load{Average: 0.5, Processes: 1, Memory: 1 << 20}) {
+		t.Errorf("%+v", one)
+	}
+	two := list[1]
+	if two.ID != "tm-2" || two.Connected || two.Dead == nil || two.SlotsFree != 0 || two.Since.After(time.Now()) {
+		t.Fatalf("%+v", two)
+	}
+	if wait := two.Dead.Sub(two.Since); wait < 59*time.Second || wait > 61*time.Second {
+		t.Errorf("out of reach since %v, and declared dead at %v", two.Since, two.Dead)
+	}
+	if f := b.Figures(); f.Led == nil || len(f.Led.TaskManagers) != 2 {
+		t.Errorf("figures: %+v", f.Led)
 	}
 }
 

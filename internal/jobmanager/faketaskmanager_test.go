@@ -23,6 +23,7 @@ type fakeTaskManager struct {
 	instance string
 	host     string // "": here
 	replaces []rpc.Predecessor
+	load     *rpc.Load
 	slots    int
 	storage  string // incarnation that it claims to know; "": the storage's
 	data     net.Listener
@@ -181,6 +182,7 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 	reply := func(m rpc.Message) { _ = conn.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, m) }
 	switch m := m.(type) {
 	case rpc.Heartbeat:
+		m.Load = f.load
 		reply(m)
 	case rpc.Lead:
 		f.leader = conn

@@ -21,6 +21,7 @@ type session struct {
 	hello    rpc.Hello    // of a standby
 	heard    atomic.Int64 // when the peer was last heard, see monotonic
 	began    time.Time
+	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
 
 	out  chan letter
 	gone chan struct{} // closed by close

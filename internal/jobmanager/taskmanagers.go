@@ -56,6 +56,9 @@ func (r *registry) row(m *taskManager, free int) api.TaskManager {
 	}
 	if s := m.session; s != nil {
 		row.Connected, row.Since, row.PID, row.Version = true, s.began, s.register.PID, s.register.Version
+		if load := s.load.Load(); load != nil {
+			row.Load = &api.Load{Average: load.Average, Processes: load.Processes, Memory: load.Memory}
+		}
 		return row
 	}
 	at := time.Now().Add(r.cfg.TaskManagerTimeout - (monotonic() - m.seen)).UTC()

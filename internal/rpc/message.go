@@ -36,6 +36,15 @@ type Greeting struct {
 // They answer each with a Heartbeat of the same Seq.
 type Heartbeat struct {
 	Seq uint64 `json:"seq"`
+	// Load is a TaskManager's, in an answer, if it was measured since the last one.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // of the host: processes that ran or waited for a CPU in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
 // From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.

@@ -22,7 +22,7 @@ const postBox = 256
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 2}
 
 // link is a connection over which a JobManager has welcomed this instance.
-// Its dialer reads, its writer sends; post, finish, roomy and warned belong to the table.
+// Its dialer reads, its writer sends; post, finish, roomy, load and warned belong to the table.
 type link struct {
 	addr    string
 	id      string             // of the JobManager
@@ -31,6 +31,7 @@ type link struct {
 	conn    *rpc.Conn
 	out     chan letter
 	done    bool               // nothing more is posted
+	load    *rpc.Load          // that was told last
 	warned  coordination.Epoch // the refusal of a lower epoch was logged at this one
 }
 

@@ -223,7 +223,7 @@ func (e received) apply(t *table) {
 	}
 	switch m := e.m.(type) {
 	case rpc.Heartbeat:
-		t.post(e.l, m)
+		t.beat(e.l, m)
 	case rpc.Lead:
 		t.follow(e.l, e.h.Epoch)
 	default:

@@ -10,11 +10,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -95,7 +97,8 @@ type node struct {
 	artifacts *artifacts
 	receivers *receivers
 	spawner   *spawner
-	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
+	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
+	cluster   atomic.Pointer[string]   // the incarnation, once read; it never changes after that
 }
 
 // Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
@@ -126,6 +129,12 @@ func Run(ctx context.Context, cfg Config) error {
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
 	defer port.close()
+
+	watching, stop := context.WithCancel(context.Background())
+	var watcher sync.WaitGroup
+	watcher.Go(func() { n.watchLoad(watching) })
+	defer watcher.Wait()
+	defer stop()
 
 	var seen coordination.Epoch
 	for {

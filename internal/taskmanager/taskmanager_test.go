@@ -95,7 +95,7 @@ func TestZombieLeaderIsRefused(t *testing.T) {
 	// Messages of a connection are taken in order: when this one is answered, those before
 	// it have been refused.
 	zombie.sendAs(rpc.Header{Cluster: incarnation, Epoch: 5}, rpc.Heartbeat{Seq: 2})
-	if h := (<-zombie.in).m; h != (rpc.Heartbeat{Seq: 2}) {
+	if h, ok := (<-zombie.in).m.(rpc.Heartbeat); !ok || h.Seq != 2 {
 		t.Errorf("the zombie was answered with %#v", h)
 	}
 	l.tellTask(id, 1, "finish")
@@ -385,7 +385,7 @@ func TestNewInstanceKeepsTheEpoch(t *testing.T) {
 	again := zombie.joined()
 	again.send(rpc.Lead{})
 	again.sendAs(rpc.Header{Cluster: incarnation, Epoch: 7}, rpc.Heartbeat{Seq: 2})
-	if h := (<-again.in).m; h != (rpc.Heartbeat{Seq: 2}) {
+	if h, ok := (<-again.in).m.(rpc.Heartbeat); !ok || h.Seq != 2 {
 		t.Errorf("the new instance has forgotten the epoch: it answered the zombie with %#v", h)
 	}
 }
@@ -511,6 +511,41 @@ func TestGracefulEnd(t *testing.T) {
 	if alive(t, pid) {
 		t.Error("Farewell was said while a task lives")
 	}
+}
+
+// The answers to a leader's heartbeats tell the load, each measurement once.
+func TestHeartbeatsTellTheLoad(t *testing.T) {
+	if _, known := measure(nil); !known {
+		t.Skip("the load cannot be measured here")
+	}
+	m, jm := startManager(t, nil), newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	told := 0
+	for seq := uint64(1); told == 0; seq++ {
+		l.send(rpc.Heartbeat{Seq: seq})
+		if b := await[rpc.Heartbeat](l, nil); b.Seq != seq {
+			t.Fatalf("heartbeat %d was answered with %d", seq, b.Seq)
+		} else if b.Load != nil {
+			told++
+		}
+	}
+}
+
+// A drained TaskManager is told to end, and does in order; another instance's order is not its own.
+func TestRetire(t *testing.T) {
+	m, jm := startManager(t, nil), newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	l.send(rpc.Retire{Instance: "another"})
+	l.send(rpc.Heartbeat{Seq: 1})
+	await[rpc.Heartbeat](l, nil)
+	l.send(rpc.Retire{Instance: l.register.Instance})
+	await[rpc.Farewell](l, nil)
+	if err := <-m.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	close(m.done)
 }
 
 // The work directory tells who used it: an instance that was stopped in order, although nobody heard its farewell, and
