@@ -76,7 +76,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
-		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g), zooKeeperCommand(g),
+		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g),
+		jobManagersCommand(g), taskManagersCommand(g), zooKeeperCommand(g),
 		demoCommand(), versionCommand(),
 		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)

@@ -17,7 +17,7 @@ import (
 )
 
 func taskManagerCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "taskmanager", Short: "Run a TaskManager in the foreground", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load()
@@ -27,6 +27,8 @@ func taskManagerCommand(g *global) *cobra.Command {
 			return runTaskManager(cmd.Context(), c, newLogger(c, os.Stderr))
 		},
 	}
+	cmd.AddCommand(drainCommand(g))
+	return cmd
 }
 
 func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) error {

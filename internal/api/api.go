@@ -15,6 +15,8 @@ import (
 //	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
+//	GET  /v1/taskmanagers           those that live, or are taken to live         -> []TaskManager
+//	POST /v1/taskmanagers/{id}/drain  Drain; jobs leave it, and then it ends; 202
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -90,6 +92,39 @@ type JobManager struct {
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
 
+// TaskManager is a row of the list of TaskManagers.
+type TaskManager struct {
+	ID      string `json:"id"` // of the instance: new at each start
+	Host    string `json:"host"`
+	Address string `json:"address"` // of its data port
+	PID     int    `json:"pid,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Connected says whether it is in reach of the leader, and Since since when it is or is not, or since when that leader
+	// leads. Dead is when one that is not will be declared dead.
+	Connected bool       `json:"connected"`
+	Since     time.Time  `json:"since"`
+	Dead      *time.Time `json:"dead,omitempty"`
+	Slots     int        `json:"slots"`
+	SlotsFree int        `json:"slotsFree"` // that a job could have now
+	Draining  bool       `json:"draining,omitempty"`
+	Jobs      []job.ID   `json:"jobs"` // that have slots there
+	// Load is a few seconds old; absent where it is not measured: the host runs no Linux, or the TaskManager is not connected.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // processes that ran or waited for a CPU, in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
+}
+
+// Drain is how a TaskManager is drained.
+type Drain struct {
+	// Force stops what is there at once, and lets it wait for slots elsewhere.
+	Force bool `json:"force,omitempty"`
+}
+
 // Summary is a row of the list of jobs.
 type Summary struct {
 	ID          job.ID     `json:"id"`
@@ -106,7 +141,7 @@ type Job struct {
 	// Attempt is the newest attempt: each time that all or a part of the job is started it rises, above that of the
 	// savepoint, if the job continues from one. Subtasks, checkpoints and files carry it. 0: there was none yet.
 	Attempt      job.Attempt `json:"attempt"`
-	Restarts     int         `json:"restarts"` // how often all or a part of the job was given up, to start again
+	Restarts     int         `json:"restarts"` // how often all or a part of the job failed and was started again
 	Failure      string      `json:"failure,omitempty"`
 	SlotsNeeded  int         `json:"slotsNeeded"`
 	SlotsMissing int         `json:"slotsMissing"` // while it waits for slots

@@ -146,16 +146,7 @@ func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
 	if err != nil {
 		return api.Cluster{}, err
 	}
-	answer := make(chan api.Cluster, 1)
-	l.registry.post(clusterAsked{answer})
-	select {
-	case c := <-answer:
-		return c, nil
-	case <-l.ctx.Done():
-		return api.Cluster{}, l.ended()
-	case <-ctx.Done():
-		return api.Cluster{}, ctx.Err()
-	}
+	return ask(ctx, l, func(answer chan<- api.Cluster) happening { return clusterAsked{answer} })
 }
 
 // HasArtifact tells whether a job binary is stored.

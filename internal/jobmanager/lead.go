@@ -115,7 +115,7 @@ func (l *leader) load() error {
 	for _, o := range l.jobs.all() {
 		if in := o.intent; in.Holds() {
 			slotsHeld{in.Spec.ID, in.Assignment}.apply(l.registry)
-			o.tellDead(l.registry.managers)
+			o.tellFates(l.registry.managers)
 		}
 	}
 	l.forgetDead()

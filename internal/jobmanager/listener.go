@@ -135,8 +135,13 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 			return fmt.Errorf("a %s message of cluster %q came, and this is cluster %q", m.Kind(), header.Cluster, cluster)
 		}
 		s.heard.Store(int64(monotonic()))
-		r := jm.connections.current()
-		if _, beat := m.(rpc.Heartbeat); r != nil && !beat {
+		if beat, is := m.(rpc.Heartbeat); is {
+			if beat.Load != nil {
+				s.load.Store(beat.Load)
+			}
+			continue
+		}
+		if r := jm.connections.current(); r != nil {
 			r.post(said{s, m})
 		}
 	}

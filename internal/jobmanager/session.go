@@ -20,6 +20,8 @@ type session struct {
 	register rpc.Register // of a TaskManager
 	hello    rpc.Hello    // of a standby
 	heard    atomic.Int64 // when the peer was last heard, see monotonic
+	began    time.Time
+	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
 
 	out  chan letter
 	gone chan struct{} // closed by close
@@ -37,7 +39,7 @@ var processStart = time.Now()
 func monotonic() time.Duration { return time.Since(processStart) }
 
 func newSession(conn *rpc.Conn) *session {
-	s := &session{conn: conn, out: make(chan letter, postBox), gone: make(chan struct{})}
+	s := &session{conn: conn, out: make(chan letter, postBox), gone: make(chan struct{}), began: time.Now().UTC()}
 	s.heard.Store(int64(monotonic()))
 	return s
 }

@@ -116,14 +116,39 @@ func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
 
 // Stop stops the newest instance of a role that was started with this label, or with any if it is "".
 func (l *Launcher) Stop(ctx context.Context, role, label string) error {
-	return l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance {
+	return l.stop(ctx, role, newest(label))
+}
+
+// StopDrained stops the newest TaskManager with this label after it was drained, which has it end by itself. If drain fails
+// nothing is stopped.
+func (l *Launcher) StopDrained(ctx context.Context, label string, drain func(context.Context, daemon.Instance) error) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	all, err := p.List(TaskManager)
+	if err != nil {
+		return err
+	}
+	chosen := newest(label)(all)
+	for _, i := range chosen {
+		if err := drain(ctx, i); err != nil {
+			return fmt.Errorf("%s, process %d: %w", i, i.PID, err)
+		}
+	}
+	return l.end(ctx, p, TaskManager, chosen)
+}
+
+// newest chooses the newest instance that lives and was started with this label, or with any if it is "".
+func newest(label string) func([]daemon.Instance) []daemon.Instance {
+	return func(all []daemon.Instance) []daemon.Instance {
 		for _, i := range slices.Backward(all) {
 			if i.Alive && matches(i, label) {
 				return []daemon.Instance{i}
 			}
 		}
 		return nil
-	})
+	}
 }
 
 // matches tells whether an instance was started with this label: a host without a port is one with
@@ -166,7 +191,11 @@ func (l *Launcher) stop(ctx context.Context, role string, choose func([]daemon.I
 	if err != nil {
 		return err
 	}
-	chosen := choose(all)
+	return l.end(ctx, p, role, choose(all))
+}
+
+// end stops instances of a role, and tells of each.
+func (l *Launcher) end(ctx context.Context, p daemon.Place, role string, chosen []daemon.Instance) error {
 	if len(chosen) == 0 {
 		fmt.Fprintf(l.Out, "no %s to stop on %s\n", role, p.Host)
 		return nil

@@ -27,18 +27,20 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 	h := handler{jm}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (status int, body any, err error){
-		"GET /healthz":                h.self,
-		"GET /readyz":                 h.ready,
-		"GET /v1/self":                h.self,
-		"GET /v1/cluster":             h.cluster,
-		"GET /v1/jobmanagers":         h.jobManagers,
-		"HEAD /v1/artifacts/{sha256}": h.hasArtifact,
-		"POST /v1/jobs":               h.submit,
-		"GET /v1/jobs":                h.jobs,
-		"GET /v1/jobs/{id}":           h.job,
-		"POST /v1/jobs/{id}/cancel":   h.cancel,
-		"POST /v1/jobs/{id}/requests": h.request,
-		"/":                           h.unknown,
+		"GET /healthz":                     h.self,
+		"GET /readyz":                      h.ready,
+		"GET /v1/self":                     h.self,
+		"GET /v1/cluster":                  h.cluster,
+		"GET /v1/jobmanagers":              h.jobManagers,
+		"GET /v1/taskmanagers":             h.taskManagers,
+		"POST /v1/taskmanagers/{id}/drain": h.drain,
+		"HEAD /v1/artifacts/{sha256}":      h.hasArtifact,
+		"POST /v1/jobs":                    h.submit,
+		"GET /v1/jobs":                     h.jobs,
+		"GET /v1/jobs/{id}":                h.job,
+		"POST /v1/jobs/{id}/cancel":        h.cancel,
+		"POST /v1/jobs/{id}/requests":      h.request,
+		"/":                                h.unknown,
 	} {
 		mux.Handle(pattern, bounded(answer))
 	}
@@ -68,6 +70,19 @@ func (h handler) cluster(r *http.Request) (int, any, error) {
 func (h handler) jobManagers(r *http.Request) (int, any, error) {
 	list, err := h.jm.JobManagers(r.Context())
 	return http.StatusOK, list, err
+}
+
+func (h handler) taskManagers(r *http.Request) (int, any, error) {
+	list, err := h.jm.TaskManagers(r.Context())
+	return http.StatusOK, list, err
+}
+
+func (h handler) drain(r *http.Request) (int, any, error) {
+	var how api.Drain
+	if err := decode(r.Body, &how); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, struct{}{}, h.jm.DrainTaskManager(r.Context(), r.PathValue("id"), how.Force)
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {

@@ -36,6 +36,15 @@ type Greeting struct {
 // They answer each with a Heartbeat of the same Seq.
 type Heartbeat struct {
 	Seq uint64 `json:"seq"`
+	// Load is a TaskManager's, in an answer, if it was measured since the last one.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // of the host: processes that ran or waited for a CPU in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
 // From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.
@@ -53,6 +62,15 @@ type Register struct {
 	// Storage is the incarnation that the TaskManager read from its storage directory:
 	// when it is not the cluster's, the two have different storage and it is refused.
 	Storage string `json:"storage"`
+	// Replaces are instances that used this one's work directory: it holds the lock of that, and nothing of
+	// them is left.
+	Replaces []Predecessor `json:"replaces,omitempty"`
+}
+
+// Predecessor is an instance of a TaskManager that has ended.
+type Predecessor struct {
+	Instance string `json:"instance"`
+	Left     bool   `json:"left,omitempty"` // it was told to end, and ended in order
 }
 
 // Report answers Lead: every attempt that the TaskManager runs or whose final state no leader
@@ -191,6 +209,11 @@ type Stop struct {
 	Attempt  job.Attempt `json:"attempt"`
 }
 
+// Retire tells a TaskManager that is drained to end: no job has anything there any more.
+type Retire struct {
+	Instance string `json:"instance"`
+}
+
 // Confirm says that the outcome of an attempt is committed: the TaskManager ends its task
 // process and may forget it, its held states included, and remove its files but never a job.Output.
 type Confirm struct {
@@ -279,6 +302,7 @@ func (Plan) Kind() string        { return "plan" }
 func (Deploy) Kind() string      { return "deploy" }
 func (Stop) Kind() string        { return "stop" }
 func (Confirm) Kind() string     { return "confirm" }
+func (Retire) Kind() string      { return "retire" }
 func (Start) Kind() string       { return "start" }
 func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }

@@ -18,6 +18,7 @@
 //   - one per plan under way (plan.go);
 //   - one accepts on the data port, and one per connection whose preamble is not yet read
 //     (dataport.go);
+//   - one measures the load (load.go);
 //   - the spawner (child.go) starts every child from one operating system thread.
 //
 // An instance is one table. A TaskManager that learns that it was declared dead ends its

@@ -35,6 +35,7 @@ type table struct {
 	*node
 	log      *slog.Logger
 	instance string
+	replaces []rpc.Predecessor // those that used the work directory before
 
 	seen   coordination.Epoch // the highest ever; never falls (I4)
 	leader *link              // that sent Lead under seen; nil while headless
@@ -94,7 +95,7 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 	t.log.Info("TaskManager offers slots", "slots", t.cfg.Slots, "data", t.data)
 	dialing, stopDialing := context.WithCancel(context.Background())
 	linked, cut := context.WithCancel(context.Background())
-	pool := &pool{node: t.node, instance: t.instance, events: t.events, linked: linked}
+	pool := &pool{node: t.node, as: t.registration(t.instance, t.replaces), events: t.events, linked: linked}
 	poolDone := make(chan struct{})
 	go func() { defer close(poolDone); pool.run(dialing) }()
 
@@ -222,7 +223,7 @@ func (e received) apply(t *table) {
 	}
 	switch m := e.m.(type) {
 	case rpc.Heartbeat:
-		t.post(e.l, m)
+		t.beat(e.l, m)
 	case rpc.Lead:
 		t.follow(e.l, e.h.Epoch)
 	default:
@@ -307,6 +308,11 @@ func (t *table) command(l *link, m rpc.Message) {
 	case rpc.Stop:
 		if t.meant(m.Instance, m.Kind()) {
 			t.stop(partKey{m.Job, m.Region}, m.Attempt)
+		}
+	case rpc.Retire:
+		if t.meant(m.Instance, m.Kind()) {
+			t.log.Info("this TaskManager was drained, and ends")
+			t.ending = true
 		}
 	case rpc.Confirm:
 		t.confirm(partKey{m.Job, m.Region}, m.Attempt)

@@ -10,11 +10,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -95,10 +97,11 @@ type node struct {
 	artifacts *artifacts
 	receivers *receivers
 	spawner   *spawner
-	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
+	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
+	cluster   atomic.Pointer[string]   // the incarnation, once read; it never changes after that
 }
 
-// Run offers slots until ctx ends. Then it ends its task processes, first politely, says
+// Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
 // Farewell and returns nil, after Timeouts.Stop and two seconds at most. It returns an error
 // when it cannot begin.
 func Run(ctx context.Context, cfg Config) error {
@@ -127,11 +130,20 @@ func Run(ctx context.Context, cfg Config) error {
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
 	defer port.close()
 
+	watching, stop := context.WithCancel(context.Background())
+	var watcher sync.WaitGroup
+	watcher.Go(func() { n.watchLoad(watching) })
+	defer watcher.Wait()
+	defer stop()
+
 	var seen coordination.Epoch
 	for {
 		t := newTable(n, seen)
+		if t.replaces, err = work.instances.enter(t.instance); err != nil {
+			n.log.Warn("the instance cannot be noted in the work directory: its successor will not be able to say that it has ended", "error", err)
+		}
 		if declaredDead := t.run(ctx); !declaredDead {
-			return nil
+			return work.instances.leave(t.instance)
 		}
 		seen = t.seen
 	}
