@@ -15,6 +15,7 @@ import (
 //	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
+//	POST /v1/step-down              StepDown; its epoch makes a retry harmless    -> 202
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -23,9 +24,18 @@ import (
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
 //	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
-// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
-// Error that names the leader, or 503 when it knows of none; a client then asks again.
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
+// names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
+// When it knows of none it answers 503; a client then asks again.
 // Every failure is an Error.
+
+// Headers of the API.
+const (
+	// FollowHeader, of a request, says that the client goes to the leader by itself.
+	FollowHeader = "Perennial-Follow"
+	// LeaderHeader, of an answer, is the REST address of the leader that gave it, in place of the one that was asked.
+	LeaderHeader = "Perennial-Leader"
+)
 
 // Error is the body of every answer that is no success.
 type Error struct {
@@ -43,7 +53,7 @@ const (
 	Unavailable = "unavailable" // 503: coordination or storage is away; ask again
 	NotFound    = "not-found"   // 404
 	BadRequest  = "bad-request" // 400
-	Conflict    = "conflict"    // 409: the id was used for another request
+	Conflict    = "conflict"    // 409: the id was used for another request, or it cannot be done as things are
 )
 
 // Self is who a JobManager is. It answers with or without a leader.
@@ -86,8 +96,14 @@ type JobManager struct {
 	Since   time.Time          `json:"since"` // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
+	Version string             `json:"version"`
 	// Takeover is the leader's latest.
 	Takeover *Takeover `json:"takeover,omitempty"`
+}
+
+// StepDown asks the leader of an epoch to hand leadership over. If that epoch is over it has happened, and nothing is done.
+type StepDown struct {
+	Epoch coordination.Epoch `json:"epoch"`
 }
 
 // Summary is a row of the list of jobs.

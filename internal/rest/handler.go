@@ -32,6 +32,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		"GET /v1/self":                h.self,
 		"GET /v1/cluster":             h.cluster,
 		"GET /v1/jobmanagers":         h.jobManagers,
+		"POST /v1/step-down":          h.stepDown,
 		"HEAD /v1/artifacts/{sha256}": h.hasArtifact,
 		"POST /v1/jobs":               h.submit,
 		"GET /v1/jobs":                h.jobs,
@@ -44,7 +45,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 	}
 	mux.HandleFunc("PUT /v1/artifacts/{sha256}", h.putArtifact)
 	mux.Handle("GET /metrics", metrics(jm))
-	return mux
+	return forwarding(jm, mux)
 }
 
 type handler struct{ jm *jobmanager.JobManager }
@@ -68,6 +69,14 @@ func (h handler) cluster(r *http.Request) (int, any, error) {
 func (h handler) jobManagers(r *http.Request) (int, any, error) {
 	list, err := h.jm.JobManagers(r.Context())
 	return http.StatusOK, list, err
+}
+
+func (h handler) stepDown(r *http.Request) (int, any, error) {
+	var ask api.StepDown
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, ask, h.jm.StepDown(r.Context(), ask.Epoch)
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {
