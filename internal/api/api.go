@@ -16,6 +16,9 @@ import (
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
 //	POST /v1/step-down              StepDown; its epoch makes a retry harmless    -> 202
+//	GET  /v1/quorum                 members of the embedded quorum                -> Quorum
+//	POST /v1/quorum/members         QuorumAddition with Member; harmless again    -> QuorumAddition, 201
+//	DELETE /v1/quorum/members/{member}  by its REST address                       -> 204
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -104,6 +107,30 @@ type JobManager struct {
 // StepDown asks the leader of an epoch to hand leadership over. If that epoch is over it has happened, and nothing is done.
 type StepDown struct {
 	Epoch coordination.Epoch `json:"epoch"`
+}
+
+// Quorum is the quorum that JobManagers form with high-availability: embedded.
+type Quorum struct {
+	Members []QuorumMember `json:"members"`
+}
+
+// QuorumMember is a member, as that of the leading JobManager sees it.
+type QuorumMember struct {
+	Name    string `json:"name"`    // its JobManager's REST address
+	Raft    string `json:"raft"`    // where the other members reach it
+	ID      string `json:"id"`      // of its votes: another after it was removed and added again
+	Learner bool   `json:"learner"` // it has joined, or is about to, and has no vote yet
+	Leader  bool   `json:"leader"`  // of Raft, which is no matter of who leads the JobManagers
+	Healthy bool   `json:"healthy"`
+	Trouble string `json:"trouble,omitempty"` // why it is not healthy
+	Behind  uint64 `json:"behind"`            // entries of Raft's log that it has still to apply
+}
+
+// QuorumAddition is a member that may join, and what it must be started with beside an empty directory.
+type QuorumAddition struct {
+	Member      string   `json:"member"`                // its REST address
+	JobManagers []string `json:"jobmanagers,omitempty"` // that it must know: conf/masters
+	ClusterID   string   `json:"clusterId,omitempty"`
 }
 
 // Summary is a row of the list of jobs.
