@@ -17,6 +17,7 @@ import (
 	"github.com/perennial-io/perennial/coordination/local"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -64,7 +65,8 @@ type backing struct {
 	host       string // this process's, as the others know it
 	claimDelay func() time.Duration
 	handOver   func(ctx context.Context, answered []string) error
-	ended      <-chan struct{} // closed when it cannot go on; nil if that never happens
+	quorum     jobmanager.Quorum // nil: there is none to change
+	ended      <-chan struct{}   // closed when it cannot go on; nil if that never happens
 	close      func() error
 }
 
@@ -127,10 +129,14 @@ func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage,
 		host:       host,
 		claimDelay: server.ClaimDelay,
 		handOver:   server.MoveLeaderAway,
+		quorum:     quorumMembers{server, c.String(config.ClusterID)},
 		ended:      server.Done(),
 		close:      server.Close,
 	}, nil
 }
+
+// raftOffset is how far a member's Raft port is above its REST port.
+const raftOffset = 1000
 
 // raftAddress is the member's Raft port: its REST port and 1000.
 func raftAddress(master string) (string, error) {
@@ -139,10 +145,10 @@ func raftAddress(master string) (string, error) {
 		return "", err
 	}
 	port, err := strconv.Atoi(p)
-	if err != nil || port+1000 > 65535 {
+	if err != nil || port+raftOffset > 65535 {
 		return "", usageError{fmt.Errorf("JobManager %s: with the embedded quorum its REST port and 1000 is Raft's port, so it can be 64535 at most", master)}
 	}
-	return net.JoinHostPort(host, strconv.Itoa(port+1000)), nil
+	return net.JoinHostPort(host, strconv.Itoa(port+raftOffset)), nil
 }
 
 // selfAmong finds the entry of this process: its REST port, on a host that has one of our names.

@@ -68,7 +68,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 			RestartAfter: restartAfter(c),
 		},
 		Restart:    restartStrategy(c),
-		ClaimDelay: b.claimDelay, HandOver: b.handOver,
+		ClaimDelay: b.claimDelay, HandOver: b.handOver, Quorum: b.quorum,
 		Version: build.Version, Logger: log,
 	})
 	if cause := context.Cause(ctx); cause == errQuorumEnded { //nolint:errorlint // it is never wrapped

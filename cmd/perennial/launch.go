@@ -146,13 +146,6 @@ func clusterCommand(g *global) *cobra.Command {
 	return parent
 }
 
-func quorumCommand(g *global) *cobra.Command {
-	parent := &cobra.Command{Use: "quorum", Hidden: true}
-	parent.AddCommand(launching(g, "start", startQuorumHelp, (*launch.Launcher).StartQuorum),
-		launching(g, "stop", stopQuorumHelp, (*launch.Launcher).StopQuorum))
-	return parent
-}
-
 func launching(g *global, use, help string, do func(*launch.Launcher, context.Context) error) *cobra.Command {
 	return script(&cobra.Command{Use: use, Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
 		l, err := g.launcher("start")

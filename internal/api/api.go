@@ -17,6 +17,10 @@ import (
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
 //	GET  /v1/taskmanagers           those that live, or are taken to live         -> []TaskManager
 //	POST /v1/taskmanagers/{id}/drain  Drain; jobs leave it, and then it ends; 202
+//	POST /v1/step-down              StepDown; its epoch makes a retry harmless    -> 202
+//	GET  /v1/quorum                 members of the embedded quorum                -> Quorum
+//	POST /v1/quorum/members         QuorumAddition with Member; harmless again    -> QuorumAddition, 201
+//	DELETE /v1/quorum/members/{member}  by its REST address                       -> 204
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -25,9 +29,18 @@ import (
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
 //	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
-// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
-// Error that names the leader, or 503 when it knows of none; a client then asks again.
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
+// names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
+// When it knows of none it answers 503; a client then asks again.
 // Every failure is an Error.
+
+// Headers of the API.
+const (
+	// FollowHeader, of a request, says that the client goes to the leader by itself.
+	FollowHeader = "Perennial-Follow"
+	// LeaderHeader, of an answer, is the REST address of the leader that gave it, in place of the one that was asked.
+	LeaderHeader = "Perennial-Leader"
+)
 
 // Error is the body of every answer that is no success.
 type Error struct {
@@ -45,7 +58,7 @@ const (
 	Unavailable = "unavailable" // 503: coordination or storage is away; ask again
 	NotFound    = "not-found"   // 404
 	BadRequest  = "bad-request" // 400
-	Conflict    = "conflict"    // 409: the id was used for another request
+	Conflict    = "conflict"    // 409: the id was used for another request, or it cannot be done as things are
 )
 
 // Self is who a JobManager is. It answers with or without a leader.
@@ -88,6 +101,7 @@ type JobManager struct {
 	Since   time.Time          `json:"since"` // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
+	Version string             `json:"version"`
 	// Takeover is the leader's latest.
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
@@ -123,6 +137,35 @@ type Load struct {
 type Drain struct {
 	// Force stops what is there at once, and lets it wait for slots elsewhere.
 	Force bool `json:"force,omitempty"`
+}
+
+// StepDown asks the leader of an epoch to hand leadership over. If that epoch is over it has happened, and nothing is done.
+type StepDown struct {
+	Epoch coordination.Epoch `json:"epoch"`
+}
+
+// Quorum is the quorum that JobManagers form with high-availability: embedded.
+type Quorum struct {
+	Members []QuorumMember `json:"members"`
+}
+
+// QuorumMember is a member, as that of the leading JobManager sees it.
+type QuorumMember struct {
+	Name    string `json:"name"`    // its JobManager's REST address
+	Raft    string `json:"raft"`    // where the other members reach it
+	ID      string `json:"id"`      // of its votes: another after it was removed and added again
+	Learner bool   `json:"learner"` // it has joined, or is about to, and has no vote yet
+	Leader  bool   `json:"leader"`  // of Raft, which is no matter of who leads the JobManagers
+	Healthy bool   `json:"healthy"`
+	Trouble string `json:"trouble,omitempty"` // why it is not healthy
+	Behind  uint64 `json:"behind"`            // entries of Raft's log that it has still to apply
+}
+
+// QuorumAddition is a member that may join, and what it must be started with beside an empty directory.
+type QuorumAddition struct {
+	Member      string   `json:"member"`                // its REST address
+	JobManagers []string `json:"jobmanagers,omitempty"` // that it must know: conf/masters
+	ClusterID   string   `json:"clusterId,omitempty"`
 }
 
 // Summary is a row of the list of jobs.

@@ -49,6 +49,8 @@ type Config struct {
 	// REST addresses. It is called while this process leads, at each change of them and every
 	// second, with half a second of time. nil: there is nothing to move.
 	HandOver func(ctx context.Context, answered []string) error
+	// Quorum is the quorum that the JobManagers form, to tell about and to change. nil: they form none.
+	Quorum Quorum
 	// Listening is told both addresses once they are bound. nil: nobody is told.
 	Listening func(rpc, rest string)
 

@@ -98,7 +98,7 @@ func (d *detector) hello(raw net.Conn) (h rpc.Header, greeting rpc.Greeting, con
 	if conn, err = rpc.Dialed(raw); err != nil {
 		return h, greeting, nil, err
 	}
-	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST}); err != nil {
+	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST, Since: *d.standingBy.Load()}); err != nil {
 		return h, greeting, nil, err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(d.timeout())); err != nil {

@@ -39,6 +39,7 @@ type JobManager struct {
 	leading     atomic.Pointer[leader]       // nil: this process stands by
 	serving     atomic.Pointer[leader]       // nil: the API is not answered here
 	takeover    atomic.Pointer[api.Takeover] // the latest
+	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
 	counts      counts
 }
@@ -87,9 +88,10 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(),
 		self: api.JobManager{
 			ID: cfg.ID, Address: advertised(cfg.Host, rpcAddr), REST: advertised(cfg.Host, restAddr),
-			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host,
+			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host, Version: cfg.Version,
 		},
 	}
+	jm.standingBy.Store(&jm.self.Since)
 	jm.detector.JobManager = jm
 	return jm
 }

@@ -53,7 +53,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
 	}
 	jm.leading.Store(l)
-	defer jm.leading.Store(nil)
+	defer jm.standBy()
 	l.checks = newChecks(l)
 	l.jobs = newJobs(l)
 	if err := l.load(); err != nil {
@@ -75,6 +75,13 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.close()
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// standBy notes that the term is over.
+func (jm *JobManager) standBy() {
+	now := time.Now().UTC()
+	jm.standingBy.Store(&now)
+	jm.leading.Store(nil)
 }
 
 // close waits for the owners of jobs, and has the standbys ask anew who leads.

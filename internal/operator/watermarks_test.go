@@ -104,7 +104,7 @@ func TestBusyIsNotIdle(t *testing.T) {
 	inBubble(t, nil, func(s *idling) {
 		s.pass(0)
 		time.Sleep(time.Hour) // of the bubble: the subtask was elsewhere
-		for range 3 { // it finds what came from upstream: no record
+		for range 3 {         // it finds what came from upstream: no record
 			s.event(record.Watermark)
 			said(t, s.w.Flushers()[0].Flush())
 		}

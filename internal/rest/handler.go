@@ -27,26 +27,30 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 	h := handler{jm}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (status int, body any, err error){
-		"GET /healthz":                     h.self,
-		"GET /readyz":                      h.ready,
-		"GET /v1/self":                     h.self,
-		"GET /v1/cluster":                  h.cluster,
-		"GET /v1/jobmanagers":              h.jobManagers,
-		"GET /v1/taskmanagers":             h.taskManagers,
-		"POST /v1/taskmanagers/{id}/drain": h.drain,
-		"HEAD /v1/artifacts/{sha256}":      h.hasArtifact,
-		"POST /v1/jobs":                    h.submit,
-		"GET /v1/jobs":                     h.jobs,
-		"GET /v1/jobs/{id}":                h.job,
-		"POST /v1/jobs/{id}/cancel":        h.cancel,
-		"POST /v1/jobs/{id}/requests":      h.request,
-		"/":                                h.unknown,
+		"GET /healthz":                       h.self,
+		"GET /readyz":                        h.ready,
+		"GET /v1/self":                       h.self,
+		"GET /v1/cluster":                    h.cluster,
+		"GET /v1/jobmanagers":                h.jobManagers,
+		"GET /v1/taskmanagers":               h.taskManagers,
+		"POST /v1/taskmanagers/{id}/drain":   h.drain,
+		"HEAD /v1/artifacts/{sha256}":        h.hasArtifact,
+		"POST /v1/jobs":                      h.submit,
+		"GET /v1/jobs":                       h.jobs,
+		"GET /v1/jobs/{id}":                  h.job,
+		"POST /v1/jobs/{id}/cancel":          h.cancel,
+		"POST /v1/jobs/{id}/requests":        h.request,
+		"/":                                  h.unknown,
+		"POST /v1/step-down":                 h.stepDown,
+		"GET /v1/quorum":                     h.quorum,
+		"POST /v1/quorum/members":            h.addToQuorum,
+		"DELETE /v1/quorum/members/{member}": h.removeFromQuorum,
 	} {
 		mux.Handle(pattern, bounded(answer))
 	}
 	mux.HandleFunc("PUT /v1/artifacts/{sha256}", h.putArtifact)
 	mux.Handle("GET /metrics", metrics(jm))
-	return mux
+	return forwarding(jm, mux)
 }
 
 type handler struct{ jm *jobmanager.JobManager }
@@ -83,6 +87,32 @@ func (h handler) drain(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusAccepted, struct{}{}, h.jm.DrainTaskManager(r.Context(), r.PathValue("id"), how.Force)
+}
+
+func (h handler) stepDown(r *http.Request) (int, any, error) {
+	var ask api.StepDown
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, ask, h.jm.StepDown(r.Context(), ask.Epoch)
+}
+
+func (h handler) quorum(r *http.Request) (int, any, error) {
+	q, err := h.jm.QuorumStatus(r.Context())
+	return http.StatusOK, q, err
+}
+
+func (h handler) addToQuorum(r *http.Request) (int, any, error) {
+	var ask api.QuorumAddition
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	a, err := h.jm.AddToQuorum(r.Context(), ask.Member)
+	return http.StatusCreated, a, err
+}
+
+func (h handler) removeFromQuorum(r *http.Request) (int, any, error) {
+	return http.StatusNoContent, nil, h.jm.RemoveFromQuorum(r.Context(), r.PathValue("member"))
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {

@@ -62,6 +62,7 @@ func ask(t *testing.T, method, url string, body io.Reader, into any) (int, api.E
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set(api.FollowHeader, "yes")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"time"
+
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -23,6 +25,8 @@ type Message interface{ Kind() string }
 type Hello struct {
 	ID   string `json:"id"`   // of the sender
 	REST string `json:"rest"` // address of its API
+	// Since is when the sender began to stand by.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
