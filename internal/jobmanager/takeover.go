@@ -48,7 +48,7 @@ func (h *handOver) consider(ctx context.Context, standbys []*session) {
 	}
 	var answered []string
 	for _, s := range standbys {
-		if s.hello.REST != "" && s.silent() < h.cfg.HeartbeatTimeout {
+		if s.hello.REST != "" && s.silent() < h.cfg.heartbeatTimeout() {
 			answered = append(answered, s.hello.REST)
 		}
 	}

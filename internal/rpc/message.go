@@ -1,6 +1,9 @@
 package rpc
 
 import (
+	"log/slog"
+	"time"
+
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -23,6 +26,8 @@ type Message interface{ Kind() string }
 type Hello struct {
 	ID   string `json:"id"`   // of the sender
 	REST string `json:"rest"` // address of its API
+	// Clock is the time of the sender's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
 }
 
 // Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
@@ -53,6 +58,8 @@ type Register struct {
 	// Storage is the incarnation that the TaskManager read from its storage directory:
 	// when it is not the cluster's, the two have different storage and it is refused.
 	Storage string `json:"storage"`
+	// Clock is the time of the TaskManager's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
 }
 
 // Report answers Lead: every attempt that the TaskManager runs or whose final state no leader
@@ -249,6 +256,14 @@ type Start struct {
 	// Copies is a directory for copies of the job's states, which its next task process here may use instead of
 	// what is in storage; "" where that is as near.
 	Copies string `json:"copies,omitempty"`
+	// Log is how the process logs; nil: as Go does by itself.
+	Log *Log `json:"log,omitempty"`
+}
+
+// Log is how a process logs.
+type Log struct {
+	Level  slog.Level `json:"level"`  // the least that is logged
+	Format string     `json:"format"` // text or json
 }
 
 // Ready answers Start once the graph is built and its hash matches.

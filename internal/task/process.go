@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -71,10 +72,11 @@ func Process(build Builder) int {
 		return fatal("data connections", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &process{conn: rpc.New(conn), cancel: cancel, log: slog.Default(), orders: make(chan rpc.Message, 64)}
+	p := &process{conn: rpc.New(conn), cancel: cancel, orders: make(chan rpc.Message, 64)}
 	started := make(chan rpc.Start, 1)
 	go p.listen(started) // ends with the process
 	p.start = <-started
+	p.log = logger(os.Stderr, p.start)
 	plan, err := p.build(build)
 	if err != nil {
 		return fatal("build the job", err)
@@ -83,6 +85,19 @@ func Process(build Builder) int {
 		return fatal("run the job", err)
 	}
 	return 0
+}
+
+// logger names the attempt in every line.
+func logger(w io.Writer, start rpc.Start) *slog.Logger {
+	l := slog.Default()
+	if how := start.Log; how != nil {
+		o := &slog.HandlerOptions{Level: how.Level}
+		l = slog.New(slog.NewTextHandler(w, o))
+		if how.Format == "json" {
+			l = slog.New(slog.NewJSONHandler(w, o))
+		}
+	}
+	return l.With("job", start.Deploy.Spec.ID, "attempt", start.Deploy.Attempt)
 }
 
 func fatal(what string, err error) int {
@@ -152,7 +167,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	}
 	x, err := Start(ctx, plan, Assignment{
 		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Subtasks: d.Subtasks, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
-		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
+		Logger: p.log, Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})
 	if err != nil {
@@ -259,7 +274,7 @@ func (p *process) accept(data net.Conn, exchange *shuffle.Exchange) {
 	for {
 		c, err := receiveConn(data)
 		if errors.Is(err, errNotTaken) {
-			p.log.Warn("the peer is to dial again", "error", err)
+			p.log.Warn("a data connection was not taken over; its peer dials again", "error", err)
 			continue
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -128,6 +129,9 @@ func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
 		return nil, err
 	}
 	h, m, err := conn.Receive()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it hung up when this TaskManager registered; its log says why")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer to the registration: %w", err)
 	}
@@ -147,10 +151,13 @@ func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
 
 func (n *node) registration(cluster, instance string) rpc.Register {
 	return rpc.Register{
-		Instance: instance, Host: cmp.Or(n.cfg.Host, hostname()), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
-		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Storage: cluster,
+		Instance: instance, Host: n.host(), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
+		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Storage: cluster, Clock: time.Now().UTC(),
 	}
 }
+
+// host is how others know this one.
+func (n *node) host() string { return cmp.Or(n.cfg.Host, hostname()) }
 
 // read passes on what the JobManager says until the connection ends. Once it has shown itself
 // as a leader by a heartbeat, its silence ends the connection too.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -32,8 +33,9 @@ type Config struct {
 	Discover func(ctx context.Context) <-chan []string
 	// Dial opens connections to JobManagers. nil: by TCP.
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	Version  string       // of this build, told to the JobManagers
-	Logger   *slog.Logger // nil: slog.Default
+	Version  string         // of this build, told to the JobManagers
+	Logger   *slog.Logger   // nil: slog.Default
+	TaskLog  func() rpc.Log // how a task process that is started now logs; nil: as Go does by itself
 	Timeouts Timeouts
 }
 
