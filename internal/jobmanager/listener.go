@@ -145,6 +145,10 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 			return fmt.Errorf("a %s message of cluster %q came, and this is cluster %q", m.Kind(), header.Cluster, cluster)
 		}
 		s.heard.Store(int64(monotonic()))
+		if answer, ok := m.(rpc.Inspected); ok {
+			jm.inspections.answered(answer)
+			continue
+		}
 		r := jm.connections.current()
 		if _, beat := m.(rpc.Heartbeat); r != nil && !beat {
 			r.post(said{s, m})

@@ -38,7 +38,7 @@ var kinds = func() map[string]reflect.Type {
 	for _, v := range []Message{
 		Hello{}, Greeting{}, Heartbeat{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
-		Trigger{}, Closed{}, Drain{}, Acknowledge{},
+		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Inspect{}, Inspected{},
 	} {
 		m[v.Kind()] = reflect.TypeOf(v)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -243,6 +244,24 @@ type Closed struct {
 	Resume bool `json:"resume,omitempty"`
 }
 
+// Inspect asks for a piece of what a process shows of itself, which nothing else depends on. A TaskManager passes it on to the
+// task process of Job that has this PID, and answers by itself if PID is 0.
+type Inspect struct {
+	Query    uint64 `json:"query"` // of the asker; the answer has the same
+	Instance string `json:"instance"`
+	PID      int    `json:"pid,omitempty"`
+	Job      job.ID `json:"job,omitempty"` // with PID 0: the files of this job are listed
+	inspect.Question
+}
+
+// Inspected answers Inspect. It may be lost.
+type Inspected struct {
+	Query uint64         `json:"query"`
+	Piece inspect.Piece  `json:"piece"`
+	Files []inspect.File `json:"files,omitempty"`
+	Error string         `json:"error,omitempty"`
+}
+
 // Between a TaskManager and its task process, over an inherited socket pair.
 
 // Start is the first message to a task process.
@@ -301,3 +320,5 @@ func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
 func (Drain) Kind() string       { return "drain" }
 func (Acknowledge) Kind() string { return "acknowledge" }
+func (Inspect) Kind() string     { return "inspect" }
+func (Inspected) Kind() string   { return "inspected" }

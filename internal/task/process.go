@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/failpoint"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -58,6 +59,8 @@ type process struct {
 	cancel context.CancelCauseFunc
 	orders chan rpc.Message // about checkpoints, until the execution takes them
 	log    *slog.Logger
+
+	profiles inspect.Profiles // end with the process
 }
 
 // Process is the main function of a task process, and returns its exit status: 0 once the
@@ -130,6 +133,8 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
+		case rpc.Inspect:
+			p.inspect(m)
 		case rpc.Trigger, rpc.Closed, rpc.Drain:
 			select {
 			case p.orders <- m:
@@ -137,6 +142,19 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		}
 	}
+}
+
+// inspect answers a question about this process, which nothing waits for: profiles are taken beside it.
+func (p *process) inspect(m rpc.Inspect) {
+	answer := rpc.Inspected{Query: m.Query, Error: "a task process shows profiles of itself only"}
+	if m.Profile != nil {
+		piece, err := p.profiles.Answer(m.Question)
+		answer.Piece, answer.Error = piece, ""
+		if err != nil {
+			answer.Error = err.Error()
+		}
+	}
+	_ = p.conn.Send(rpc.Header{}, answer) // listen, which calls this, sees it too
 }
 
 // build builds the plan and makes sure that it is the one that was planned.

@@ -42,6 +42,8 @@ type table struct {
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
 
+	inspecting int // questions whose answers have not come
+
 	running  int  // attempts whose process goroutine has not ended
 	ending   bool // takes no new work
 	leaving  bool // has said goodbye
@@ -298,6 +300,10 @@ func (t *table) command(l *link, m rpc.Message) {
 		return
 	}
 	switch m := m.(type) {
+	case rpc.Inspect:
+		if t.meant(m.Instance, m.Kind()) {
+			t.inspect(l, m)
+		}
 	case rpc.Plan:
 		t.plan(l, m)
 	case rpc.Deploy:
@@ -472,6 +478,8 @@ func (v told) apply(t *table) {
 		a.acknowledge(m.Acks)
 		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
+	case rpc.Inspected:
+		t.answer(t.leader, m)
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
 		if t.leader != nil && t.leader.roomy() {

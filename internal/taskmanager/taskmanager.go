@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
@@ -97,6 +98,7 @@ type node struct {
 	artifacts *artifacts
 	receivers *receivers
 	spawner   *spawner
+	profiles  inspect.Profiles
 	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
 }
 
@@ -125,6 +127,7 @@ func Run(ctx context.Context, cfg Config) error {
 		spawner:   newSpawner(),
 	}
 	defer n.spawner.close()
+	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
 	defer port.close()
