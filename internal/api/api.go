@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -32,6 +33,13 @@ import (
 // All but /v1/self and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
 // names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
 // When it knows of none it answers 503; a client then asks again.
+//	POST /v1/self/inspect           inspect.Question about this process (any JobManager)   -> inspect.Piece
+//	POST /v1/taskmanagers/{part}/inspect   Inspect; part: of its id, or its host          -> Inspected
+//	POST /v1/probe                  inspect.Probe of every TaskManager; the token that each writes ends with its id -> []Probed
+//	GET  /v1/jobs/{id}/files        what its task processes have written          -> []JobFile
+//
+// All but /v1/self… and /metrics are answered by the leader only. Another JobManager answers 421 with an
+// Error that names the leader, or 503 when it knows of none; a client then asks again.
 // Every failure is an Error.
 
 // Headers of the API.
@@ -60,6 +68,38 @@ const (
 	BadRequest  = "bad-request" // 400
 	Conflict    = "conflict"    // 409: the id was used for another request, or it cannot be done as things are
 )
+
+// Inspect asks a TaskManager, or a task process of a job on it, for a piece of what it shows.
+type Inspect struct {
+	Job job.ID `json:"job,omitempty"` // of the task process
+	PID int    `json:"pid,omitempty"` // of the task process; 0: the TaskManager itself
+	inspect.Question
+}
+
+// Inspected is the piece, and whose it is.
+type Inspected struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	inspect.Piece
+}
+
+// Probed is what a TaskManager has found of its surroundings.
+type Probed struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	Data        string `json:"data"` // address of its data port, as it tells others
+	Version     string `json:"version"`
+	// Probed is what it has found; nil with an Error.
+	Probed *inspect.Probed `json:"probed,omitempty"`
+	Error  string          `json:"error,omitempty"`
+}
+
+// JobFile is what a task process has written to its standard output or error, on the host of a TaskManager.
+type JobFile struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	inspect.File
+}
 
 // Self is who a JobManager is. It answers with or without a leader.
 type Self struct {

@@ -26,6 +26,9 @@ const (
 // pidVariable tells a started process which descriptor is its pid file.
 const pidVariable = "PERENNIAL_PID_FD"
 
+// logVariable tells a started process the name of its log, which it may show (internal/inspect).
+const logVariable = "PERENNIAL_LOG_FILE"
+
 // Command is a process to start.
 type Command struct {
 	Args []string // the program first
@@ -114,7 +117,7 @@ func (s *Starting) spawn(c Command) error {
 	s.cmd = exec.Command(c.Args[0], c.Args[1:]...)
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.place.Dir, log, log
 	s.cmd.ExtraFiles = []*os.File{pid} // descriptor 3
-	s.cmd.Env = append(c.Env, pidVariable+"=3")
+	s.cmd.Env = append(c.Env, pidVariable+"=3", logVariable+"="+s.Log)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a terminal that is closed does not end it
 	if s.ready == nil {
 		if err := s.listen(); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/inspect"
 )
 
 // goodbye is how long a JobManager that ends waits for the API's answers that are under way,
@@ -42,6 +43,8 @@ type JobManager struct {
 	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
 	counts      counts
+	inspections inspections
+	profiles    inspect.Profiles
 }
 
 // Run takes part in the cluster until ctx ends, then resigns and returns nil. Before that it
@@ -101,6 +104,7 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Listener) error {
 	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopListening()
+	defer jm.profiles.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() { jm.listen(listening, rpcListener) })
 	wg.Go(func() { jm.serveAPI(listening, restListener) })

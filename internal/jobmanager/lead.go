@@ -153,7 +153,7 @@ func (l *leader) forgetDead() {
 // awaitAdoption waits until every running job has heard from its TaskManagers, and for a
 // heartbeat timeout at most: a TaskManager that is away holds up no client.
 func (l *leader) awaitAdoption() {
-	timer := time.NewTimer(l.cfg.HeartbeatTimeout)
+	timer := time.NewTimer(l.cfg.heartbeatTimeout())
 	defer timer.Stop()
 	for _, o := range l.jobs.all() {
 		select {
@@ -169,7 +169,7 @@ func (l *leader) awaitAdoption() {
 // inform sends heartbeats to the standbys, and has what else would die with this process
 // handed over to one of those that answer.
 func (l *leader) inform(ctx context.Context) {
-	ticker := time.NewTicker(l.cfg.HeartbeatInterval)
+	ticker := newBeats(l.cfg.heartbeatInterval())
 	defer ticker.Stop()
 	h := handOver{leader: l}
 	defer h.wg.Wait()
@@ -179,6 +179,7 @@ func (l *leader) inform(ctx context.Context) {
 			s.post(l.header, rpc.Heartbeat{Seq: seq})
 		}
 		h.consider(ctx, standbys)
+		ticker.keep(l.cfg.heartbeatInterval())
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

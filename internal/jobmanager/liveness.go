@@ -21,7 +21,7 @@ const probeTimeout = time.Second
 // tick sends heartbeats and looks for TaskManagers that have died.
 func (r *registry) tick(ctx context.Context) {
 	now := monotonic()
-	paused := now-r.ticked > r.cfg.HeartbeatInterval+r.cfg.HeartbeatTimeout/2
+	paused := now-r.ticked > r.cfg.heartbeatInterval()+r.cfg.heartbeatTimeout()/2
 	r.ticked = now
 	if paused && !r.validating {
 		r.validate(ctx)
@@ -49,7 +49,7 @@ func (r *registry) validate(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			pause(ctx, r.cfg.HeartbeatInterval)
+			pause(ctx, r.cfg.heartbeatInterval())
 		}
 		r.post(validated{})
 	})
@@ -72,12 +72,12 @@ func (validated) apply(r *registry) {
 // of one that is not connected.
 func (r *registry) examine(m *taskManager, now time.Duration) {
 	if m.session != nil {
-		if silent := m.session.silent(); m.led && silent > r.cfg.TaskManagerTimeout {
+		if silent := m.session.silent(); m.led && silent > r.cfg.taskManagerTimeout() {
 			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)), false)
 		}
 		return
 	}
-	if silent := now - m.seen; silent > r.cfg.TaskManagerTimeout {
+	if silent := now - m.seen; silent > r.cfg.taskManagerTimeout() {
 		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)), false)
 		return
 	}

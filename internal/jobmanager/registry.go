@@ -73,7 +73,7 @@ func (r *registry) run(ctx context.Context) {
 		entered{s}.apply(r)
 	}
 	defer r.connections.detach()
-	ticker := time.NewTicker(r.cfg.HeartbeatInterval)
+	ticker := newBeats(r.cfg.heartbeatInterval())
 	defer ticker.Stop()
 	r.ticked = monotonic()
 	for {
@@ -81,6 +81,7 @@ func (r *registry) run(ctx context.Context) {
 		case h := <-r.inbox:
 			h.apply(r)
 		case <-ticker.C:
+			ticker.keep(r.cfg.heartbeatInterval())
 			r.tick(ctx)
 		case <-ctx.Done():
 			return

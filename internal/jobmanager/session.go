@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -82,3 +83,14 @@ func (s *session) write() {
 func (s *session) silent() time.Duration { return monotonic() - time.Duration(s.heard.Load()) }
 
 func (s *session) peer() net.Addr { return s.conn.RemoteAddr() }
+
+// who is the peer by its own words.
+func (s *session) who() string {
+	switch {
+	case s.register.Instance != "":
+		return fmt.Sprintf("TaskManager %s on %s", s.register.Instance, s.register.Host)
+	case s.hello.ID != "":
+		return fmt.Sprintf("JobManager %s at %s", s.hello.ID, s.hello.REST)
+	}
+	return "nobody that is known"
+}

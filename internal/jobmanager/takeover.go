@@ -66,7 +66,7 @@ func (h *handOver) consider(ctx context.Context, standbys []*session) {
 func (l *leader) answering(standbys []*session) []string {
 	var answered []string
 	for _, s := range standbys {
-		if s.hello.REST != "" && s.silent() < l.cfg.HeartbeatTimeout {
+		if s.hello.REST != "" && s.silent() < l.cfg.heartbeatTimeout() {
 			answered = append(answered, s.hello.REST)
 		}
 	}

@@ -61,7 +61,7 @@ func (r *registry) row(m *taskManager, free int) api.TaskManager {
 		}
 		return row
 	}
-	at := time.Now().Add(r.cfg.TaskManagerTimeout - (monotonic() - m.seen)).UTC()
+	at := time.Now().Add(r.cfg.taskManagerTimeout() - (monotonic() - m.seen)).UTC()
 	row.Dead = &at
 	return row
 }

@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -27,6 +29,8 @@ type Hello struct {
 	REST string `json:"rest"` // address of its API
 	// Since is when the sender began to stand by.
 	Since time.Time `json:"since,omitzero"`
+	// Clock is the time of the sender's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
 }
 
 // Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
@@ -69,6 +73,8 @@ type Register struct {
 	// Replaces are instances that used this one's work directory: it holds the lock of that, and nothing of
 	// them is left.
 	Replaces []Predecessor `json:"replaces,omitempty"`
+	// Clock is the time of the TaskManager's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
 }
 
 // Predecessor is an instance of a TaskManager that has ended.
@@ -263,6 +269,24 @@ type Closed struct {
 	Resume bool `json:"resume,omitempty"`
 }
 
+// Inspect asks for a piece of what a process shows of itself, which nothing else depends on. A TaskManager passes it on to the
+// task process of Job that has this PID, and answers by itself if PID is 0.
+type Inspect struct {
+	Query    uint64 `json:"query"` // of the asker; the answer has the same
+	Instance string `json:"instance"`
+	PID      int    `json:"pid,omitempty"`
+	Job      job.ID `json:"job,omitempty"` // with PID 0: the files of this job are listed
+	inspect.Question
+}
+
+// Inspected answers Inspect. It may be lost.
+type Inspected struct {
+	Query uint64         `json:"query"`
+	Piece inspect.Piece  `json:"piece"`
+	Files []inspect.File `json:"files,omitempty"`
+	Error string         `json:"error,omitempty"`
+}
+
 // Between a TaskManager and its task process, over an inherited socket pair.
 
 // Start is the first message to a task process.
@@ -276,6 +300,14 @@ type Start struct {
 	// Copies is a directory for copies of the job's states, which its next task process here may use instead of
 	// what is in storage; "" where that is as near.
 	Copies string `json:"copies,omitempty"`
+	// Log is how the process logs; nil: as Go does by itself.
+	Log *Log `json:"log,omitempty"`
+}
+
+// Log is how a process logs.
+type Log struct {
+	Level  slog.Level `json:"level"`  // the least that is logged
+	Format string     `json:"format"` // text or json
 }
 
 // Ready answers Start once the graph is built and its hash matches.
@@ -314,3 +346,5 @@ func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
 func (Drain) Kind() string       { return "drain" }
 func (Acknowledge) Kind() string { return "acknowledge" }
+func (Inspect) Kind() string     { return "inspect" }
+func (Inspected) Kind() string   { return "inspected" }

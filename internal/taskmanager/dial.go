@@ -151,7 +151,7 @@ func (d *dialer) session(ctx context.Context, welcomed func()) error {
 	welcomed()
 	release := context.AfterFunc(d.linked, func() { l.conn.Close() })
 	defer release()
-	d.log.Info("registered with a JobManager", "jobmanager", d.addr, "id", l.id)
+	d.log.Info("registered with a JobManager", "jobmanager", d.addr, "id", l.id, "epoch", l.epoch)
 
 	var writer sync.WaitGroup
 	writer.Go(l.write)

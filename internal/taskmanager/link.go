@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -122,7 +123,7 @@ func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, erro
 	if err != nil {
 		return nil, err
 	}
-	as.Storage = cluster
+	as.Storage, as.Clock = cluster, time.Now().UTC()
 	if err := conn.Send(rpc.Header{Cluster: cluster}, as); err != nil {
 		return nil, err
 	}
@@ -130,6 +131,9 @@ func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, erro
 		return nil, err
 	}
 	h, m, err := conn.Receive()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it hung up when this TaskManager registered; its log says why")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer to the registration: %w", err)
 	}
@@ -150,10 +154,13 @@ func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, erro
 // registration is what an instance says of itself, but for the storage that it has.
 func (n *node) registration(instance string, replaces []rpc.Predecessor) rpc.Register {
 	return rpc.Register{
-		Instance: instance, Host: cmp.Or(n.cfg.Host, hostname()), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
+		Instance: instance, Host: n.host(), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
 		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Replaces: replaces,
 	}
 }
+
+// host is how others know this one.
+func (n *node) host() string { return cmp.Or(n.cfg.Host, hostname()) }
 
 // read passes on what the JobManager says until the connection ends. Once it has shown itself
 // as a leader by a heartbeat, its silence ends the connection too.

@@ -43,6 +43,8 @@ type table struct {
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
 
+	inspecting int // questions whose answers have not come
+
 	running  int  // attempts whose process goroutine has not ended
 	ending   bool // takes no new work
 	leaving  bool // has said goodbye
@@ -258,7 +260,7 @@ func (e turnedAway) apply(t *table) { t.refused(e.addr, e.h, e.m) }
 // refusals are for a person to read.
 func (t *table) refused(addr string, h rpc.Header, m rpc.Refused) {
 	if !m.Dead || h.Epoch < t.seen || h.Epoch == 0 {
-		t.log.Warn("a JobManager refuses this TaskManager", "jobmanager", addr, "reason", m.Reason)
+		t.log.Warn("a JobManager refuses this TaskManager", "jobmanager", addr, "epoch", h.Epoch, "reason", m.Reason)
 		return
 	}
 	t.seen = h.Epoch
@@ -295,10 +297,14 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 // command obeys the newest leader.
 func (t *table) command(l *link, m rpc.Message) {
 	if t.leader != l {
-		t.log.Warn("refused a command of a JobManager that has not said that it leads", "jobmanager", l.addr, "message", m.Kind())
+		t.log.Warn("refused a command of a JobManager that has not said that it leads", "jobmanager", l.addr, "id", l.id, "message", m.Kind(), "epoch", t.seen)
 		return
 	}
 	switch m := m.(type) {
+	case rpc.Inspect:
+		if t.meant(m.Instance, m.Kind()) {
+			t.inspect(l, m)
+		}
 	case rpc.Plan:
 		t.plan(l, m)
 	case rpc.Deploy:
@@ -343,7 +349,7 @@ func (t *table) attemptOf(instance string, of partKey, n job.Attempt, kind strin
 
 func (t *table) meant(instance, kind string) bool {
 	if instance != t.instance {
-		t.log.Warn("refused a command for another instance", "message", kind, "meant", instance)
+		t.log.Warn("refused a command for another instance: this one took its address", "message", kind, "meant", instance, "epoch", t.seen)
 	}
 	return instance == t.instance
 }
@@ -363,7 +369,7 @@ func (t *table) deploy(d rpc.Deploy) {
 		return // Farewell follows, and is answer enough
 	}
 	if err := checkDeploy(d); err != nil {
-		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "error", err)
+		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "attempt", d.Attempt, "epoch", t.seen, "error", err)
 		return
 	}
 	of := partKey{d.Spec.ID, d.Region}
@@ -391,7 +397,7 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 	failpoint.TaskManagerStarts.Reached()
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
-	p := newProcess(t.alive, d)
+	p := newProcess(t.alive, d, t.log.With("epoch", t.seen, "job", d.Spec.ID, "region", d.Region, "attempt", d.Attempt))
 	e.current.process = p
 	t.running++
 	t.wg.Go(func() { t.events <- p.run(t.node, t.events) })
@@ -478,6 +484,8 @@ func (v told) apply(t *table) {
 		a.acknowledge(m.Acks)
 		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
+	case rpc.Inspected:
+		t.answer(t.leader, m)
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
 		if t.leader != nil && t.leader.roomy() {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
@@ -34,8 +35,9 @@ type Config struct {
 	Discover func(ctx context.Context) <-chan []string
 	// Dial opens connections to JobManagers. nil: by TCP.
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	Version  string       // of this build, told to the JobManagers
-	Logger   *slog.Logger // nil: slog.Default
+	Version  string         // of this build, told to the JobManagers
+	Logger   *slog.Logger   // nil: slog.Default
+	TaskLog  func() rpc.Log // how a task process that is started now logs; nil: as Go does by itself
 	Timeouts Timeouts
 }
 
@@ -98,7 +100,8 @@ type node struct {
 	receivers *receivers
 	spawner   *spawner
 	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
-	cluster   atomic.Pointer[string]   // the incarnation, once read; it never changes after that
+	profiles  inspect.Profiles
+	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
 }
 
 // Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
@@ -126,6 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 		spawner:   newSpawner(),
 	}
 	defer n.spawner.close()
+	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
 	defer port.close()
