@@ -148,6 +148,9 @@ func (s *subtask) loop() error {
 			return err
 		}
 		now := time.Now()
+		if err := s.wiring.Refused(); err != nil {
+			return err
+		}
 		wake, err := s.flush(now)
 		if err != nil {
 			return err
