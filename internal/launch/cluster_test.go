@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/testensemble"
@@ -122,8 +124,7 @@ func (u *user) becomes(t *testing.T, job, state string) {
 // TestNobodyListens: a cluster is stopped as a whole, also where nobody reads what is said.
 func TestNobodyListens(t *testing.T) {
 	u := newUser(t, os.Getuid())
-	p := ports(t, 2)
-	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+	u.oneHost()
 	u.types("start-cluster.sh").expect(t, 0)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -139,6 +140,103 @@ func TestNobodyListens(t *testing.T) {
 	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
 		t.Errorf("processes %v are left", pids)
 	}
+}
+
+// oneHost configures a cluster of a JobManager and a TaskManager.
+func (u *user) oneHost() {
+	p := ports(u.t, 2)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+}
+
+// TestStopsWhatItStarted: what start-cluster.sh started is stopped, also when the configuration has changed since, and what
+// it did not is named. Whatever was started by hand in the place of one that ended is the cluster's.
+func TestStopsWhatItStarted(t *testing.T) {
+	eachUser(t, func(t *testing.T, u *user) {
+		u.oneHost()
+		u.types("start-cluster.sh", "-D", "rest.port="+strconv.Itoa(ports(t, 1)[0])).expect(t, 0)
+		u.types("taskmanager.sh", "start").expect(t, 0)
+		u.types("stop-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "taskmanager 2 still runs, as process ", "taskmanager.sh stop-all")
+		if pids := u.pids("jobmanager"); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+		u.types("taskmanager.sh", "stop-all").expect(t, 0, "taskmanager 2, process ")
+
+		u.types("start-cluster.sh").expect(t, 0)
+		if err := syscall.Kill(u.pids("jobmanager")[0], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			if r := u.types("jobmanager.sh", "status"); r.status != 1 {
+				return fmt.Errorf("%s%s", r.stdout, r.stderr)
+			}
+			return nil
+		})
+		u.types("jobmanager.sh", "start").expect(t, 0, "jobmanager 1 (localhost:")
+		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "runs already")
+		u.types("stop-cluster.sh").expect(t, 0)
+		if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+	})
+}
+
+// TestTwoStartsAtOnce: each process is started by one of them.
+func TestTwoStartsAtOnce(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	u.oneHost()
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { u.types("start-cluster.sh").expect(t, 0, "taskmanager 1 (localhost)") })
+	}
+	both.Wait()
+	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) != 2 {
+		t.Errorf("processes %v", pids)
+	}
+}
+
+// TestInterruptedStop: nothing is killed for it, and nothing more is asked to end.
+func TestInterruptedStop(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	u.oneHost()
+	u.types("start-cluster.sh").expect(t, 0)
+	jobManager := u.pids("jobmanager")[0]
+	if err := syscall.Kill(jobManager, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(jobManager, syscall.SIGCONT) }()
+	var out strings.Builder
+	cmd := u.command(filepath.Join(home, "bin", "stop-cluster.sh"))
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { return pending(jobManager, syscall.SIGTERM) })
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	result{stdout: out.String(), status: cmd.ProcessState.ExitCode()}.expect(t, 1, "was asked to end, and whether it does was not waited for", "interrupted")
+	u.types("jobmanager.sh", "status").expect(t, 0)
+	u.types("taskmanager.sh", "status").expect(t, 0)
+	if err := syscall.Kill(jobManager, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	u.types("stop-cluster.sh").expect(t, 0, "taskmanager 1 (localhost), process ")
+}
+
+// pending fails unless a stopped process was sent a signal.
+func pending(pid int, s syscall.Signal) error {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(text), "ShdPnd:")
+	word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	set, err := strconv.ParseUint(word, 16, 64)
+	if err == nil && set&(1<<(s-1)) == 0 {
+		err = fmt.Errorf("signals %x are pending, and not %v", set, s)
+	}
+	return err
 }
 
 // TestOtherHosts: ssh is asked for those alone; one that cannot be reached is named, and the others
@@ -187,7 +285,7 @@ tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			"-o BatchMode=yes -o ConnectTimeout=10", "-p 2222 -l it's -- " + other + " sh -s\n",
+			"-o BatchMode=yes -p 2222 -l it's -o ConnectTimeout=10", " -- " + other + " sh -s\n",
 			`export PERENNIAL_CLUSTER_ID='it'\''s'`, "host start --conf '" + filepath.Join(u.dir, "conf") + "' -D 'log.level=debug' 'taskmanager@" + other + "' 'taskmanager@" + other + "'\n",
 		} {
 			if !strings.Contains(string(text), want) {
