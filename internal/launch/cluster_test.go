@@ -239,6 +239,41 @@ func pending(pid int, s syscall.Signal) error {
 	return err
 }
 
+// sshTo gives the user an ssh by which every other host is this one, but for those of a shell's case. What it is asked for is in
+// files with this name, and behind it the host's.
+func (u *user) sshTo(cases string) (asked string) {
+	u.t.Helper()
+	tools := filepath.Join(u.dir, "tools")
+	if err := os.Mkdir(tools, 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	asked = filepath.Join(u.dir, "asked")
+	ssh := `#!/bin/sh
+for host; do case $host in *.*.*.*) break;; esac; done
+echo "$*" >> "` + asked + `-$host"
+case $host in
+` + cases + `
+esac
+tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
+`
+	if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	u.path = tools + ":" + os.Getenv("PATH")
+	return asked
+}
+
+// TestSilentMaster: it does not hold up the TaskManagers. It says nothing until one of them was asked for.
+func TestSilentMaster(t *testing.T) {
+	const silent, other = "203.0.113.8", "203.0.113.7"
+	u := newUser(t, os.Getuid())
+	u.configured(map[string]string{"perennial.yaml": "zookeeper.quorum: 127.0.0.1:1\n", "masters": silent + "\n", "workers": other + "\n"})
+	u.sshTo(silent + `) while [ ! -e "` + filepath.Join(u.dir, "asked-"+other) + `" ]; do sleep 0.1; done; echo "Connection timed out" >&2; exit 255;;`)
+	u.types("start-cluster.sh").expect(t, 1, silent+": ssh "+silent+": Connection timed out", other+": taskmanager 1 ("+other+") is started")
+	u.path = ""
+	u.types("taskmanager.sh", "stop").expect(t, 0)
+}
+
 // TestOtherHosts: ssh is asked for those alone; one that cannot be reached is named, and the others
 // go on. The other host is this one, behind an ssh of the test's own.
 func TestOtherHosts(t *testing.T) {
@@ -249,26 +284,7 @@ func TestOtherHosts(t *testing.T) {
 			"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]),
 			"workers":        "localhost\n" + away + "\n" + other + "\n" + other + "\n",
 		})
-		tools := filepath.Join(u.dir, "tools")
-		if err := os.Mkdir(tools, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		asked := filepath.Join(u.dir, "asked")
-		ssh := `#!/bin/sh
-for host; do case $host in *.*.*.*) break;; esac; done
-echo "$*" >> "` + asked + `-$host"
-case $host in
-` + away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;
-esac
-tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
-`
-		if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(u.dir, u.uid, -1); err != nil {
-			t.Fatal(err)
-		}
-		u.path = tools + ":" + os.Getenv("PATH")
+		asked := u.sshTo(away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;`)
 		u.env = append(u.env, "PERENNIAL_SSH_OPTS=-p 2222 -l it's", "PERENNIAL_CLUSTER_ID=it's")
 		r := u.types("start-cluster.sh", "-D", "log.level=debug")
 		r.expect(t, 1, away+": ssh "+away+": Permission denied", "ssh -o BatchMode=yes "+away+" true",

@@ -1,7 +1,13 @@
 package launch
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/config"
@@ -65,6 +71,62 @@ func TestEntries(t *testing.T) {
 		}
 		if err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q %v, want %q", name, got, err, test.want)
+		}
+	}
+}
+
+// TestLabel: what instances are told apart by.
+func TestLabel(t *testing.T) {
+	for name, test := range map[string]struct {
+		role, label string
+		number      int
+		overrides   []string
+		want        string
+	}{
+		"as configured":    {JobManager, "", 1, []string{"jobmanager.rpc.address=a", "rest.port=9000"}, "a:9000"},
+		"a second standby": {JobManager, "", 2, []string{"zookeeper.quorum=z:1"}, "localhost:8082"},
+		"a host":           {JobManager, "a", 1, nil, "a:8081"},
+		"a host and port":  {JobManager, "[::1]:1", 1, nil, "[::1]:1"},
+		"a TaskManager":    {TaskManager, "b", 2, nil, "b"},
+	} {
+		c, err := config.Load("", nil, test.overrides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := (&Launcher{Config: c, Overrides: test.overrides}).Command(test.role, test.label, test.number)
+		if err != nil || got.Label != test.want {
+			t.Errorf("%s: %q %v, want %q", name, got.Label, err, test.want)
+		}
+	}
+	c, err := config.Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Launcher{Config: c}).Command(JobManager, "a:99999", 1); !errors.As(err, &Mistake{}) || !strings.Contains(err.Error(), "rest.port") {
+		t.Errorf("a port that is none: %v", err)
+	}
+}
+
+// TestEvenEnsemble: only who votes counts.
+func TestEvenEnsemble(t *testing.T) {
+	for servers, warns := range map[string]bool{
+		"server.1=a:1:2":                                                    false,
+		"server.1=a:1:2\nserver.2=b:1:2":                                    true,
+		"server.1=a:1:2\nserver.2=b:1:2:observer":                           false,
+		"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:participant":        false,
+		"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer":           true,
+		"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\nserver.4=d:1:2\n#": true,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "zoo.cfg"), []byte(servers+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // nothing is started
+		err := (&Launcher{ConfDir: dir, Warn: &said}).StartQuorum(ctx)
+		if !errors.Is(err, context.Canceled) || strings.Contains(said.String(), "list an odd number") != warns {
+			t.Errorf("%s\nsays %q, %v", servers, said.String(), err)
 		}
 	}
 }
