@@ -1,9 +1,6 @@
 #!/bin/sh
 # TaskManagers on this host; --help tells more.
 set -eu
-home=$(dirname "$(dirname "$(readlink -f "$0")")")
-if [ ! -x "$home/bin/perennial" ]; then
-  echo "$0: there is no program $home/bin/perennial; in a checkout, make build makes it" >&2
-  exit 1
-fi
-exec "$home/bin/perennial" daemon taskmanager "$@"
+bin=$(dirname "$(readlink -f "$0")")
+[ -x "$bin/perennial" ] || { echo "$0: there is no program $bin/perennial; in a checkout, make build makes it" >&2; exit 1; }
+exec "$bin/perennial" daemon taskmanager "$@"

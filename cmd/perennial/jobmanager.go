@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +60,8 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 		return err
 	}
 	defer func() { _ = b.close() }() // the process ends, and the term was resigned before
+	var announcing sync.WaitGroup
+	defer announcing.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if b.ended != nil {
@@ -65,7 +69,11 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 		defer stop()
 	}
 	err = jobmanager.Run(ctx, jobmanager.Config{
-		Open: b.open, Storage: store, API: announced,
+		Open: b.open, Storage: store,
+		API: func(jm *jobmanager.JobManager) http.Handler {
+			announcing.Go(func() { announce(ctx, jm) })
+			return rest.Handler(jm)
+		},
 		Host:              b.host,
 		RPCBind:           net.JoinHostPort(c.String(config.JobManagerBind), c.String(config.JobManagerPort)),
 		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
@@ -86,10 +94,22 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 	return err
 }
 
-// announced is asked for when the ports are bound, and tells whoever started this process.
-func announced(jm *jobmanager.JobManager) http.Handler {
+// announcePoll is between two looks of announce: nobody waits for it but who types.
+const announcePoll = 20 * time.Millisecond
+
+// announce tells whoever started this process once it answers requests, or knows who does. That its
+// ports are bound says nothing yet: its first term may find that it is of another cluster.
+func announce(ctx context.Context, jm *jobmanager.JobManager) {
+	tick := time.NewTicker(announcePoll)
+	defer tick.Stop()
+	for !rest.Ready(jm.Self()) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 	daemon.Ready()
-	return rest.Handler(jm)
 }
 
 // restartAfter is how many checkpoints in a row fail before a job is restarted; 0: any number may.

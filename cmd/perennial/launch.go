@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -97,6 +98,13 @@ func daemonArguments(role string, args []string) (action, label string, err erro
 		return "", "", fmt.Errorf("%s %s: expected one of %s; %s --help tells more", what, quoted(args), strings.Join(actions, ", "), what)
 	}
 	action, rest := args[0], args[1:]
+	number := false // what comes first
+	if len(rest) > 0 {
+		n, err := strconv.Atoi(rest[0])
+		if number = err == nil; number && role == launch.ZooKeeper {
+			rest[0] = strconv.Itoa(n) // 01 is 1
+		}
+	}
 	switch {
 	case action == "stop-all" && len(rest) > 0:
 		return "", "", fmt.Errorf("%s stop-all takes no argument and got %s", what, quoted(rest))
@@ -104,6 +112,8 @@ func daemonArguments(role string, args []string) (action, label string, err erro
 		return "", "", fmt.Errorf("%s %s: too many arguments, %s; %s --help tells more", what, action, quoted(rest), what)
 	case role == launch.ZooKeeper && len(rest) == 0 && action != "stop-all" && action != "status":
 		return "", "", fmt.Errorf("%s %s: of which server? Expected the number N of a line server.N in zoo.cfg", what, action)
+	case number && role != launch.ZooKeeper:
+		return "", "", fmt.Errorf("%s %s: %q is no host, which comes first; %s --help tells more", what, action, rest[0], what)
 	case len(rest) == 2:
 		return action, launch.Label(rest[0], rest[1]), nil
 	case len(rest) == 1:
@@ -148,7 +158,7 @@ func clusterCommand(g *global) *cobra.Command {
 
 func launching(g *global, use, help string, do func(*launch.Launcher, context.Context) error) *cobra.Command {
 	return script(&cobra.Command{Use: use, Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		l, err := g.launcher("start")
+		l, err := g.launcher(use)
 		if err != nil {
 			return err
 		}

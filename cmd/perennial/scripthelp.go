@@ -22,7 +22,7 @@ Usage:
   start             start one more. HOST and REST-PORT are how others reach it; without them, what the configuration says
                     (with high availability, the second on a host has the next port)
   start-foreground  become the JobManager: for containers and systemd
-  stop              stop the newest, or the one that was started with HOST and REST-PORT
+  stop              stop the newest, or the one that was started with HOST and REST-PORT; the exit status is 1 if there is none
   stop-all          stop all that this user started on this host
   status            list them; the exit status is 1 if none runs
 ` + environmentHelp
@@ -71,6 +71,7 @@ Usage:
 
   --cancel-jobs     cancel all jobs first. Without it they are kept, and go on at the next start
 
+  What else this user runs on these hosts is named, and left.
   A host that fails is named, the others go on, and the exit status is 1.
 ` + environmentHelp + sshHelp
 

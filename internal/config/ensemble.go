@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Ensemble is what conf/zoo.cfg says about the ZooKeeper servers that Perennial starts itself.
@@ -205,7 +207,7 @@ func (e *Ensemble) complete(path string) []error {
 			what string
 			port int
 		}{{"peer", s.Peer}, {"election", s.Election}, {"client", s.Client}} {
-			at, what := place{s.Host, p.port}, fmt.Sprintf("%s port of server.%d", p.what, s.ID)
+			at, what := place{sameHost(s.Host), p.port}, fmt.Sprintf("%s port of server.%d", p.what, s.ID)
 			if other, used := taken[at]; used {
 				problems = append(problems, fmt.Errorf("%s:%d: %d is the %s, and on %s the %s already; give each its own (a client port after a semicolon: server.%d=host:peer:election;client)",
 					path, s.line, p.port, what, s.Host, other, s.ID))
@@ -242,10 +244,40 @@ func (e *Ensemble) DataDir(s ZooKeeperServer, fallback string) string {
 
 // own is dir, or below it a directory of server s, if its host has several.
 func (e *Ensemble) own(s ZooKeeperServer, dir string) string {
-	if slices.ContainsFunc(e.Servers, func(o ZooKeeperServer) bool { return o.ID != s.ID && o.Host == s.Host }) {
+	if slices.ContainsFunc(e.Servers, func(o ZooKeeperServer) bool { return o.ID != s.ID && sameHost(o.Host) == sameHost(s.Host) }) {
 		return filepath.Join(dir, strconv.Itoa(s.ID))
 	}
 	return dir
+}
+
+// sameHost is one name for a host that two lines may call differently.
+func sameHost(host string) string {
+	switch ip := net.ParseIP(host); {
+	case ip == nil:
+		return strings.ToLower(host)
+	case ip.IsLoopback():
+		return "localhost"
+	default:
+		return ip.String()
+	}
+}
+
+// escaped is text as Java reads it from a file of properties: as Latin-1, with backslashes that escape.
+func escaped(text string) string {
+	return ascii(strings.ReplaceAll(text, `\`, `\\`))
+}
+
+// ascii escapes what is not Latin-1, or differs there from UTF-8, and leaves escapes as they are.
+func ascii(text string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(text)) {
+		if unit < utf8.RuneSelf {
+			b.WriteByte(byte(unit))
+		} else {
+			fmt.Fprintf(&b, `\u%04X`, unit)
+		}
+	}
+	return b.String()
 }
 
 // File is the zoo.cfg that server s is started with, its data in dir.
@@ -257,7 +289,7 @@ func (e *Ensemble) File(s ZooKeeperServer, dir string) string {
 			fmt.Fprintf(&b, "%s=%s\n", d.key, d.value)
 		}
 	}
-	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\n", dir, s.Client)
+	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\n", escaped(dir), s.Client)
 	if s.ClientAddress != "" {
 		fmt.Fprintf(&b, "clientPortAddress=%s\n", s.ClientAddress)
 	}
@@ -269,9 +301,9 @@ func (e *Ensemble) File(s ZooKeeperServer, dir string) string {
 		case o.key == "dataDir", o.key == "clientPort", o.key == "clientPortAddress" && s.ClientAddress != "", o.key == "peerType" && s.Role == "observer":
 			continue
 		case o.key == "dataLogDir":
-			o.value = e.own(s, o.value)
+			o.value = escaped(e.own(s, o.value))
 		}
-		fmt.Fprintf(&b, "%s=%s\n", o.key, o.value)
+		fmt.Fprintf(&b, "%s=%s\n", o.key, ascii(o.value))
 	}
 	for _, o := range e.Servers {
 		host := o.Host
@@ -285,13 +317,4 @@ func (e *Ensemble) File(s ZooKeeperServer, dir string) string {
 		fmt.Fprintf(&b, "server.%d=%s:%d:%d%s\n", o.ID, host, o.Peer, o.Election, role)
 	}
 	return b.String()
-}
-
-// Quorum is the ensemble as zookeeper.quorum names it.
-func (e *Ensemble) Quorum() string {
-	all := make([]string, len(e.Servers))
-	for i, s := range e.Servers {
-		all[i] = net.JoinHostPort(s.Host, strconv.Itoa(s.Client))
-	}
-	return strings.Join(all, ",")
 }

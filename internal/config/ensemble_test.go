@@ -15,9 +15,9 @@ func ensemble(t *testing.T, text string) *Ensemble {
 }
 
 func TestEnsemble(t *testing.T) {
-	e := ensemble(t, "# servers\n! another comment\ntickTime=500\n\nserver.10=beta:2888:3888:observer;10.0.0.2:2190\nserver.2=[::1]:2888:3888 # second\nserver.1 = alpha:2888:3888:participant;2191\n")
-	if got, want := e.Quorum(), "alpha:2191,[::1]:2181,beta:2190"; got != want {
-		t.Errorf("quorum %s, want %s", got, want)
+	e := ensemble(t, "# servers\n! another comment\ntickTime=500\n\nserver.10=beta:2888:3888:observer;10.0.0.2:2190\nserver.2=[::1]:2888:3888\nserver.1 = alpha:2888:3888:participant;2191\n")
+	if client := e.Servers[1].Client; client != 2181 {
+		t.Errorf("the client port of server 2 is %d", client)
 	}
 	s, err := e.Server(10)
 	if err != nil {
@@ -59,6 +59,23 @@ func TestServersOfOneHost(t *testing.T) {
 	}
 }
 
+// TestValuesAsJavaReads: what is written is what Java reads, and nothing of a value is a comment.
+func TestValuesAsJavaReads(t *testing.T) {
+	e := ensemble(t, "dataLogDir=/log/ä\\b\nssl.keyStore.password=pa#ss\nssl.trustStore.password=\\u00e4 ä\nserver.1=a:1:2;3\nserver.2=localhost:1:2;3\nserver.3=127.0.0.1:4:5;6\n")
+	file := e.File(e.Servers[0], "/données/𝄞/1")
+	for _, want := range []string{"dataDir=/donn\\u00E9es/\\uD834\\uDD1E/1\n", "dataLogDir=/log/\\u00E4\\\\b\n", "ssl.keyStore.password=pa#ss\n", "ssl.trustStore.password=\\u00e4 \\u00E4\n"} {
+		if !strings.Contains(file, want) {
+			t.Errorf("no %q in:\n%s", want, file)
+		}
+	}
+	if dir := e.DataDir(e.Servers[1], "/fallback"); dir != "/fallback/2" {
+		t.Error(dir)
+	}
+	if file := e.File(e.Servers[2], "/data"); !strings.Contains(file, "dataLogDir=/log/\\u00E4\\\\b/3\n") {
+		t.Errorf("two names of this host are two hosts:\n%s", file)
+	}
+}
+
 func TestMistakesInEnsembles(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                                   {"zoo.cfg: no server is listed", "server.N=host:peer-port:election-port"},
@@ -78,14 +95,17 @@ func TestMistakesInEnsembles(t *testing.T) {
 		"server.1=[::1:1:2\n":                {"zoo.cfg:1", "brackets"},
 		"server.1=a:1:2;2\n":                 {"zoo.cfg:1: 2 is the client port of server.1, and on a the election port of server.1"},
 		"server.1=a:1:2\nserver.2=a:1:4;5\n": {"zoo.cfg:2: 1 is the peer port of server.2, and on a the peer port of server.1"},
-		"server.1=a:1:2\nserver.2=a:3:4\n":   {"zoo.cfg:2: 2181 is the client port of server.2", "semicolon"},
-		"clientPort=x\nserver.1=a:1:2\n":     {"zoo.cfg:1: clientPort", `"x"`},
-		"clientPort=70000\nserver.1=a:1:2\n": {"clientPort", `"70000"`, "1 to 65535"},
-		"tickTime=0\nserver.1=a:1:2\n":       {"zoo.cfg:1: tickTime", "at least 1"},
-		"tickTime=1\ntickTime=2\n":           {"zoo.cfg:2: tickTime is set already, to 1"},
-		"tickTime\nserver.1=a:1:2\n":         {`zoo.cfg:1: "tickTime": expected key=value`},
-		"dynamicConfigFile=x\n":              {"zoo.cfg:1: dynamicConfigFile", "in this file"},
-		"server.0=a:1:2\nserver.1=a:x:2\n":   {"zoo.cfg:1", "zoo.cfg:2"},
+		"server.1=a:1:2 # first\n":           {"zoo.cfg:1", `port "2 # first"`},
+		"server.1=localhost:1:2;3\nserver.2=127.0.0.1:1:4;5\n": {"zoo.cfg:2: 1 is the peer port of server.2, and on 127.0.0.1 the peer port of server.1"},
+		"server.1=A:1:2;3\nserver.2=a:1:4;5\n":                 {"zoo.cfg:2: 1 is the peer port of server.2"},
+		"server.1=a:1:2\nserver.2=a:3:4\n":                     {"zoo.cfg:2: 2181 is the client port of server.2", "semicolon"},
+		"clientPort=x\nserver.1=a:1:2\n":                       {"zoo.cfg:1: clientPort", `"x"`},
+		"clientPort=70000\nserver.1=a:1:2\n":                   {"clientPort", `"70000"`, "1 to 65535"},
+		"tickTime=0\nserver.1=a:1:2\n":                         {"zoo.cfg:1: tickTime", "at least 1"},
+		"tickTime=1\ntickTime=2\n":                             {"zoo.cfg:2: tickTime is set already, to 1"},
+		"tickTime\nserver.1=a:1:2\n":                           {`zoo.cfg:1: "tickTime": expected key=value`},
+		"dynamicConfigFile=x\n":                                {"zoo.cfg:1: dynamicConfigFile", "in this file"},
+		"server.0=a:1:2\nserver.1=a:x:2\n":                     {"zoo.cfg:1", "zoo.cfg:2"},
 	} {
 		_, err := ReadEnsemble(write(t, "zoo.cfg", text))
 		for _, w := range want {

@@ -19,7 +19,7 @@ const firstRestPort = 8081
 func readMasters(path string) ([]string, []error) {
 	var masters []string
 	lineOf := map[string]int{}
-	problems := eachLine(path, func(number int, line string) error {
+	problems := eachHost(path, func(number int, line string) error {
 		host, port, err := splitMaster(line)
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func splitMaster(line string) (host, port string, err error) {
 // there. A file that is not there is an empty one.
 func ReadWorkers(dir string) ([]string, error) {
 	var workers []string
-	problems := eachLine(filepath.Join(dir, "workers"), func(_ int, line string) error {
+	problems := eachHost(filepath.Join(dir, "workers"), func(_ int, line string) error {
 		host := strings.Trim(line, "[]")
 		if !isHost(host) {
 			return fmt.Errorf("%q: expected a host name or address, without a port", line)
@@ -83,6 +83,14 @@ func isHost(s string) bool {
 	return net.ParseIP(address) != nil || !strings.ContainsAny(s, " \t:/,;@[]'\"\\$`%")
 }
 
+// eachHost is eachLine of a file where a comment may stand behind a host.
+func eachHost(path string, do func(number int, line string) error) []error {
+	return eachLine(path, func(number int, line string) error {
+		host, _, _ := strings.Cut(line, "#")
+		return do(number, strings.TrimSpace(host))
+	})
+}
+
 // eachLine calls do with each line of a file that is neither blank nor a comment, and returns what
 // do did not like, by file and line.
 func eachLine(path string, do func(number int, line string) error) []error {
@@ -97,8 +105,8 @@ func eachLine(path string, do func(number int, line string) error) []error {
 	var problems []error
 	lines := bufio.NewScanner(f)
 	for number := 1; lines.Scan(); number++ {
-		line, _, _ := strings.Cut(lines.Text(), "#")
-		if line = strings.TrimSpace(line); line == "" {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		if err := do(number, line); err != nil {

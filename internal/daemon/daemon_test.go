@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,9 +72,9 @@ func here(t *testing.T) Place {
 // started starts a process that does something, and has it gone at the test's end.
 func started(t *testing.T, p Place, number int, does string) *Starting {
 	t.Helper()
-	s, err := p.Start("role", number, "label", func(int) (Command, error) {
-		return Command{Args: []string{os.Args[0]}, Env: append(os.Environ(), behaviour+"="+does)}, nil
-	})
+	s, err := p.Start(Request{Role: "role", Number: number, Group: "group", Command: func(int) (Command, error) {
+		return Command{Label: "label", Args: []string{os.Args[0]}, Env: append(os.Environ(), behaviour+"="+does)}, nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,14 +110,14 @@ func TestInstances(t *testing.T) {
 	if first.Number != 1 || second.Number != 2 {
 		t.Errorf("numbers %d and %d", first.Number, second.Number)
 	}
-	if _, err := p.Start("role", 2, "", nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("role 2 (label) runs already, as process %d", second.PID)) {
+	if _, err := p.Start(Request{Role: "role", Number: 2}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("role 2 (label) runs already, as process %d", second.PID)) {
 		t.Errorf("the second once more: %v", err)
 	}
 	if killed, err := p.Stop(limited(t, 20*time.Second), first.Instance); killed || err != nil {
 		t.Errorf("stop: killed %v, %v", killed, err)
 	}
 	all, err := p.List("role")
-	if err != nil || len(all) != 1 || all[0].PID != second.PID || !all[0].Alive || all[0].Label != "label" {
+	if err != nil || len(all) != 1 || all[0].PID != second.PID || !all[0].Alive || all[0].Label != "label" || all[0].Group != "group" {
 		t.Errorf("after the first was stopped: %+v %v", all, err)
 	}
 	if third := started(t, p, 0, "works"); third.Number != 1 || third.Stale != 0 {
@@ -145,7 +146,8 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// TestStale: the number in a pid file may be anybody's now; it is the lock that counts.
+// TestStale: the number in a pid file may be anybody's now; it is the lock that counts, and if somebody else holds that,
+// when the process began.
 func TestStale(t *testing.T) {
 	p := here(t)
 	s := started(t, p, 0, "works")
@@ -167,6 +169,28 @@ func TestStale(t *testing.T) {
 	all, err := p.List("role")
 	if err != nil || len(all) != 1 || all[0].Alive || all[0].PID != foreign.Process.Pid {
 		t.Fatalf("%+v %v", all, err)
+	}
+	held, err := os.Open(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" { // elsewhere nothing tells when a process began
+		all, err = p.List("role")
+		if err != nil || all[0].Alive {
+			t.Errorf("locked by somebody else: %+v %v", all, err)
+		}
+		all[0].Alive = true
+		if killed, err := p.Stop(limited(t, 20*time.Second), all[0]); killed || err != nil {
+			t.Errorf("locked by somebody else, stop: killed %v, %v", killed, err)
+		}
+		alive(t, foreign.Process.Pid)
+	}
+	held.Close()
+	if err := os.WriteFile(s.file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	if killed, err := p.Stop(limited(t, 20*time.Second), all[0]); killed || err != nil {
 		t.Errorf("stop: killed %v, %v", killed, err)
@@ -239,6 +263,102 @@ func TestChildrenDoNotKeepTheLock(t *testing.T) {
 	}
 }
 
+// TestOthersCannotLock: what another user can open he can lock, and make a dead process look alive.
+func TestOthersCannotLock(t *testing.T) {
+	p := here(t)
+	if err := os.MkdirAll(p.PIDs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.instance("role", 1).file, nil, 0o644); err != nil { // as an older version left it
+		t.Fatal(err)
+	}
+	ready(t, started(t, p, 0, "works"))
+	files, err := os.ReadDir(p.PIDs)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
+// TestLockedForLong: nobody waits for ever for whoever locks the directory.
+func TestLockedForLong(t *testing.T) {
+	p := here(t)
+	ready(t, started(t, p, 0, "works"))
+	unlock, err := p.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	p.patience = time.Millisecond
+	if _, err := p.List("role"); err == nil || !strings.Contains(err.Error(), "has been locked by another process for 1ms") || !strings.Contains(err.Error(), p.PIDs) {
+		t.Error(err)
+	}
+}
+
+// TestInterrupted: whoever interrupts a stop has nothing killed, and whoever interrupts a start is told so.
+func TestInterrupted(t *testing.T) {
+	p := here(t)
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(limited(t, 20*time.Second))
+	cancel(interrupted)
+	s := started(t, p, 0, "is not ready")
+	if ok, err := s.Wait(ctx); ok || !errors.Is(err, interrupted) {
+		t.Errorf("start: ready %v, %v", ok, err)
+	}
+	s = started(t, p, 0, "is deaf")
+	ready(t, s)
+	if killed, err := p.Stop(ctx, s.Instance); killed || !errors.Is(err, interrupted) {
+		t.Errorf("stop: killed %v, %v", killed, err)
+	}
+	alive(t, s.PID)
+}
+
+// TestEnough: of two that start at once what is there already, neither starts it.
+func TestEnough(t *testing.T) {
+	p := here(t)
+	s := started(t, p, 0, "works")
+	ready(t, s)
+	_, err := p.Start(Request{Role: "role", Enough: func(all []Instance) (Instance, bool) { return all[0], all[0].Alive }})
+	var running RunningError
+	if !errors.As(err, &running) || running.PID != s.PID {
+		t.Error(err)
+	}
+}
+
+// TestTemporaryDirectory: a TMPDIR that is away, or too long for a socket's name, is done without.
+func TestTemporaryDirectory(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	if err := os.Mkdir(long, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := here(t)
+	for _, dir := range []string{"/nonexistent", long} {
+		t.Setenv("TMPDIR", dir)
+		ready(t, started(t, p, 0, "works"))
+	}
+	if left, err := os.ReadDir(long); err != nil || len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v %v", left, err)
+	}
+}
+
+// TestWhatCannotStartRotatesNothing: the log of what ran stays where it is.
+func TestWhatCannotStartRotatesNothing(t *testing.T) {
+	p := here(t)
+	s := started(t, p, 0, "works")
+	ready(t, s)
+	if _, err := p.Stop(limited(t, 20*time.Second), s.Instance); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) { return Command{Args: []string{"no-such-program"}}, nil }})
+	if text, _ := os.ReadFile(s.Log); err == nil || string(text) != "it works\n" {
+		t.Errorf("%v; the log is %q", err, text)
+	}
+}
+
 func TestLogsAreRotated(t *testing.T) {
 	p := here(t)
 	for range logsKept + 3 {
@@ -269,7 +389,7 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 	} {
 		p := here(t)
 		change(&p)
-		if _, err := p.Start("role", 0, "", nil); err == nil || !strings.Contains(err.Error(), "set "+variable) || !strings.Contains(err.Error(), file) {
+		if _, err := p.Start(Request{Role: "role"}); err == nil || !strings.Contains(err.Error(), "set "+variable) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", variable, err)
 		}
 	}
@@ -278,10 +398,10 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 func TestCommandThatCannotBe(t *testing.T) {
 	p := here(t)
 	no := errors.New("no")
-	if _, err := p.Start("role", 0, "", func(int) (Command, error) { return Command{}, no }); !errors.Is(err, no) {
+	if _, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) { return Command{}, no }}); !errors.Is(err, no) {
 		t.Error(err)
 	}
-	_, err := p.Start("role", 0, "", func(int) (Command, error) { return Command{Args: []string{"/nonexistent"}}, nil })
+	_, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) { return Command{Args: []string{"/nonexistent"}}, nil }})
 	if err == nil || !strings.Contains(err.Error(), "start role 1") || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Error(err)
 	}

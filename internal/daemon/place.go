@@ -9,17 +9,23 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Place is where the files of one user's processes on one host are. Hosts and users may share the
-// directories: names carry both.
+// directories of pid files and logs, whose names carry both.
 type Place struct {
 	PIDs string // directory of pid files
 	Logs string // directory of logs
 	Dir  string // in which processes are started
 	User string
 	Host string
+
+	patience time.Duration // how long another command may hold the directory of pid files
 }
+
+// patience is long beside what a command does under the lock: it reads and writes small files.
+const patience = 10 * time.Second
 
 // Here is a Place of this process's user and host.
 func Here(pids, logs, dir string) (Place, error) {
@@ -31,7 +37,7 @@ func Here(pids, logs, dir string) (Place, error) {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
 	}
-	return Place{PIDs: pids, Logs: logs, Dir: dir, User: fileName(name), Host: fileName(host)}, nil
+	return Place{PIDs: pids, Logs: logs, Dir: dir, User: fileName(name), Host: fileName(host), patience: patience}, nil
 }
 
 func fileName(s string) string { return strings.ReplaceAll(s, string(filepath.Separator), "_") }
@@ -41,11 +47,13 @@ type Instance struct {
 	Role   string
 	Number int
 	Label  string // as it was started with
+	Group  string // likewise
 	PID    int    // as its pid file says; 0 if it says nothing
 	Alive  bool   // false: the pid file is of a process that has ended
 	Log    string
 
-	file string
+	birth string // of the process, as its pid file says
+	file  string
 }
 
 func (i Instance) String() string {
@@ -101,15 +109,48 @@ func (p Place) look(role string, number int) (Instance, error) {
 		return i, err
 	}
 	defer f.Close()
-	i.Alive = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
+	held := false
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err {
+	case nil:
+	case syscall.EWOULDBLOCK:
+		held = true
+	default:
+		return i, p.noLocks(i.file, err)
+	}
 	text, err := os.ReadFile(i.file)
 	if err != nil {
 		return i, err
 	}
-	first, rest, _ := strings.Cut(string(text), "\n")
-	i.PID, _ = strconv.Atoi(first) // what is no number is 0
-	i.Label = strings.TrimSpace(rest)
+	i.read(string(text))
+	i.Alive = held && i.birth == birth(i.PID)
 	return i, nil
+}
+
+// write and read are the lines of a pid file.
+func (i Instance) write(f *os.File) error {
+	_, err := fmt.Fprintf(f, "%d\n%s\n%s\n%s\n", i.PID, i.Label, i.birth, i.Group)
+	return err
+}
+
+func (i *Instance) read(text string) {
+	lines := append(strings.Split(text, "\n"), "", "", "", "") // it may have been cut short
+	i.PID, _ = strconv.Atoi(lines[0])                          // what is no number is 0
+	i.Label, i.birth, i.Group = lines[1], lines[2], lines[3]
+}
+
+// birth is when a process began, as its kernel counts, or "" where that is not told: not on Linux,
+// or of none that runs. With the number it says which process is meant.
+func birth(pid int) string {
+	const startTime = 22 - 3 // among the fields behind the name, which may have blanks and brackets itself
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) <= startTime {
+		return ""
+	}
+	return fields[startTime]
 }
 
 func (p Place) instance(role string, number int) Instance {
@@ -120,21 +161,47 @@ func (p Place) instance(role string, number int) Instance {
 // lock keeps other commands from looking at pid files, so that none takes another's look, which
 // locks them for a moment, for a living process.
 func (p Place) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(p.PIDs, fmt.Sprintf(".perennial-%s-%s.lock", p.User, p.Host)), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := p.own(filepath.Join(p.PIDs, fmt.Sprintf(".perennial-%s-%s.lock", p.User, p.Host)))
 	if err != nil {
-		return nil, p.unwritable("PERENNIAL_PID_DIR", p.PIDs, err)
+		return nil, err
 	}
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	tooLong := time.After(p.patience)
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR { //nolint:errorlint // a system call returns the very number
-			break
+		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err {
+		case nil:
+			return func() { f.Close() }, nil
+		case syscall.EWOULDBLOCK:
+		default:
+			f.Close()
+			return nil, p.noLocks(f.Name(), err)
+		}
+		select {
+		case <-tick.C:
+		case <-tooLong:
+			f.Close()
+			return nil, fmt.Errorf("%s has been locked by another process for %s: end that (fuser %s tells which it is), and try again", f.Name(), p.patience, f.Name())
+		}
+	}
+}
+
+// own opens a file that only this user can open, so that nobody else can lock it.
+func (p Place) own(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		if err = f.Chmod(0o600); err != nil { // it may have been there
+			f.Close()
 		}
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w; PERENNIAL_PID_DIR must be on a file system with locks", f.Name(), err)
+		return nil, p.unwritable("PERENNIAL_PID_DIR", p.PIDs, err)
 	}
-	return func() { f.Close() }, nil
+	return f, nil
+}
+
+func (p Place) noLocks(file string, err error) error {
+	return fmt.Errorf("lock %s: %w; PERENNIAL_PID_DIR must be on a file system with locks", file, err)
 }
 
 // prepare makes the directories.

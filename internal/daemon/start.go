@@ -29,10 +29,23 @@ const pidVariable = "PERENNIAL_PID_FD"
 // logVariable tells a started process the name of its log, which it may show (internal/inspect).
 const logVariable = "PERENNIAL_LOG_FILE"
 
+// Request is for one process.
+type Request struct {
+	Role   string
+	Number int    // of the instance; 0: the lowest that is free
+	Group  string // kept with it: who started it together with what else
+	// Enough finds, among the instances of the role, the one that makes this start needless. nil:
+	// there is none.
+	Enough func(all []Instance) (Instance, bool)
+	// Command makes the process of a number, once that is known.
+	Command func(number int) (Command, error)
+}
+
 // Command is a process to start.
 type Command struct {
-	Args []string // the program first
-	Env  []string // all of it
+	Label string   // kept with it: what it is called by, beside role and number
+	Args  []string // the program first
+	Env   []string // all of it
 	// Ready tells whether the process does its work. nil: it says so itself, by Ready in its own
 	// process.
 	Ready func() bool
@@ -49,9 +62,15 @@ type Starting struct {
 	socket net.PacketConn // nil: ready asks
 }
 
-// Start starts an instance of a role, number 0 being the lowest that is free. label is kept with
-// it. command makes the process of a number. The caller calls Wait.
-func (p Place) Start(role string, number int, label string, command func(number int) (Command, error)) (*Starting, error) {
+// RunningError says that what is to be started runs.
+type RunningError struct{ Instance }
+
+func (e RunningError) Error() string {
+	return fmt.Sprintf("%s runs already, as process %d", e.Instance, e.PID)
+}
+
+// Start starts an instance of a role, or returns a RunningError. The caller calls Wait.
+func (p Place) Start(r Request) (*Starting, error) {
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}
@@ -60,15 +79,15 @@ func (p Place) Start(role string, number int, label string, command func(number 
 		return nil, err
 	}
 	defer unlock()
-	i, stale, err := p.choose(role, number)
+	i, stale, err := p.choose(r)
 	if err != nil {
 		return nil, err
 	}
-	i.Label = label
-	c, err := command(i.Number)
+	c, err := r.Command(i.Number)
 	if err != nil {
 		return nil, err
 	}
+	i.Label, i.Group = c.Label, r.Group
 	s := &Starting{Instance: i, Stale: stale, place: p, ready: c.Ready}
 	if err := s.spawn(c); err != nil {
 		s.hangUp()
@@ -78,44 +97,46 @@ func (p Place) Start(role string, number int, label string, command func(number 
 }
 
 // choose finds an instance that does not run, under the lock.
-func (p Place) choose(role string, number int) (i Instance, stale int, err error) {
-	all, err := p.list(role)
+func (p Place) choose(r Request) (i Instance, stale int, err error) {
+	all, err := p.list(r.Role)
 	if err != nil {
 		return i, 0, err
+	}
+	if r.Enough != nil {
+		if running, enough := r.Enough(all); enough {
+			return i, 0, RunningError{running}
+		}
 	}
 	known := map[int]Instance{}
 	for _, i := range all {
 		known[i.Number] = i
 	}
-	n := max(number, 1)
-	if number == 0 {
+	n := max(r.Number, 1)
+	if r.Number == 0 {
 		for known[n].Alive {
 			n++
 		}
 	}
 	if known[n].Alive {
-		return i, 0, fmt.Errorf("%s runs already, as process %d", known[n], known[n].PID)
+		return i, 0, RunningError{known[n]}
 	}
-	return p.instance(role, n), known[n].PID, nil
+	return p.instance(r.Role, n), known[n].PID, nil
 }
 
 func (s *Starting) spawn(c Command) error {
-	pid, err := os.OpenFile(s.file, os.O_CREATE|os.O_RDWR, 0o644)
+	pid, err := s.place.own(s.file)
 	if err != nil {
-		return s.place.unwritable("PERENNIAL_PID_DIR", s.place.PIDs, err)
+		return err
 	}
 	defer pid.Close() // the process has its own descriptor, and with it the lock
 	if err := syscall.Flock(int(pid.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("lock %s: %w", s.file, err)
+		return fmt.Errorf("lock %s: %w: a process that is none of ours holds it; end that (fuser %s tells which it is)", s.file, err, s.file)
 	}
-	rotate(s.Log)
-	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return s.place.unwritable("PERENNIAL_LOG_DIR", s.place.Logs, err)
-	}
-	defer log.Close()
 	s.cmd = exec.Command(c.Args[0], c.Args[1:]...)
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.place.Dir, log, log
+	if s.cmd.Err != nil {
+		return s.cmd.Err
+	}
+	s.cmd.Dir = s.place.Dir
 	s.cmd.ExtraFiles = []*os.File{pid} // descriptor 3
 	s.cmd.Env = append(c.Env, pidVariable+"=3", logVariable+"="+s.Log)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a terminal that is closed does not end it
@@ -128,12 +149,19 @@ func (s *Starting) spawn(c Command) error {
 	if err := pid.Truncate(0); err != nil {
 		return err
 	}
+	rotate(s.Log) // no sooner: what fails above leaves the logs of what ran
+	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return s.place.unwritable("PERENNIAL_LOG_DIR", s.place.Logs, err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
 	s.PID = s.cmd.Process.Pid
-	_, err = fmt.Fprintf(pid, "%d\n%s\n", s.PID, s.Label)
-	if err != nil { // nobody could stop it later
+	s.birth = birth(s.PID)
+	if err = s.write(pid); err != nil { // nobody could stop it later
 		err = errors.Join(err, s.cmd.Process.Kill(), s.cmd.Wait())
 	}
 	return err
@@ -152,17 +180,21 @@ func rotate(log string) {
 }
 
 // listen opens the socket by which the process says that it is ready, in a directory that only
-// this user can enter, and with a short name, as sockets want.
+// this user can enter, and with a short name, as sockets want: TMPDIR may be too long for one.
 func (s *Starting) listen() error {
-	dir, err := os.MkdirTemp("", "perennial-")
-	if err != nil {
-		return err
+	var problems []error
+	for _, base := range []string{os.TempDir(), "/tmp"} {
+		dir, err := os.MkdirTemp(base, "perennial-")
+		if err == nil {
+			s.socket, err = net.ListenPacket("unixgram", filepath.Join(dir, "ready"))
+			if err == nil {
+				return nil
+			}
+			os.RemoveAll(dir)
+		}
+		problems = append(problems, err)
 	}
-	s.socket, err = net.ListenPacket("unixgram", filepath.Join(dir, "ready"))
-	if err != nil {
-		os.RemoveAll(dir)
-	}
-	return err
+	return fmt.Errorf("no socket by which it says that it is ready: %w; set TMPDIR to a directory that can be written and has a short name", errors.Join(problems...))
 }
 
 func (s *Starting) hangUp() {
@@ -173,8 +205,8 @@ func (s *Starting) hangUp() {
 	os.RemoveAll(filepath.Dir(s.socket.LocalAddr().String()))
 }
 
-// Wait returns true when the process is ready, false if it is not and ctx has ended, and with an
-// error that shows the end of its log if it has ended. It is called once.
+// Wait returns true when the process is ready, false if it is not at ctx's deadline, and with an
+// error that shows the end of its log if it has ended, or ctx's cause if ctx was cancelled. It is called once.
 func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
 	defer s.hangUp()
 	tick := time.NewTicker(poll)
@@ -195,7 +227,11 @@ func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return false, s.cmd.Process.Release()
+			err := s.cmd.Process.Release()
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = context.Cause(ctx)
+			}
+			return false, err
 		}
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Stop asks an instance to end and waits for it. When ctx ends first it is killed, and killed is
-// true. That it had ended before is no error.
+// Stop asks an instance to end and waits for it. At ctx's deadline it is killed, and killed is true;
+// if ctx is cancelled it is left to end by itself, and the error is ctx's cause. That it had ended
+// before is no error.
 func (p Place) Stop(ctx context.Context, i Instance) (killed bool, err error) {
 	if err := p.signal(i, syscall.SIGTERM); err != nil {
 		return false, err
@@ -27,6 +28,9 @@ func (p Place) Stop(ctx context.Context, i Instance) (killed bool, err error) {
 		select {
 		case <-tick.C:
 		case <-patience:
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return false, context.Cause(ctx)
+			}
 			killed, patience, after = true, nil, time.After(afterKill)
 			if err := p.signal(i, syscall.SIGKILL); err != nil {
 				return true, err

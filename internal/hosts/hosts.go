@@ -112,10 +112,11 @@ func Each(ctx context.Context, all []Host, options []string, here func(ctx conte
 const sshFailed = 255
 
 // remote runs a script on another host. It comes on standard input, so that no login shell splits
-// it and nobody sees it in a list of processes.
+// it. Of an option that is given twice ssh takes the first, so the caller's come before ours; but
+// nothing can answer a question here.
 func remote(ctx context.Context, host string, options []string, script string) (string, error) {
-	args := append([]string{"-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5"}, options...)
-	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", host, "sh -s")...)
+	args := slices.Concat([]string{"-o", "BatchMode=yes"}, options, []string{"-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "--", host, "sh -s"})
+	cmd := exec.CommandContext(ctx, "ssh", args...)
 	cmd.WaitDelay = time.Second // for what it left holding the pipes
 	cmd.Stdin = strings.NewReader(script)
 	var out, complaint bytes.Buffer

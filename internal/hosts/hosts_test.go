@@ -72,6 +72,15 @@ func TestRemote(t *testing.T) {
 	}
 }
 
+// TestOptions: a person's options come before ours, of which ssh would take the first; but for the one that keeps it from asking.
+func TestOptions(t *testing.T) {
+	withSSH(t, `echo "$*"`)
+	out, err := remote(t.Context(), "alpha", []string{"-o", "ConnectTimeout=60", "-o", "BatchMode=no"}, "")
+	if want := "-o BatchMode=yes -o ConnectTimeout=60 -o BatchMode=no -o ConnectTimeout=10 -o ServerAliveInterval=5 -- alpha sh -s"; err != nil || out != want {
+		t.Errorf("%q %v, want %q", out, err, want)
+	}
+}
+
 // TestSilentHost: a host that says nothing is given up, and the others have gone on.
 func TestSilentHost(t *testing.T) {
 	withSSH(t, `for host; do :; done; case "$*" in *alpha*) exec sleep 1000;; esac; sh -s`)

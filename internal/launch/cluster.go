@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,9 @@ func (l *Launcher) StartCluster(ctx context.Context) error {
 	if len(workers) == 0 {
 		fmt.Fprintf(l.Warn, "no TaskManager is started: %s lists no host\n", filepath.Join(l.ConfDir, "workers"))
 	}
-	all := hosts.Group(ctx, append(masters, workers...), hosts.IsLocal)
-	l.warnLoopback(all)
-	return l.phases(ctx, "start", masters, workers)
+	all := slices.Concat(masters, workers)
+	l.warnLoopback(hosts.Group(ctx, all, hosts.IsLocal))
+	return l.phases(ctx, "start", all) // at once: a host that does not answer holds up no other's processes
 }
 
 // StopCluster stops what StartCluster started: JobManagers first, so that none of them sees tasks
@@ -38,7 +39,15 @@ func (l *Launcher) StopCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.phases(ctx, "stop", masters, workers)
+	err = l.phases(ctx, "stop", masters, workers)
+	isHere := func(e hosts.Entry) bool { return hosts.IsLocal(ctx, e.Host) }
+	if !slices.ContainsFunc(masters, isHere) { // else it was told with the others
+		err = errors.Join(err, l.left(ctx, JobManager))
+	}
+	if !slices.ContainsFunc(workers, isHere) {
+		err = errors.Join(err, l.left(ctx, TaskManager))
+	}
+	return err
 }
 
 // cluster is the entries of the configuration.
@@ -96,8 +105,14 @@ func (l *Launcher) quorum(ctx context.Context, action string) error {
 	if err != nil {
 		return err
 	}
-	if n := len(e.Servers); n%2 == 0 && action == "start" {
-		fmt.Fprintf(l.Warn, "%d ZooKeeper servers survive no more failures than %d: list an odd number in zoo.cfg\n", n, n-1)
+	voters := 0
+	for _, s := range e.Servers {
+		if s.Role != "observer" {
+			voters++
+		}
+	}
+	if voters > 0 && voters%2 == 0 && action == "start" {
+		fmt.Fprintf(l.Warn, "an ensemble of %d voting ZooKeeper servers survives no more failures than one of %d: list an odd number in zoo.cfg\n", voters, voters-1)
 	}
 	var entries []hosts.Entry
 	for _, s := range e.Servers {
@@ -107,10 +122,13 @@ func (l *Launcher) quorum(ctx context.Context, action string) error {
 }
 
 // phases carries an action out on all hosts, for one list of entries after the other. Hosts that
-// fail are named, and the others go on.
+// fail are named, and the others go on. None begins once ctx has ended.
 func (l *Launcher) phases(ctx context.Context, action string, phases ...[]hosts.Entry) error {
 	var failed []error
 	for _, entries := range phases {
+		if ctx.Err() != nil {
+			return errors.Join(append(failed, context.Cause(ctx))...)
+		}
 		all := hosts.Group(ctx, entries, hosts.IsLocal)
 		ctx, cancel := context.WithTimeoutCause(ctx, hostTime, fmt.Errorf("nothing was heard for %s", hostTime))
 		hosts.Each(ctx, all, strings.Fields(l.env("PERENNIAL_SSH_OPTS")),

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/testensemble"
@@ -122,8 +124,7 @@ func (u *user) becomes(t *testing.T, job, state string) {
 // TestNobodyListens: a cluster is stopped as a whole, also where nobody reads what is said.
 func TestNobodyListens(t *testing.T) {
 	u := newUser(t, os.Getuid())
-	p := ports(t, 2)
-	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+	u.oneHost()
 	u.types("start-cluster.sh").expect(t, 0)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -141,6 +142,138 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
+// oneHost configures a cluster of a JobManager and a TaskManager.
+func (u *user) oneHost() {
+	p := ports(u.t, 2)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]), "workers": "localhost\n"})
+}
+
+// TestStopsWhatItStarted: what start-cluster.sh started is stopped, also when the configuration has changed since, and what
+// it did not is named. Whatever was started by hand in the place of one that ended is the cluster's.
+func TestStopsWhatItStarted(t *testing.T) {
+	eachUser(t, func(t *testing.T, u *user) {
+		u.oneHost()
+		u.types("start-cluster.sh", "-D", "rest.port="+strconv.Itoa(ports(t, 1)[0])).expect(t, 0)
+		u.types("taskmanager.sh", "start").expect(t, 0)
+		u.types("stop-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "taskmanager 2 still runs, as process ", "taskmanager.sh stop-all")
+		if pids := u.pids("jobmanager"); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+		u.types("taskmanager.sh", "stop-all").expect(t, 0, "taskmanager 2, process ")
+
+		u.types("start-cluster.sh").expect(t, 0)
+		if err := syscall.Kill(u.pids("jobmanager")[0], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			if r := u.types("jobmanager.sh", "status"); r.status != 1 {
+				return fmt.Errorf("%s%s", r.stdout, r.stderr)
+			}
+			return nil
+		})
+		u.types("jobmanager.sh", "start").expect(t, 0, "jobmanager 1 (localhost:")
+		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "runs already")
+		u.types("stop-cluster.sh").expect(t, 0)
+		if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+	})
+}
+
+// TestTwoStartsAtOnce: each process is started by one of them.
+func TestTwoStartsAtOnce(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	u.oneHost()
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { u.types("start-cluster.sh").expect(t, 0, "taskmanager 1 (localhost)") })
+	}
+	both.Wait()
+	if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) != 2 {
+		t.Errorf("processes %v", pids)
+	}
+}
+
+// TestInterruptedStop: nothing is killed for it, and nothing more is asked to end.
+func TestInterruptedStop(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	u.oneHost()
+	u.types("start-cluster.sh").expect(t, 0)
+	jobManager := u.pids("jobmanager")[0]
+	if err := syscall.Kill(jobManager, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(jobManager, syscall.SIGCONT) }()
+	var out strings.Builder
+	cmd := u.command(filepath.Join(home, "bin", "stop-cluster.sh"))
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { return pending(jobManager, syscall.SIGTERM) })
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	result{stdout: out.String(), status: cmd.ProcessState.ExitCode()}.expect(t, 1, "was asked to end, and whether it does was not waited for", "interrupted")
+	u.types("jobmanager.sh", "status").expect(t, 0)
+	u.types("taskmanager.sh", "status").expect(t, 0)
+	if err := syscall.Kill(jobManager, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	u.types("stop-cluster.sh").expect(t, 0, "taskmanager 1 (localhost), process ")
+}
+
+// pending fails unless a stopped process was sent a signal.
+func pending(pid int, s syscall.Signal) error {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(text), "ShdPnd:")
+	word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	set, err := strconv.ParseUint(word, 16, 64)
+	if err == nil && set&(1<<(s-1)) == 0 {
+		err = fmt.Errorf("signals %x are pending, and not %v", set, s)
+	}
+	return err
+}
+
+// sshTo gives the user an ssh by which every other host is this one, but for those of a shell's case. What it is asked for is in
+// files with this name, and behind it the host's.
+func (u *user) sshTo(cases string) (asked string) {
+	u.t.Helper()
+	tools := filepath.Join(u.dir, "tools")
+	if err := os.Mkdir(tools, 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	asked = filepath.Join(u.dir, "asked")
+	ssh := `#!/bin/sh
+for host; do case $host in *.*.*.*) break;; esac; done
+echo "$*" >> "` + asked + `-$host"
+case $host in
+` + cases + `
+esac
+tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
+`
+	if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	u.path = tools + ":" + os.Getenv("PATH")
+	return asked
+}
+
+// TestSilentMaster: it does not hold up the TaskManagers. It says nothing until one of them was asked for.
+func TestSilentMaster(t *testing.T) {
+	const silent, other = "203.0.113.8", "203.0.113.7"
+	u := newUser(t, os.Getuid())
+	u.configured(map[string]string{"perennial.yaml": "zookeeper.quorum: 127.0.0.1:1\n", "masters": silent + "\n", "workers": other + "\n"})
+	u.sshTo(silent + `) while [ ! -e "` + filepath.Join(u.dir, "asked-"+other) + `" ]; do sleep 0.1; done; echo "Connection timed out" >&2; exit 255;;`)
+	u.types("start-cluster.sh").expect(t, 1, silent+": ssh "+silent+": Connection timed out", other+": taskmanager 1 ("+other+") is started")
+	u.path = ""
+	u.types("taskmanager.sh", "stop").expect(t, 0)
+}
+
 // TestOtherHosts: ssh is asked for those alone; one that cannot be reached is named, and the others
 // go on. The other host is this one, behind an ssh of the test's own.
 func TestOtherHosts(t *testing.T) {
@@ -151,26 +284,7 @@ func TestOtherHosts(t *testing.T) {
 			"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: %d\n", p[0], p[1]),
 			"workers":        "localhost\n" + away + "\n" + other + "\n" + other + "\n",
 		})
-		tools := filepath.Join(u.dir, "tools")
-		if err := os.Mkdir(tools, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		asked := filepath.Join(u.dir, "asked")
-		ssh := `#!/bin/sh
-for host; do case $host in *.*.*.*) break;; esac; done
-echo "$*" >> "` + asked + `-$host"
-case $host in
-` + away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;
-esac
-tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
-`
-		if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(u.dir, u.uid, -1); err != nil {
-			t.Fatal(err)
-		}
-		u.path = tools + ":" + os.Getenv("PATH")
+		asked := u.sshTo(away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;`)
 		u.env = append(u.env, "PERENNIAL_SSH_OPTS=-p 2222 -l it's", "PERENNIAL_CLUSTER_ID=it's")
 		r := u.types("start-cluster.sh", "-D", "log.level=debug")
 		r.expect(t, 1, away+": ssh "+away+": Permission denied", "ssh -o BatchMode=yes "+away+" true",
@@ -187,7 +301,7 @@ tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			"-o BatchMode=yes -o ConnectTimeout=10", "-p 2222 -l it's -- " + other + " sh -s\n",
+			"-o BatchMode=yes -p 2222 -l it's -o ConnectTimeout=10", " -- " + other + " sh -s\n",
 			`export PERENNIAL_CLUSTER_ID='it'\''s'`, "host start --conf '" + filepath.Join(u.dir, "conf") + "' -D 'log.level=debug' 'taskmanager@" + other + "' 'taskmanager@" + other + "'\n",
 		} {
 			if !strings.Contains(string(text), want) {

@@ -1,9 +1,11 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +16,9 @@ import (
 )
 
 const (
-	startTime = 5 * time.Second  // in which a process is ready, or waits for others
+	// in which a process is ready, or waits for others. It exceeds the 5 s in which a process waits
+	// for a directory that another uses, and then ends.
+	startTime = 10 * time.Second
 	stopTime  = 15 * time.Second // in which a process ends, before it is killed
 )
 
@@ -24,23 +28,25 @@ func (l *Launcher) Start(ctx context.Context, role, label string) error {
 	if err != nil {
 		return err
 	}
-	s, err := l.start(p, role, label)
+	s, err := l.start(p, role, label, daemon.Request{})
 	if err != nil {
 		return err
 	}
 	return l.wait(ctx, []*daemon.Starting{s})
 }
 
-func (l *Launcher) start(p daemon.Place, role, label string) (*daemon.Starting, error) {
-	number := 0
+// start starts an instance of a role; r has what else there is to say of it.
+func (l *Launcher) start(p daemon.Place, role, label string, r daemon.Request) (*daemon.Starting, error) {
+	r.Role = role
 	if role == ZooKeeper {
 		_, s, err := l.server(label)
 		if err != nil {
 			return nil, err
 		}
-		number = s.ID
+		r.Number = s.ID
 	}
-	s, err := p.Start(role, number, label, func(n int) (daemon.Command, error) { return l.Command(role, label, n) })
+	r.Command = func(number int) (daemon.Command, error) { return l.Command(role, label, number) }
+	s, err := p.Start(r)
 	if err == nil && s.Stale != 0 {
 		fmt.Fprintf(l.Out, "%s: a pid file was left by process %d, which has ended\n", s.Instance, s.Stale)
 	}
@@ -55,6 +61,8 @@ func (l *Launcher) wait(ctx context.Context, all []*daemon.Starting) error {
 		s := all[i]
 		ready, err := s.Wait(ctx)
 		switch {
+		case err != nil && errors.Is(err, context.Cause(ctx)): // interrupted
+			return fmt.Sprintf("%s is started as process %d, and whether it becomes ready was not waited for; log %s\n", s.Instance, s.PID, s.Log), err
 		case err != nil:
 			return "", err
 		case !ready:
@@ -65,7 +73,7 @@ func (l *Launcher) wait(ctx context.Context, all []*daemon.Starting) error {
 }
 
 // together does n things at once, prints what they say in order, and joins their errors.
-func together(n int, do func(i int) (string, error), out interface{ Write([]byte) (int, error) }) error {
+func together(n int, do func(i int) (string, error), out io.Writer) error {
 	said, errs := make([]string, n), make([]error, n)
 	var group sync.WaitGroup
 	for i := range n {
@@ -91,32 +99,48 @@ func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
 		if !ok || !slices.Contains([]string{JobManager, TaskManager, ZooKeeper}, role) {
 			return fmt.Errorf("%q: expected jobmanager@host:rest-port, taskmanager@host or zookeeper@number", entry)
 		}
-		running, err := p.List(role)
-		if err != nil {
-			return err
-		}
-		at := slices.IndexFunc(running, func(i daemon.Instance) bool {
-			return i.Alive && i.Label == label && !slices.Contains(taken[role], i.Number)
-		})
-		if at >= 0 {
-			taken[role] = append(taken[role], running[at].Number)
-			fmt.Fprintf(l.Out, "%s runs already, as process %d\n", running[at], running[at].PID)
-			continue
-		}
-		s, err := l.start(p, role, label)
-		if err != nil {
+		s, err := l.start(p, role, label, daemon.Request{Group: l.group(), Enough: func(all []daemon.Instance) (daemon.Instance, bool) {
+			at := slices.IndexFunc(all, func(i daemon.Instance) bool {
+				return i.Alive && l.isEntry(i, label) && !slices.Contains(taken[role], i.Number)
+			})
+			if at < 0 {
+				return daemon.Instance{}, false
+			}
+			return all[at], true
+		}})
+		var running daemon.RunningError
+		switch {
+		case errors.As(err, &running):
+			taken[role] = append(taken[role], running.Number)
+			fmt.Fprintln(l.Out, running)
+		case err != nil:
 			problems = append(problems, err)
-			continue
+		default:
+			taken[role] = append(taken[role], s.Number)
+			starting = append(starting, s)
 		}
-		taken[role] = append(taken[role], s.Number)
-		starting = append(starting, s)
 	}
 	return errors.Join(append(problems, l.wait(ctx, starting))...)
 }
 
-// Stop stops the newest instance of a role that was started with this label, or with any if it is "".
+// group is what a cluster's processes on a host are known by, beside their labels.
+func (l *Launcher) group() string {
+	return "cluster of " + cmp.Or(l.ConfDir, "no configuration directory")
+}
+
+// isEntry tells whether an instance is the entry with this label. A JobManager that was started by
+// hand, or before the configuration had this host's name, is the one at its port.
+func (l *Launcher) isEntry(i daemon.Instance, label string) bool {
+	host, port := hostAndPort(i.Label)
+	_, wanted := hostAndPort(label)
+	known := i.Group == "" || i.Group == l.group()
+	return i.Label == label || i.Role == JobManager && port == wanted && isLoopback(host) && known
+}
+
+// Stop stops the newest instance of a role that was started with this label, or with any if it is
+// "". It fails if there is none with a label that was given.
 func (l *Launcher) Stop(ctx context.Context, role, label string) error {
-	return l.stop(ctx, role, newest(label))
+	return l.stop(ctx, role, label, newest(label))
 }
 
 // StopDrained stops the newest TaskManager with this label after it was drained, which has it end by itself. If drain fails
@@ -136,7 +160,7 @@ func (l *Launcher) StopDrained(ctx context.Context, label string, drain func(con
 			return fmt.Errorf("%s, process %d: %w", i, i.PID, err)
 		}
 	}
-	return l.end(ctx, p, TaskManager, chosen)
+	return l.end(ctx, p, TaskManager, label, chosen)
 }
 
 // newest chooses the newest instance that lives and was started with this label, or with any if it is "".
@@ -160,10 +184,11 @@ func matches(i daemon.Instance, label string) bool {
 
 // StopAll stops every instance of a role on this host.
 func (l *Launcher) StopAll(ctx context.Context, role string) error {
-	return l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance { return all })
+	return l.stop(ctx, role, "", func(all []daemon.Instance) []daemon.Instance { return all })
 }
 
-// StopEntries stops what Ensure started.
+// StopEntries stops what Ensure started, as the labels say, and what it started for this cluster
+// when its configuration was another. It says what else of the same roles runs.
 func (l *Launcher) StopEntries(ctx context.Context, entries []string) error {
 	labels := map[string][]string{}
 	for _, entry := range entries {
@@ -172,17 +197,35 @@ func (l *Launcher) StopEntries(ctx context.Context, entries []string) error {
 	}
 	var problems []error
 	for _, role := range []string{JobManager, TaskManager, ZooKeeper} {
-		if len(labels[role]) == 0 {
+		if len(labels[role]) == 0 || ctx.Err() != nil {
 			continue
 		}
-		problems = append(problems, l.stop(ctx, role, func(all []daemon.Instance) []daemon.Instance {
-			return slices.DeleteFunc(all, func(i daemon.Instance) bool { return !slices.Contains(labels[role], i.Label) })
-		}))
+		problems = append(problems, l.stop(ctx, role, "", func(all []daemon.Instance) []daemon.Instance {
+			return slices.DeleteFunc(all, func(i daemon.Instance) bool {
+				return i.Group != l.group() && !slices.ContainsFunc(labels[role], func(label string) bool { return l.isEntry(i, label) })
+			})
+		}), l.left(ctx, role))
 	}
 	return errors.Join(problems...)
 }
 
-func (l *Launcher) stop(ctx context.Context, role string, choose func([]daemon.Instance) []daemon.Instance) error {
+// left says what of a role runs on this host after a cluster's were stopped.
+func (l *Launcher) left(ctx context.Context, role string) error {
+	p, err := l.place()
+	if err != nil || ctx.Err() != nil { // interrupted: some of it may be about to end
+		return err
+	}
+	all, err := p.List(role)
+	for _, i := range all {
+		if i.Alive {
+			fmt.Fprintf(l.Out, "%s still runs, as process %d; %s.sh stop-all stops it\n", i, i.PID, role)
+		}
+	}
+	return err
+}
+
+// stop stops those that are chosen. label is what they were asked for by.
+func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]daemon.Instance) []daemon.Instance) error {
 	p, err := l.place()
 	if err != nil {
 		return err
@@ -191,12 +234,15 @@ func (l *Launcher) stop(ctx context.Context, role string, choose func([]daemon.I
 	if err != nil {
 		return err
 	}
-	return l.end(ctx, p, role, choose(all))
+	return l.end(ctx, p, role, label, choose(all))
 }
 
 // end stops instances of a role, and tells of each.
-func (l *Launcher) end(ctx context.Context, p daemon.Place, role string, chosen []daemon.Instance) error {
+func (l *Launcher) end(ctx context.Context, p daemon.Place, role, label string, chosen []daemon.Instance) error {
 	if len(chosen) == 0 {
+		if label != "" {
+			return fmt.Errorf("there is no %s %s to stop on %s; %s.sh status tells what runs", role, label, p.Host, role)
+		}
 		fmt.Fprintf(l.Out, "no %s to stop on %s\n", role, p.Host)
 		return nil
 	}
@@ -206,6 +252,8 @@ func (l *Launcher) end(ctx context.Context, p daemon.Place, role string, chosen 
 		i := chosen[n]
 		killed, err := p.Stop(ctx, i)
 		switch {
+		case err != nil && errors.Is(err, context.Cause(ctx)): // interrupted
+			return fmt.Sprintf("%s, process %d, was asked to end, and whether it does was not waited for\n", i, i.PID), err
 		case err != nil:
 			return "", err
 		case !i.Alive:

@@ -6,6 +6,7 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,8 @@ func (l *Launcher) place() (daemon.Place, error) {
 // Command is what instance number of a role is started by, label being what it was asked for by: the
 // host or host:rest-port of a JobManager, the host of a TaskManager, or "" for what the configuration
 // says; the number of a ZooKeeper server. A second JobManager of a host has the next REST port, if
-// there is high availability, and a second TaskManager a directory of its own.
+// there is high availability, and a second TaskManager a directory of its own. A JobManager's label
+// becomes the host and port that it has. What its configuration would refuse is a Mistake.
 func (l *Launcher) Command(role, label string, number int) (daemon.Command, error) {
 	if role == ZooKeeper {
 		return l.zooKeeper(label)
@@ -100,6 +102,7 @@ func (l *Launcher) Command(role, label string, number int) (daemon.Command, erro
 		if port != "" {
 			set(config.RestPort, port)
 		}
+		label = Label(cmp.Or(host, l.Config.String(config.JobManagerAddress)), cmp.Or(port, l.Config.String(config.RestPort)))
 	case TaskManager:
 		if label != "" && !isLoopback(label) {
 			set(config.TaskManagerHost, label)
@@ -108,6 +111,9 @@ func (l *Launcher) Command(role, label string, number int) (daemon.Command, erro
 			set(config.TaskManagerDir, l.Config.String(config.TaskManagerDir)+"-"+strconv.Itoa(number))
 		}
 	}
+	if _, err := config.Load(l.ConfDir, l.Environ, overrides); err != nil {
+		return daemon.Command{}, Mistake{fmt.Errorf("configuration: %w", err)}
+	}
 	args := []string{l.Binary, role}
 	if l.ConfDir != "" {
 		args = append(args, "--conf", l.ConfDir)
@@ -115,7 +121,7 @@ func (l *Launcher) Command(role, label string, number int) (daemon.Command, erro
 	for _, o := range overrides {
 		args = append(args, "-D", o)
 	}
-	return daemon.Command{Args: args, Env: slices.Clone(l.Environ)}, nil
+	return daemon.Command{Label: label, Args: args, Env: slices.Clone(l.Environ)}, nil
 }
 
 // Label is that of a JobManager at a host and port.

@@ -3,6 +3,7 @@ package launch_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ func TestOneProcess(t *testing.T) {
 		u.types("jobmanager.sh", "status", "127.0.0.1", "1").expect(t, 1, "does not run")
 		u.types("perennial", "jobmanagers", "-D", "rest.port="+rest).expect(t, 0, "leader", "127.0.0.1:"+rest)
 		u.types("jobmanager.sh", "start", "127.0.0.1", rest, "-D", "jobmanager.rpc.port=0", "-D", "coordination.local.dir=other").expect(t, 1, "address already in use", "set rest.port", "perennial-")
-		u.types("jobmanager.sh", "stop", "127.0.0.1", "1").expect(t, 0, "no jobmanager to stop")
+		u.types("jobmanager.sh", "stop", "127.0.0.1", "1").expect(t, 1, "there is no jobmanager 127.0.0.1:1 to stop")
+		u.types("jobmanager.sh", "stop", "127").expect(t, 2, `"127" is no host`)
 		u.types("jobmanager.sh", "stop", "127.0.0.1", rest).expect(t, 0, "has ended")
 		u.types("jobmanager.sh", "status").expect(t, 1)
 		for _, dir := range []string{"local", "data", "log", "run"} {
@@ -104,12 +106,16 @@ func TestEndedWithoutAStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
-		host, err := os.Hostname()
+		file := filepath.Join(u.dir, "data", "run", "perennial-"+u.name()+"-taskmanager-1-"+hostname(t)+".pid")
+		if err := os.WriteFile(file, []byte(strconv.Itoa(foreign.Process.Pid)+"\n\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		held, err := os.Open(file) // and locked, as anything that reads it may do
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(u.dir, "data", "run", "perennial-"+u.name()+"-taskmanager-1-"+host+".pid")
-		if err := os.WriteFile(file, []byte(strconv.Itoa(foreign.Process.Pid)+"\n\n"), 0o644); err != nil {
+		defer held.Close()
+		if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
 			t.Fatal(err)
 		}
 		u.types("taskmanager.sh", "status").expect(t, 1, "has ended without a stop")
@@ -122,12 +128,35 @@ func TestEndedWithoutAStop(t *testing.T) {
 	})
 }
 
+// TestEndsAtOnce: what binds its ports and then finds that it cannot go on was not started; nor was what waits a while
+// for a directory that another uses.
+func TestEndsAtOnce(t *testing.T) {
+	eachUser(t, func(t *testing.T, u *user) {
+		p := ports(t, 2)
+		jobManager := []string{"start", "127.0.0.1", strconv.Itoa(p[0]), "-D", "jobmanager.rpc.port=" + strconv.Itoa(p[1])}
+		u.types("jobmanager.sh", jobManager...).expect(t, 0)
+		u.types("jobmanager.sh", "stop").expect(t, 0)
+		u.types("jobmanager.sh", append(jobManager, "-D", "coordination.local.dir=other")...).expect(t, 1, "jobmanager 1 (127.0.0.1:", "has ended (exit status 1)", "belongs to cluster")
+		u.types("taskmanager.sh", "start", "-D", "taskmanager.dir=./taskmanager-2").expect(t, 0, "taskmanager 1 is started")
+		u.types("taskmanager.sh", "start").expect(t, 1, "taskmanager 2 has ended", "another TaskManager uses")
+	})
+}
+
 func (u *user) name() string {
 	out, err := u.command("id", "-un").Output()
 	if err != nil {
 		u.t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+func hostname(t *testing.T) string {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host
 }
 
 // TestForeground: the script becomes the process, and its signals are the process's.
@@ -202,6 +231,12 @@ func TestMistakesOfScripts(t *testing.T) {
 		"taskmanager.sh start a 1":                        {"too many arguments"},
 		"taskmanager.sh stop-all now":                     {"takes no argument", `"now"`},
 		"zookeeper.sh start":                              {"of which server?", "server.N"},
+		"zookeeper.sh start 02":                           {"no server.2; it has 1"},
+		"jobmanager.sh start 8090":                        {`"8090" is no host`},
+		"taskmanager.sh stop 1":                           {`"1" is no host`},
+		"jobmanager.sh start a high":                      {"rest.port", `"high"`, "0 to 65535"},
+		"jobmanager.sh start a 99999":                     {"rest.port", `"99999"`, "0 to 65535"},
+		"jobmanager.sh start a/b":                         {"jobmanager.rpc.address", `"a/b"`},
 		"zookeeper.sh start x":                            {`server "x"`, "server.N"},
 		"zookeeper.sh start 2":                            {"no server.2; it has 1"},
 		"start-cluster.sh now":                            {"takes no argument"},
@@ -214,8 +249,13 @@ func TestMistakesOfScripts(t *testing.T) {
 		words := strings.Fields(line)
 		u.types(words[0], words[1:]...).expect(t, 2, want...)
 	}
-	u.types("jobmanager.sh", "start", "a", "high").expect(t, 1, "has ended", "rest.port", `"high"`, "0 to 65535")
-	u.types("jobmanager.sh", "start", "a/b").expect(t, 1, "has ended", "jobmanager.rpc.address", `"a/b"`)
+	if exists(filepath.Join(u.dir, "data", "log", "perennial-"+u.name()+"-jobmanager-1-"+hostname(t)+".log")) {
+		t.Error("a process was started with a mistake")
+	}
+	u.types("taskmanager.sh", "stop", "elsewhere").expect(t, 1, "there is no taskmanager elsewhere to stop")
+	u.types("zookeeper.sh", "stop", "77").expect(t, 1, "there is no zookeeper 77 to stop")
+	u.configured(map[string]string{"perennial.yaml": "rest.prot: 1\n"}) // which has nothing to do with ZooKeeper
+	u.types("stop-zookeeper-quorum.sh").expect(t, 0, "no zookeeper to stop")
 	for file, want := range map[string][]string{
 		"workers": {"workers:2", `"a b"`, "expected a host name"},
 		"masters": {"masters:2", `"a b"`, "expected host or host:rest-port"},
@@ -262,6 +302,20 @@ func TestNoJava(t *testing.T) {
 	}
 	u.env = append(u.env, "JAVA_HOME=/nowhere")
 	u.types("zookeeper.sh", "start", "1").expect(t, 1, "JAVA_HOME is /nowhere", "embedded needs none")
+}
+
+// TestClientPortTaken: who answers there is not taken for the server.
+func TestClientPortTaken(t *testing.T) {
+	u := newUser(t, os.Getuid())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	u.configured(map[string]string{"zoo.cfg": fmt.Sprintf("server.1=localhost:2888:3888;127.0.0.1:%d\n", l.Addr().(*net.TCPAddr).Port)})
+	for _, action := range []string{"start", "start-foreground"} {
+		u.types("zookeeper.sh", action, "1").expect(t, 1, "another process listens at its client port, "+l.Addr().String())
+	}
 }
 
 // TestFullLogDisk: a process whose log cannot be written goes on.

@@ -31,6 +31,9 @@ func (l *Launcher) zooKeeper(number string) (daemon.Command, error) {
 	if err != nil {
 		return daemon.Command{}, err
 	}
+	if err := free(s); err != nil {
+		return daemon.Command{}, err
+	}
 	java, err := l.java()
 	if err != nil {
 		return daemon.Command{}, err
@@ -52,7 +55,7 @@ func (l *Launcher) zooKeeper(number string) (daemon.Command, error) {
 	args = append(args, strings.Fields(l.env("JVMFLAGS"))...)
 	args = append(args, strings.Fields(l.env("SERVER_JVMFLAGS"))...)
 	args = append(args, "-cp", strings.Join(jars, string(os.PathListSeparator)), "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
-	return daemon.Command{Args: args, Env: slices.Clone(l.Environ), Ready: func() bool { return serves(s) }}, nil
+	return daemon.Command{Label: strconv.Itoa(s.ID), Args: args, Env: slices.Clone(l.Environ), Ready: func() bool { return serves(s) }}, nil
 }
 
 func (l *Launcher) server(number string) (*config.Ensemble, config.ZooKeeperServer, error) {
@@ -157,6 +160,16 @@ func clientAddress(s config.ZooKeeperServer) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, strconv.Itoa(s.Client))
+}
+
+// free refuses a server whose client port somebody listens at: it would be taken for the server.
+func free(s config.ZooKeeperServer) error {
+	conn, err := net.DialTimeout("tcp", clientAddress(s), time.Second)
+	if err != nil {
+		return nil //nolint:nilerr // nobody answers
+	}
+	conn.Close()
+	return fmt.Errorf("ZooKeeper server %d: another process listens at its client port, %s: stop it, or give the server a port of its own in zoo.cfg, behind a semicolon", s.ID, clientAddress(s))
 }
 
 // serves tells whether a server serves: the last ones of an ensemble find a majority.

@@ -62,10 +62,15 @@ type handler struct{ jm *jobmanager.JobManager }
 
 func (h handler) self(*http.Request) (int, any, error) { return http.StatusOK, h.jm.Self(), nil }
 
-// ready is self where requests are answered, or a leader that answers them is known.
+// Ready tells whether a JobManager answers requests, or knows a leader that does.
+func Ready(self api.Self) bool {
+	return self.Leader != "" && (self.Leader != self.REST || self.Role == "leader")
+}
+
+// ready is self where it is Ready.
 func (h handler) ready(*http.Request) (int, any, error) {
 	self := h.jm.Self()
-	if self.Leader == "" || self.Leader == self.REST && self.Role != "leader" {
+	if !Ready(self) {
 		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and answers is known here yet"}
 	}
 	return http.StatusOK, self, nil
