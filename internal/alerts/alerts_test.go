@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"go.yaml.in/yaml/v3"
 )
@@ -164,7 +163,7 @@ func load(t *testing.T, step string, series []string) func(expr string, when tim
 		}
 		v, ok := result.Value.(promql.Vector)
 		if !ok {
-			t.Fatalf("%s: the result is a %v", expr, parser.ValueType(result.Value.Type()))
+			t.Fatalf("%s: the result is a %v", expr, result.Value.Type())
 		}
 		return len(v)
 	}

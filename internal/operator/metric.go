@@ -79,8 +79,8 @@ func addFloat(bits *atomic.Uint64, v float64) {
 	}
 }
 
-// Seconds are the bounds of a histogram that names none, from 5 ms to 10 s.
-var Seconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+// seconds are the bounds of a histogram that names none, from 5 ms to 10 s.
+var seconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // MetricNames are the metrics of user functions in one process: how many there are is bounded, a name means one kind
 // in all of the job, and the buckets of a histogram are the same in all subtasks of its operator.
@@ -171,7 +171,7 @@ func (m *metrics) gauge(name string) *Gauge     { return m.of(name, job.GaugeMet
 
 func (m *metrics) histogram(name string, bounds []float64) *Histogram {
 	if len(bounds) == 0 {
-		bounds = Seconds
+		bounds = seconds
 	}
 	return m.of(name, job.HistogramMetric, slices.Clone(bounds)).histogram
 }

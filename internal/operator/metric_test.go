@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,6 +105,12 @@ func TestMetricsOfAKeyedOperator(t *testing.T) {
 // BenchmarkCounter is to cost an atomic addition, and a histogram few more, without an allocation.
 func BenchmarkCounter(b *testing.B) {
 	c := NewWiring(context.Background(), ContextConfig{}).Context("check")
+	b.Run("atomic", func(b *testing.B) { // the yardstick
+		n := new(atomic.Uint64)
+		for b.Loop() {
+			n.Add(1)
+		}
+	})
 	b.Run("counter", func(b *testing.B) {
 		n := c.Counter("n")
 		for b.Loop() {
