@@ -47,6 +47,8 @@ func TestParseServers(t *testing.T) {
 		{list: "zk1:65536", err: `has the port "65536"`},
 		{list: ":2181", err: "has no host"},
 		{list: "[]", err: "has no host"},
+		{list: "zk1,[zk2", err: `has the host "[zk2"`},
+		{list: "zk1\x00", err: `has the host "zk1\x00"`},
 		{list: "zk1 zk2", err: `has the host "zk1 zk2"`},
 		{list: "user@zk1", err: `has the host "user@zk1"`},
 		{list: "::1:2181", err: "an IPv6 address is written in brackets"},
