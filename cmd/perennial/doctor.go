@@ -3,13 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +15,6 @@ import (
 	"github.com/perennial-io/perennial/internal/diagnose"
 	"github.com/perennial-io/perennial/internal/inspect"
 )
-
-// leaderPatience is how long doctor waits for a leader: that there is none is an answer too.
-const leaderPatience = 3 * time.Second
 
 func doctorCommand(g *global) *cobra.Command {
 	var asJSON, running bool
@@ -54,26 +48,21 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 	if err != nil {
 		return []diagnose.Finding{{Check: "configuration", About: cmp.Or(g.confDir, "environment and -D"), Text: err.Error(), Advice: "mend it; docs/configuration.md has every key"}}
 	}
-	conf := g.confDir
-	if abs, err := filepath.Abs(conf); err == nil && conf != "" {
-		conf = abs
+	l, err := g.launcher("status")
+	if err != nil {
+		return []diagnose.Finding{{Check: "configuration", About: "this program", Text: err.Error(), Advice: "unpack the archive anew"}}
 	}
-	findings := []diagnose.Finding{{Check: "configuration", About: cmp.Or(conf, "environment and -D"), OK: true, Text: "can be read"}}
-	logs := cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), "log")
-	if l, err := g.launcher("status"); err == nil {
-		if dir, err := l.DataDir(); err == nil && os.Chdir(dir) == nil { // relative paths are in it
-			logs = cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), filepath.Join(dir, "log"))
-		}
+	if dir, err := l.DataDir(); err == nil {
+		_ = os.Chdir(dir) // relative paths are in it, once there is one
 	}
+	findings := []diagnose.Finding{{Check: "configuration", About: cmp.Or(l.ConfDir, "environment and -D"), OK: true, Text: "can be read"}}
 	cl := client.New(locator(c))
 	defer cl.Close()
 	host := diagnose.Host{
-		Config: c, ConfDir: conf, LogDir: logs, Self: cl.Self,
+		Config: c, ConfDir: l.ConfDir, LogDir: cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), "log"), Self: cl.Self,
 		Storage: func(ctx context.Context) (inspect.Tokens, error) { return openStorage(ctx, c) },
 	}
 	findings = append(findings, host.Check(ctx)...)
-	ctx, cancel := context.WithTimeoutCause(ctx, leaderPatience, errors.New("waited 3 s"))
-	defer cancel()
 	var expected []string
 	if c.String(config.HighAvailability) != "none" {
 		expected = c.List(config.JobManagers)

@@ -11,13 +11,23 @@ import (
 	"github.com/perennial-io/perennial/internal/inspect"
 )
 
+const (
+	leaderPatience = 3 * time.Second  // for a leader: that there is none is an answer too
+	visitTime      = 30 * time.Second // for all that the processes are asked
+)
+
 // Cluster checks a cluster that runs, from its API: who is there, of which release, with which clocks, who reaches whom, and
-// whether they all have one storage. expected are the REST addresses of JobManagers that are to be there.
+// whether they all have one storage. expected are the REST addresses of JobManagers that are to be there. It fails only if
+// nobody leads.
 func Cluster(ctx context.Context, c *client.Client, expected []string) ([]Finding, error) {
-	managers, err := c.JobManagers(ctx)
+	waiting, cancel := context.WithTimeoutCause(ctx, leaderPatience, fmt.Errorf("waited %v", leaderPatience))
+	defer cancel()
+	managers, err := c.JobManagers(waiting)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel = context.WithTimeout(ctx, visitTime)
+	defer cancel()
 	for _, rest := range expected {
 		if !slices.ContainsFunc(managers, func(jm client.JobManager) bool { return jm.REST == rest }) {
 			managers = append(managers, client.JobManager{ID: "of the configuration", REST: rest})
@@ -107,7 +117,7 @@ func (v *visit) jobManagers(ctx context.Context) {
 				}
 			}
 			if i > 0 {
-				p.Write = v.token + "-" + jm.ID
+				p.Write = fmt.Sprintf("%s-jm-%d", v.token, i)
 			}
 			v.jobManager(ctx, jm, p)
 		})
