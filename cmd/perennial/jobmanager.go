@@ -68,6 +68,7 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 			RestartAfter: restartAfter(c),
 		},
 		Restart:    restartStrategy(c),
+		Retention:  jobmanager.Retention{Time: c.Duration(config.JobsRetention), Number: c.Int(config.JobsRetained)},
 		ClaimDelay: b.claimDelay, HandOver: b.handOver,
 		Version: build.Version, Logger: log,
 	})

@@ -189,6 +189,9 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 		return api.Job{}, unreadable(spec.ID)
 	}
 	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Times: job.Times{Submitted: time.Now().UTC()}})
+	if o == nil {
+		return api.Job{}, forgotten(spec.ID)
+	}
 	o.start()
 	if err := l.await(ctx, o.ready); err != nil {
 		return api.Job{}, err
@@ -299,6 +302,9 @@ func (l *leader) known(id job.ID) (*owner, error) {
 	}
 	if l.jobs.unreadable(id) {
 		return nil, unreadable(id)
+	}
+	if l.jobs.isForgotten(id) {
+		return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s; jobs that have ended are forgotten after a time (jobs.retention)", id)}
 	}
 	return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s", id)}
 }

@@ -69,6 +69,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.awaitAdoption()
 	if ctx.Err() == nil {
 		jm.serve(l, why, claimed)
+		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
 	jm.serving.Store(nil)
@@ -108,6 +109,7 @@ func (l *leader) load() error {
 		return err
 	})
 	reads.Go(l.jobs.load)
+	reads.Go(l.jobs.readForgotten)
 	if err := reads.Wait(); err != nil {
 		return err
 	}
