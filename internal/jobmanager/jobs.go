@@ -94,6 +94,13 @@ func (j *jobs) unreadable(id job.ID) bool {
 	return j.broken[id]
 }
 
+// anyUnreadable reports whether there is a job that is committed but could not be understood.
+func (j *jobs) anyUnreadable() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.broken) > 0
+}
+
 // all are the owners, the oldest job first.
 func (j *jobs) all() []*owner {
 	j.mu.Lock()

@@ -29,6 +29,7 @@ type leader struct {
 
 	checks   *checks
 	jobs     *jobs
+	garbage  *garbage
 	registry *registry
 	wg       sync.WaitGroup // of owners and what they start
 }
@@ -55,7 +56,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.leading.Store(l)
 	defer jm.leading.Store(nil)
 	l.checks = newChecks(l)
-	l.jobs = newJobs(l)
+	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
 		l.close()
 		return err
@@ -110,6 +111,7 @@ func (l *leader) load() error {
 	})
 	reads.Go(l.jobs.load)
 	reads.Go(l.jobs.readForgotten)
+	reads.Go(l.garbage.load)
 	if err := reads.Wait(); err != nil {
 		return err
 	}

@@ -98,21 +98,26 @@ func forgotten(id job.ID) *api.Error {
 		"job id %s is older than what is remembered (jobs.retention): it was answered long ago, or this machine's clock is behind", id)}
 }
 
-// keepHouse forgets jobs from time to time, until ctx ends.
+// keepHouse forgets jobs, and removes what no job needs, from time to time, until ctx ends.
 func (l *leader) keepHouse(ctx context.Context) {
 	interval := houseInterval
 	if r := l.cfg.Retention; r.Time > 0 {
 		interval = min(interval, max(r.Time/10, l.cfg.HeartbeatInterval))
 	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	forgets, collects := time.NewTicker(interval), time.NewTicker(garbageInterval)
+	defer forgets.Stop()
+	defer collects.Stop()
 	for {
+		var err error
 		select {
-		case <-tick.C:
+		case <-forgets.C:
+			err = l.forgetJobs(ctx)
+		case <-collects.C:
+			err = l.garbage.collect(ctx)
 		case <-ctx.Done():
 			return
 		}
-		if err := l.forgetJobs(ctx); err != nil {
+		if err != nil {
 			l.fail(err)
 			return
 		}

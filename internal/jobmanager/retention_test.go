@@ -66,7 +66,9 @@ func TestJobsAreForgotten(t *testing.T) {
 	if _, err := a.Submit(t.Context(), spec); err != nil {
 		t.Fatal("again: ", err)
 	}
-	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") >= 1 && w.job(spec.ID).State == job.Running })
+	w.eventually("deployed", func() bool {
+		return tm.did("deploys attempt 1 slots [0 1]") >= 1 && w.job(spec.ID).State == job.Running
+	})
 	list := w.outputs(tm, spec.ID)
 	tm.change(spec.ID, job.Finished, "")
 	w.eventually("forgotten", func() bool {
