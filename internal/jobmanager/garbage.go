@@ -21,7 +21,7 @@ const garbageKey = "garbage"
 const (
 	garbageGrace    = time.Hour        // nobody has referred to, uploaded or asked for what is removed, for so long
 	garbageInterval = 10 * time.Minute // between two looks
-	garbageMost     = 1000             // names that are known to be garbage at once
+	garbageMost     = 200              // names that are known to be garbage at once: they are one value, which takeovers read
 )
 
 // garbage finds and removes job binaries and plans that no job refers to. Their names are their hashes, so a name may be
@@ -56,12 +56,13 @@ func (g *garbage) load() error {
 	if errors.Is(err, coordination.ErrNotFound) {
 		return nil
 	}
-	if err == nil {
-		g.version = e.Version
-		err = json.Unmarshal(e.Value, &g.names)
-	}
 	if err != nil {
 		return fmt.Errorf("read what can be removed from storage: %w", err)
+	}
+	g.version = e.Version
+	if err := json.Unmarshal(e.Value, &g.names); err != nil {
+		g.log.Error("what was found to be of no use in storage cannot be read; it is looked for anew", "error", err)
+		g.names = map[string]unreferenced{}
 	}
 	return nil
 }
