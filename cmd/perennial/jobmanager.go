@@ -86,7 +86,8 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 		},
 		Restart:    restartStrategy(c),
 		ClaimDelay: b.claimDelay, HandOver: b.handOver, Quorum: b.quorum,
-		Version: build.Version, Logger: log,
+		Retention: jobmanager.Retention{Time: c.Duration(config.JobsRetention), Number: c.Int(config.JobsRetained)},
+		Version:   build.Version, Logger: log,
 	})
 	if cause := context.Cause(ctx); cause == errQuorumEnded { //nolint:errorlint // it is never wrapped
 		return cause

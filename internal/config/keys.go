@@ -44,6 +44,9 @@ const (
 	CheckpointRetained = Name("checkpoint.retained")
 	CheckpointFailures = Name("checkpoint.tolerable-failures")
 
+	JobsRetention = Name("jobs.retention")
+	JobsRetained  = Name("jobs.retained")
+
 	RestartStrategy       = Name("restart.strategy")
 	RestartInitialBackoff = Name("restart.exponential-delay.initial-backoff")
 	RestartMaxBackoff     = Name("restart.exponential-delay.max-backoff")
@@ -122,6 +125,9 @@ var Keys = []Key{
 	{CheckpointMinPause, "duration", "0s", "at least, between the end of a checkpoint and the next", "0.1", notNegative},
 	{CheckpointRetained, "count", "3", "completed checkpoints of a job that are kept", "0.1", atLeastOne},
 	{CheckpointFailures, "count", "", "checkpoints of a job that may fail in a row; at one more it restarts from the newest one that did not; unset, any number", "0.1", zeroOrMore},
+
+	{JobsRetention, "duration", "168h", "after which a job that has ended is forgotten, and its id refused; 0s: never. Checkpoints of a failed job stay", "0.1", notNegative},
+	{JobsRetained, "count", "1000", "jobs that have ended that are remembered, the newest; of those beyond it, what ended more than an hour ago is forgotten; 0: any number", "0.1", anyNumber},
 
 	{RestartStrategy, "choice", "exponential-delay", "whether a job runs again that lost a TaskManager or a task process: exponential-delay (always), fixed-delay, failure-rate or none", "0.1", oneOf("exponential-delay", "fixed-delay", "failure-rate", "none")},
 	{RestartInitialBackoff, "duration", "100ms", "before the second restart without a completed checkpoint in between, then twice as long each time; the first does not wait", "0.1", positive},
@@ -262,6 +268,13 @@ func atLeastOne(s string) error {
 func zeroOrMore(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 0 {
 		return fmt.Errorf("expected a whole number, 0 or more; leave it unset for any number")
+	}
+	return nil
+}
+
+func anyNumber(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 {
+		return fmt.Errorf("expected a whole number, or 0 for any")
 	}
 	return nil
 }

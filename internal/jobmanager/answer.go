@@ -156,19 +156,36 @@ func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
 
 // HasArtifact tells whether a job binary is stored.
 func (jm *JobManager) HasArtifact(ctx context.Context, sum string) (bool, error) {
-	if _, err := jm.led(); err != nil {
+	l, err := jm.led()
+	if err != nil {
 		return false, err
 	}
-	has, err := jm.cfg.Storage.HasArtifact(ctx, sum)
-	return has, storageError(err)
+	return l.hasArtifact(ctx, sum)
 }
 
-// PutArtifact stores a job binary of this hash.
+// hasArtifact tells whether a job binary is stored, and has it stay for a while if it is.
+func (l *leader) hasArtifact(ctx context.Context, sum string) (bool, error) {
+	has, err := l.cfg.Storage.HasArtifact(ctx, sum)
+	if err != nil || !has {
+		return false, storageError(err)
+	}
+	return true, l.garbage.use(storage.ArtifactName(sum))
+}
+
+// PutArtifact stores a job binary of this hash. It stays for a while, for the job that is to be submitted.
 func (jm *JobManager) PutArtifact(ctx context.Context, sum string, r io.Reader) error {
-	if _, err := jm.led(); err != nil {
+	l, err := jm.led()
+	if err != nil {
 		return err
 	}
-	return storageError(jm.cfg.Storage.PutArtifact(ctx, sum, r))
+	name := storage.ArtifactName(sum)
+	if err := l.garbage.removing(name); err != nil {
+		return err
+	}
+	if err := l.cfg.Storage.PutArtifact(ctx, sum, r); err != nil {
+		return storageError(err)
+	}
+	return l.garbage.use(name)
 }
 
 func storageError(err error) error {
@@ -187,13 +204,16 @@ func (jm *JobManager) Submit(ctx context.Context, spec job.Spec) (api.Job, error
 	if err != nil {
 		return api.Job{}, err
 	}
-	if err := jm.checkSpec(ctx, spec); err != nil {
+	if err := l.checkSpec(ctx, spec); err != nil {
 		return api.Job{}, err
 	}
 	if l.jobs.unreadable(spec.ID) {
 		return api.Job{}, unreadable(spec.ID)
 	}
 	o := l.jobs.add(execution.Intent{Spec: spec, Phase: execution.Created, Times: job.Times{Submitted: time.Now().UTC()}})
+	if o == nil {
+		return api.Job{}, forgotten(spec.ID)
+	}
 	o.start()
 	if err := l.await(ctx, o.ready); err != nil {
 		return api.Job{}, err
@@ -244,7 +264,7 @@ func sameSpec(a, b job.Spec) bool {
 }
 
 // checkSpec says what is wrong with a submission.
-func (jm *JobManager) checkSpec(ctx context.Context, spec job.Spec) error {
+func (l *leader) checkSpec(ctx context.Context, spec job.Spec) error {
 	bad := func(format string, args ...any) error {
 		return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf(format, args...)}
 	}
@@ -260,7 +280,7 @@ func (jm *JobManager) checkSpec(ctx context.Context, spec job.Spec) error {
 	if b, err := json.Marshal(spec); err != nil || len(b) > maxSpec {
 		return bad("the job's arguments have %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec)
 	}
-	return jm.checkArtifact(ctx, spec.Artifact)
+	return l.checkArtifact(ctx, spec.Artifact)
 }
 
 // Jobs lists the jobs, the oldest first.
@@ -304,6 +324,9 @@ func (l *leader) known(id job.ID) (*owner, error) {
 	}
 	if l.jobs.unreadable(id) {
 		return nil, unreadable(id)
+	}
+	if l.jobs.isForgotten(id) {
+		return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s; jobs that have ended are forgotten after a time (jobs.retention)", id)}
 	}
 	return nil, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("there is no job %s", id)}
 }

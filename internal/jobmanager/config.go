@@ -41,6 +41,7 @@ type Config struct {
 
 	Checkpoints Checkpoints
 	Restart     restart.Strategy
+	Retention   Retention
 
 	// ClaimDelay is how long to hold back before a claim, for another that is better placed.
 	// nil: not at all.
@@ -82,7 +83,7 @@ func (c Config) withDefaults() (_ Config, err error) {
 	if c.Checkpoints, err = c.Checkpoints.withDefaults(); err != nil {
 		return c, err
 	}
-	if err := c.Restart.Validate(); err != nil {
+	if err := errors.Join(c.Restart.Validate(), c.Retention.validate()); err != nil {
 		return c, err
 	}
 	if c.ClaimDelay == nil {

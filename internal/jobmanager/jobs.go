@@ -18,6 +18,9 @@ type jobs struct {
 	owners map[job.ID]*owner
 	broken map[job.ID]bool // committed, but not to be understood: left alone
 	closed bool
+
+	forgotten        job.ID // see forgottenKey
+	forgottenVersion coordination.Version
 }
 
 func newJobs(l *leader) *jobs {
@@ -61,11 +64,14 @@ func (j *jobs) begin() {
 }
 
 // add returns the owner of a job, which it makes if there is none yet; its goroutine then
-// begins by committing the job.
+// begins by committing the job. It is nil for a job that may have been forgotten.
 func (j *jobs) add(in execution.Intent) *owner {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	o := j.owners[in.Spec.ID]
+	if o == nil && in.Spec.ID <= j.forgotten {
+		return nil
+	}
 	if o == nil {
 		o = newOwner(j.leader, in, coordination.NoVersion)
 		o.fresh = true
@@ -86,6 +92,13 @@ func (j *jobs) unreadable(id job.ID) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.broken[id]
+}
+
+// anyUnreadable reports whether there is a job that is committed but could not be understood.
+func (j *jobs) anyUnreadable() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.broken) > 0
 }
 
 // all are the owners, the oldest job first.

@@ -29,6 +29,7 @@ type leader struct {
 
 	checks   *checks
 	jobs     *jobs
+	garbage  *garbage
 	registry *registry
 	wg       sync.WaitGroup // of owners and what they start
 }
@@ -55,7 +56,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.leading.Store(l)
 	defer jm.standBy()
 	l.checks = newChecks(l)
-	l.jobs = newJobs(l)
+	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
 		l.close()
 		return err
@@ -69,6 +70,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.awaitAdoption()
 	if ctx.Err() == nil {
 		jm.serve(l, why, claimed)
+		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
 	jm.serving.Store(nil)
@@ -115,6 +117,8 @@ func (l *leader) load() error {
 		return err
 	})
 	reads.Go(l.jobs.load)
+	reads.Go(l.jobs.readForgotten)
+	reads.Go(l.garbage.load)
 	if err := reads.Wait(); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type owner struct {
 	mailbox mailbox
 	once    sync.Once
 	view    atomic.Pointer[api.Job]
+	written atomic.Pointer[written]
 	ready   chan struct{} // closed when the job is committed, and spec is known
 	spec    job.Spec
 	clock   clock
@@ -39,14 +40,22 @@ type owner struct {
 	collecting sync.Mutex                  // one deletes at a time
 	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; its holder's
 
+	forgotten chan struct{} // closed when the job is not there any more: its goroutine ends
+
 	adopted chan struct{} // closed when every TaskManager of the job was heard of
 	heard   bool          // adopted is closed
+}
+
+// written is what is committed of a job, for those who must not ask its goroutine.
+type written struct {
+	intent  execution.Intent
+	version coordination.Version
 }
 
 func newOwner(l *leader, in execution.Intent, version coordination.Version) *owner {
 	o := &owner{
 		leader: l, id: in.Spec.ID, intent: in, version: version, spec: in.Spec,
-		ready: make(chan struct{}), adopted: make(chan struct{}),
+		ready: make(chan struct{}), forgotten: make(chan struct{}), adopted: make(chan struct{}),
 	}
 	o.mailbox.wake = make(chan struct{}, 1)
 	o.exec = execution.New(in, nil, nil)
@@ -118,6 +127,8 @@ func (o *owner) run(ctx context.Context) {
 		case <-o.mailbox.wake:
 		case <-timer:
 			o.clock.strike(ctx, o)
+		case <-o.forgotten:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -234,6 +245,7 @@ func (o *owner) step(e execution.Event) []execution.Action {
 // show publishes the job as it is now, for those who ask.
 func (o *owner) show() {
 	v := o.exec.View()
+	o.written.Store(&written{o.exec.Intent(), o.version})
 	o.view.Store(&v)
 	if !o.heard && o.exec.Adopted() {
 		o.heard = true

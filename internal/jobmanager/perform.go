@@ -135,6 +135,9 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 // store writes what the intent names to storage, and returns the value to commit.
 func (o *owner) store(ctx context.Context, c execution.Commit, in *execution.Intent) ([]byte, error) {
 	if c.Graph != nil {
+		if err := o.garbage.use(storage.GraphName(c.Graph.Hash())); err != nil {
+			return nil, err
+		}
 		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
 			return nil, err
 		}

@@ -25,7 +25,7 @@ func (jm *JobManager) Request(ctx context.Context, id job.ID, r job.Request) (ap
 	if found, err := recorded(o.view.Load(), r); found || err != nil {
 		return *o.view.Load(), err
 	}
-	if err := jm.checkRequest(ctx, o.view.Load(), r); err != nil {
+	if err := l.checkRequest(ctx, o.view.Load(), r); err != nil {
 		return api.Job{}, err
 	}
 	if err := l.await(ctx, o.ask(execution.RequestReceived{Request: r, At: time.Now().UTC()})); err != nil {
@@ -69,7 +69,7 @@ func ended(v *api.Job, r job.Request) error {
 }
 
 // checkRequest says what is wrong with a request, before anything of it is recorded.
-func (jm *JobManager) checkRequest(ctx context.Context, v *api.Job, r job.Request) error {
+func (l *leader) checkRequest(ctx context.Context, v *api.Job, r job.Request) error {
 	bad := func(err error) error { return &api.Error{Code: api.BadRequest, Message: err.Error()} }
 	if err := r.Check(); err != nil {
 		return bad(err)
@@ -90,15 +90,15 @@ func (jm *JobManager) checkRequest(ctx context.Context, v *api.Job, r job.Reques
 		return bad(fmt.Errorf("the request has %d bytes; at most %d can be sent: pass a file's name instead of its content", len(b), maxSpec))
 	}
 	if r.Change != nil && r.Change.Artifact != "" {
-		return jm.checkArtifact(ctx, r.Change.Artifact)
+		return l.checkArtifact(ctx, r.Change.Artifact)
 	}
 	return nil
 }
 
-func (jm *JobManager) checkArtifact(ctx context.Context, sum string) error {
-	has, err := jm.cfg.Storage.HasArtifact(ctx, sum)
+func (l *leader) checkArtifact(ctx context.Context, sum string) error {
+	has, err := l.hasArtifact(ctx, sum)
 	if err != nil {
-		return storageError(err)
+		return err
 	}
 	if !has {
 		return &api.Error{Code: api.BadRequest, Message: fmt.Sprintf("artifact: no job binary %s is stored; upload it first", sum)}

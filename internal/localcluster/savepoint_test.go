@@ -181,8 +181,8 @@ func TestStopAndContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := f.running(t, next.spec.ID)
-	if now.Checkpoints.Savepoint != moved || now.Attempt != 1 || now.Restarts != 0 {
-		t.Errorf("the job continued from %q after %d attempts and %d restarts", now.Checkpoints.Savepoint, now.Attempt, now.Restarts)
+	if now.Checkpoints.Savepoint != moved || now.Attempt != 2 || now.Restarts != 0 {
+		t.Errorf("the job continued from %q under attempt %d, after %d restarts", now.Checkpoints.Savepoint, now.Attempt, now.Restarts)
 	}
 	f.whole(t, j)
 	if before >= j.records {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
 )
 
 // MaxArtifact is the size of the largest job binary that is accepted, in bytes.
@@ -72,6 +74,36 @@ func (s *Storage) OpenArtifact(ctx context.Context, sum string) (io.ReadCloser, 
 		return nil, fmt.Errorf("%w: artifact %s in %s", ErrNotFound, sum, s.Dir())
 	}
 	return r, err
+}
+
+// ArtifactName is how a job binary is called among what jobs share.
+func ArtifactName(sum string) string { return artifactDir + "/" + sum }
+
+// GraphName is how a plan is called among what jobs share.
+func GraphName(hash string) string { return graphDir + "/" + hash }
+
+// ListShared lists the job binaries and plans that are stored, by their names.
+func (s *Storage) ListShared(ctx context.Context) ([]string, error) {
+	artifacts, err := s.objects.List(ctx, artifactDir)
+	if err != nil {
+		return nil, fmt.Errorf("list artifacts: %w", err)
+	}
+	graphs, err := s.objects.List(ctx, graphDir)
+	if err != nil {
+		return nil, fmt.Errorf("list graphs: %w", err)
+	}
+	return slices.DeleteFunc(append(artifacts, graphs...), func(name string) bool { return checkSum(path.Base(name)) != nil }), nil
+}
+
+// DeleteShared removes a job binary or a plan, if it is there. No job may refer to it, or come to (R13).
+func (s *Storage) DeleteShared(ctx context.Context, name string) error {
+	if dir := path.Dir(name); dir != artifactDir && dir != graphDir {
+		return fmt.Errorf("%w: %q is no job binary's and no plan's", ErrName, name)
+	}
+	if err := checkSum(path.Base(name)); err != nil {
+		return err
+	}
+	return s.objects.Delete(ctx, name)
 }
 
 // checkSum refuses names that are no hash, and so every path that would leave the storage.

@@ -111,10 +111,25 @@ func (s *Storage) PutOutputs(ctx context.Context, id job.ID, attempt job.Attempt
 	return name, err
 }
 
+// DeleteOutputs removes the list with this name, if it is there.
+func (s *Storage) DeleteOutputs(ctx context.Context, name string) error {
+	if err := checkOutputs(name); err != nil {
+		return err
+	}
+	return s.objects.Delete(ctx, outputDir+"/"+name)
+}
+
+func checkOutputs(name string) error {
+	if name == "" || strings.ContainsAny(name, `/\`) || name[0] == '.' {
+		return fmt.Errorf("%q is no name of a list of outputs", name)
+	}
+	return nil
+}
+
 // Outputs reads the list with this name, or fails with ErrNotFound.
 func (s *Storage) Outputs(ctx context.Context, name string) ([]job.Output, error) {
-	if name == "" || strings.ContainsAny(name, `/\`) || name[0] == '.' {
-		return nil, fmt.Errorf("%q is no name of a list of outputs", name)
+	if err := checkOutputs(name); err != nil {
+		return nil, err
 	}
 	b, err := s.read(ctx, outputDir, name)
 	if err != nil {

@@ -196,3 +196,35 @@ func documents(t *testing.T, s *Storage) {
 		t.Error("a different list for the same attempt was accepted")
 	}
 }
+
+// What jobs share is listed and removed by name; nothing else is.
+func TestShared(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := s.PutGraph(t.Context(), &job.Graph{Name: "g"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateIncarnation(t.Context(), "cluster"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.ListShared(t.Context())
+	if err != nil || len(list) != 1 || list[0] != GraphName(hash) {
+		t.Fatalf("%q, %v", list, err)
+	}
+	for _, name := range []string{"cluster/incarnation", "graphs/x", "graphs/../cluster/incarnation", "", "artifacts"} {
+		if err := s.DeleteShared(t.Context(), name); !errors.Is(err, ErrName) {
+			t.Errorf("remove %q: %v", name, err)
+		}
+	}
+	for range 2 {
+		if err := s.DeleteShared(t.Context(), GraphName(hash)); err != nil {
+			t.Error(err)
+		}
+	}
+	if list, err := s.ListShared(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("%q, %v", list, err)
+	}
+}
