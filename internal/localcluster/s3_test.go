@@ -31,7 +31,7 @@ func TestStorageInS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.checkpointed(t, j.id, f.restarted(t, j, 1)+2)
-	if copies, _ := filepath.Glob(filepath.Join(f.dir, "*", "copies", string(j.id), "checkpoints_*")); len(copies) == 0 {
+	if copies, _ := filepath.Glob(filepath.Join(f.dir, "*", "copies", string(j.id)+".*", "checkpoints_*")); len(copies) == 0 {
 		t.Error("no TaskManager keeps copies of the states")
 	}
 	damaged := f.damageIn(t, server.Path("cluster"), j.id, "state-*", os.Remove)
