@@ -26,7 +26,9 @@ type Metric = job.Metric
 // Metrics are the counters, gauges and histograms of the functions of a job that runs in this process, by hand or in a test. On
 // a cluster they are in /metrics and in what perennial info tells, and here is nothing.
 // Any goroutine may ask, while the job runs and after it.
-type Metrics struct{ run atomic.Pointer[task.Execution] }
+type Metrics struct {
+	run atomic.Pointer[task.Execution]
+}
 
 // Metrics returns where the job's metrics can be read once it runs; it may be kept.
 func (e *Env) Metrics() *Metrics { return &e.metrics }
