@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -128,6 +129,13 @@ func (c *Client) Cancel(ctx context.Context, id ID) (Job, error) {
 // JobManagers lists the leader and the standbys.
 func (c *Client) JobManagers(ctx context.Context) ([]JobManager, error) {
 	return ask[[]JobManager](ctx, c, http.MethodGet, "/v1/jobmanagers", nil)
+}
+
+// StepDown has the leader of an epoch hand leadership over to a standby, whom JobManagers names a moment later. No task
+// notices, and calls of a Client ride through. Without a standby it is refused. If the epoch is over, nothing is done.
+func (c *Client) StepDown(ctx context.Context, epoch coordination.Epoch) error {
+	_, err := ask[api.StepDown](ctx, c, http.MethodPost, "/v1/step-down", api.StepDown{Epoch: epoch})
+	return err
 }
 
 // Cluster tells what the cluster offers.
@@ -282,6 +290,7 @@ func (c *Client) try(ctx context.Context, address string, r request, answer any)
 	}
 	req.ContentLength = size
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(api.FollowHeader, "yes")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return unreachable(address, r, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/perennial-io/perennial/coordination/local"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
 	"github.com/perennial-io/perennial/internal/config"
+	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -27,15 +28,29 @@ type opener func(ctx context.Context) (coordination.Store, error)
 // quorum, only a JobManager has a session.
 func openZooKeeper(c *config.Config, log *slog.Logger) opener {
 	return func(ctx context.Context) (coordination.Store, error) {
-		return zookeeper.Open(ctx, zookeeper.Config{
-			Servers: c.String(config.ZooKeeperQuorum), Root: c.String(config.ZooKeeperRoot), ClusterID: c.String(config.ClusterID),
-			Paths: zookeeper.Paths{
-				Epoch: c.String(config.ZooKeeperEpoch), Leader: c.String(config.ZooKeeperLeader),
-				History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
-			},
-			SessionTimeout: c.Duration(config.ZooKeeperSession), Logger: log,
-		})
+		return zookeeper.Open(ctx, zooKeeper(c, log))
 	}
+}
+
+// zooKeeper is what the keys say about the ensemble and the cluster's place on it.
+func zooKeeper(c *config.Config, log *slog.Logger) zookeeper.Config {
+	z := zookeeper.Config{
+		Servers: c.String(config.ZooKeeperQuorum), Root: c.String(config.ZooKeeperRoot), ClusterID: c.String(config.ClusterID),
+		Paths: zookeeper.Paths{
+			Epoch: c.String(config.ZooKeeperEpoch), Leader: c.String(config.ZooKeeperLeader),
+			History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
+		},
+		SessionTimeout: c.Duration(config.ZooKeeperSession),
+		ACL:            zookeeper.ACL(c.String(config.ZooKeeperACL)), AuthFile: c.String(config.ZooKeeperAuthFile),
+		Logger: log,
+	}
+	if c.String(config.ZooKeeperTLS) == "true" {
+		z.TLS = &zookeeper.TLS{
+			CA: c.String(config.ZooKeeperTLSCA), Certificate: c.String(config.ZooKeeperTLSCertificate), Key: c.String(config.ZooKeeperTLSKey),
+			ServerName: c.String(config.ZooKeeperTLSServerName), AnyName: c.String(config.ZooKeeperTLSCheckNames) == "false",
+		}
+	}
+	return z
 }
 
 func openEtcd(c *config.Config, log *slog.Logger) opener {
@@ -50,7 +65,8 @@ type backing struct {
 	host       string // this process's, as the others know it
 	claimDelay func() time.Duration
 	handOver   func(ctx context.Context, answered []string) error
-	ended      <-chan struct{} // closed when it cannot go on; nil if that never happens
+	quorum     jobmanager.Quorum // nil: there is none to change
+	ended      <-chan struct{}   // closed when it cannot go on; nil if that never happens
 	close      func() error
 }
 
@@ -113,10 +129,14 @@ func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage,
 		host:       host,
 		claimDelay: server.ClaimDelay,
 		handOver:   server.MoveLeaderAway,
+		quorum:     quorumMembers{server, c.String(config.ClusterID)},
 		ended:      server.Done(),
 		close:      server.Close,
 	}, nil
 }
+
+// raftOffset is how far a member's Raft port is above its REST port.
+const raftOffset = 1000
 
 // raftAddress is the member's Raft port: its REST port and 1000.
 func raftAddress(master string) (string, error) {
@@ -125,10 +145,10 @@ func raftAddress(master string) (string, error) {
 		return "", err
 	}
 	port, err := strconv.Atoi(p)
-	if err != nil || port+1000 > 65535 {
+	if err != nil || port+raftOffset > 65535 {
 		return "", usageError{fmt.Errorf("JobManager %s: with the embedded quorum its REST port and 1000 is Raft's port, so it can be 64535 at most", master)}
 	}
-	return net.JoinHostPort(host, strconv.Itoa(port+1000)), nil
+	return net.JoinHostPort(host, strconv.Itoa(port+raftOffset)), nil
 }
 
 // selfAmong finds the entry of this process: its REST port, on a host that has one of our names.

@@ -29,12 +29,21 @@ func jobManagerCommand(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runJobManager(cmd.Context(), c, newLogger(c, os.Stderr))
+			pace, log := new(jobmanager.Pace), newLogger(c, os.Stderr)
+			r := reloader{load: g.load, started: c, now: c, log: log,
+				uses: []config.Name{config.HeartbeatInterval, config.HeartbeatTimeout, config.TaskManagerTimeout},
+				take: func(c *config.Config) error { return pace.Set(heartbeats(c)) }}
+			defer r.run(cmd.Context())()
+			return runJobManager(cmd.Context(), c, pace, log.Logger)
 		},
 	}
 }
 
-func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
+func heartbeats(c *config.Config) jobmanager.Heartbeats {
+	return jobmanager.Heartbeats{Interval: c.Duration(config.HeartbeatInterval), Timeout: c.Duration(config.HeartbeatTimeout), TaskManagerTimeout: c.Duration(config.TaskManagerTimeout)}
+}
+
+func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace, log *slog.Logger) error {
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
@@ -69,14 +78,14 @@ func runJobManager(ctx context.Context, c *config.Config, log *slog.Logger) erro
 		RPCBind:           net.JoinHostPort(c.String(config.JobManagerBind), c.String(config.JobManagerPort)),
 		RESTBind:          net.JoinHostPort(c.String(config.RestBind), c.String(config.RestPort)),
 		HeartbeatInterval: c.Duration(config.HeartbeatInterval), HeartbeatTimeout: c.Duration(config.HeartbeatTimeout),
-		TaskManagerTimeout: c.Duration(config.TaskManagerTimeout),
+		TaskManagerTimeout: c.Duration(config.TaskManagerTimeout), Pace: pace,
 		Checkpoints: jobmanager.Checkpoints{
 			Interval: c.Duration(config.CheckpointInterval), MinPause: c.Duration(config.CheckpointMinPause),
 			Timeout: c.Duration(config.CheckpointTimeout), Retained: c.Int(config.CheckpointRetained),
 			RestartAfter: restartAfter(c),
 		},
 		Restart:    restartStrategy(c),
-		ClaimDelay: b.claimDelay, HandOver: b.handOver,
+		ClaimDelay: b.claimDelay, HandOver: b.handOver, Quorum: b.quorum,
 		Version: build.Version, Logger: log,
 	})
 	if cause := context.Cause(ctx); cause == errQuorumEnded { //nolint:errorlint // it is never wrapped

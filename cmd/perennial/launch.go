@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/daemon"
 	"github.com/perennial-io/perennial/internal/launch"
 )
 
@@ -56,10 +57,14 @@ func script(cmd *cobra.Command, help string) *cobra.Command {
 func daemonCommand(g *global) *cobra.Command {
 	parent := &cobra.Command{Use: "daemon", Hidden: true}
 	for role, help := range map[string]string{launch.JobManager: jobManagerHelp, launch.TaskManager: taskManagerHelp, launch.ZooKeeper: zooKeeperHelp} {
-		parent.AddCommand(script(&cobra.Command{
+		var drain, force bool
+		cmd := script(&cobra.Command{
 			Use: role, Args: cobra.ArbitraryArgs,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				action, label, err := daemonArguments(role, args)
+				if err == nil && (force && !drain || drain && action != "stop") {
+					err = fmt.Errorf("%s.sh %s: --drain is for stop, and --force for stop --drain", role, action)
+				}
 				if err != nil {
 					return usageError{err}
 				}
@@ -67,9 +72,17 @@ func daemonCommand(g *global) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if drain {
+					return l.StopDrained(cmd.Context(), label, func(ctx context.Context, i daemon.Instance) error { return g.drainHere(ctx, i, force) })
+				}
 				return runDaemon(cmd.Context(), l, action, role, label)
 			},
-		}, help))
+		}, help)
+		if role == launch.TaskManager {
+			cmd.Flags().BoolVar(&drain, "drain", false, "have jobs leave it first")
+			cmd.Flags().BoolVar(&force, "force", false, "with --drain: at once, although they may have to wait for slots")
+		}
+		parent.AddCommand(cmd)
 	}
 	return parent
 }
@@ -140,13 +153,6 @@ func clusterCommand(g *global) *cobra.Command {
 	}}, stopClusterHelp)
 	stop.Flags().BoolVar(&cancelJobs, "cancel-jobs", false, "cancel all jobs first")
 	parent.AddCommand(stop, launching(g, "start", startClusterHelp, (*launch.Launcher).StartCluster))
-	return parent
-}
-
-func quorumCommand(g *global) *cobra.Command {
-	parent := &cobra.Command{Use: "quorum", Hidden: true}
-	parent.AddCommand(launching(g, "start", startQuorumHelp, (*launch.Launcher).StartQuorum),
-		launching(g, "stop", stopQuorumHelp, (*launch.Launcher).StopQuorum))
 	return parent
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -11,17 +12,34 @@ import (
 	"github.com/perennial-io/perennial/internal/config"
 )
 
+// logging is a process's log, whose level may change.
+type logging struct {
+	*slog.Logger
+	level  *slog.LevelVar
+	format string
+}
+
 // newLogger logs as the configuration says: coloured text on a terminal, else text or JSON.
-func newLogger(c *config.Config, f *os.File) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String(config.LogLevel))); err != nil {
+func newLogger(c *config.Config, f *os.File) logging {
+	l := logging{level: new(slog.LevelVar), format: c.String(config.LogFormat)}
+	l.setLevel(c.String(config.LogLevel))
+	if l.format == "text" && term.IsTerminal(int(f.Fd())) {
+		l.Logger = slog.New(tint.NewTextHandler(f, &tint.Options{Level: l.level, TimeFormat: time.StampMilli}))
+	} else {
+		l.Logger = slog.New(handler(f, l.format, l.level))
+	}
+	return l
+}
+
+func handler(w io.Writer, format string, level slog.Leveler) slog.Handler {
+	if format == "json" {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	}
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
+}
+
+func (l logging) setLevel(name string) {
+	if err := l.level.UnmarshalText([]byte(name)); err != nil {
 		panic(err) // checked when it was set
 	}
-	switch {
-	case c.String(config.LogFormat) == "json":
-		return slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level}))
-	case term.IsTerminal(int(f.Fd())):
-		return slog.New(tint.NewTextHandler(f, &tint.Options{Level: level, TimeFormat: time.StampMilli}))
-	}
-	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}))
 }

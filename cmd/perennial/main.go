@@ -23,6 +23,7 @@ import (
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	exitWarned = 3 // of a command that checks something
 )
 
 func main() {
@@ -40,6 +41,9 @@ func main() {
 	}
 	if errors.As(err, &usageError{}) || errors.As(err, &launch.Mistake{}) {
 		os.Exit(exitUsage)
+	}
+	if errors.As(err, &warnedError{}) {
+		os.Exit(exitWarned)
 	}
 	os.Exit(exitFailed)
 }
@@ -72,7 +76,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
-		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g),
+		logsCommand(g), profileCommand(g), checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g),
+		jobManagersCommand(g), stepDownCommand(g), taskManagersCommand(g), zooKeeperCommand(g),
 		demoCommand(), versionCommand(),
 		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)

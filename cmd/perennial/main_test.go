@@ -146,17 +146,24 @@ func (r result) expect(t *testing.T, status int, texts ...string) {
 type background struct {
 	cmd *exec.Cmd
 	log string // file of its standard error
+	out string // file of its standard output
 }
 
 func inBackground(t *testing.T, dir string, args ...string) *background {
 	t.Helper()
-	b := &background{cmd: command(limited(t), dir, args...), log: filepath.Join(t.TempDir(), "stderr")}
+	files := t.TempDir()
+	b := &background{cmd: command(limited(t), dir, args...), log: filepath.Join(files, "stderr"), out: filepath.Join(files, "stdout")}
 	f, err := os.Create(b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	b.cmd.Stderr = f
+	out, err := os.Create(b.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	b.cmd.Stdout, b.cmd.Stderr = out, f
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -227,9 +227,9 @@ func jobManagersCommand(g *global) *cobra.Command {
 	return question(g, "jobmanagers", "Tell who leads, since when and under which epoch, and who stands by", exactly(), func(ctx context.Context, c *client.Client, _ []string) (answer, error) {
 		list, err := c.JobManagers(ctx)
 		return answer{list, func(w io.Writer) error {
-			rows := [][]any{{"ROLE", "EPOCH", "SINCE", "ID", "ADDRESS", "REST", "PID", "HOST"}}
+			rows := [][]any{{"ROLE", "EPOCH", "SINCE", "ID", "ADDRESS", "REST", "VERSION", "PID", "HOST"}}
 			for _, m := range list {
-				rows = append(rows, []any{m.Role, m.Epoch, m.Since.Local().Format(time.DateTime), m.ID, m.Address, m.REST, m.PID, m.Host})
+				rows = append(rows, []any{m.Role, m.Epoch, m.Since.Local().Format(time.DateTime), m.ID, m.Address, m.REST, m.Version, m.PID, m.Host})
 			}
 			return table(w, rows)
 		}}, err

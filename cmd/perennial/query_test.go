@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/client"
 )
@@ -80,6 +81,18 @@ func TestShapes(t *testing.T) {
 		"id": aText, "address": aText, "rest": aText, "role": aText, "epoch": aNumber, "since": aText, "pid": aNumber, "host": aText,
 	})
 
+	var hosts []any
+	decoded(t, &hosts, "taskmanagers", "--json")
+	for _, h := range hosts {
+		has(t, "taskmanagers[…]", h, map[string]string{
+			"id": aText, "host": aText, "address": aText, "pid": aNumber, "version": aText, "connected": "bool", "since": aText,
+			"slots": aNumber, "slotsFree": aNumber, "jobs": aList,
+		})
+	}
+	if len(hosts) == 0 {
+		t.Error("no TaskManager is listed")
+	}
+
 	var jobs []any
 	decoded(t, &jobs, "list", "--json")
 	if len(jobs) == 0 {
@@ -148,9 +161,10 @@ func TestTables(t *testing.T) {
 	id := strings.TrimSpace(asked(t, "run", "-d", binaries.mistakes, "--", "--what", "none").stdout)
 	ended(t, id)
 	for command, want := range map[string][]string{
-		"list":        {"ID ", "STATE ", id, "FINISHED", "mistakes"},
-		"jobmanagers": {"ROLE ", "EPOCH ", "leader", shared.Rest[0][strings.LastIndex(shared.Rest[0], ":"):]},
-		"info " + id:  {"mistakes is FINISHED", "attempt 1, restarts 0", "VERTEX ", "words -> upper -> out", "SUBTASK "},
+		"list":         {"ID ", "STATE ", id, "FINISHED", "mistakes"},
+		"taskmanagers": {"SLOTS ", "LOAD ", "tm-", "connected since "},
+		"jobmanagers":  {"ROLE ", "EPOCH ", "leader", shared.Rest[0][strings.LastIndex(shared.Rest[0], ":"):]},
+		"info " + id:   {"mistakes is FINISHED", "attempt 1, restarts 0", "VERTEX ", "words -> upper -> out", "SUBTASK "},
 	} {
 		r := asked(t, strings.Fields(command)...)
 		r.expect(t, 0)
@@ -160,6 +174,28 @@ func TestTables(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReach: a TaskManager is in reach or not, since when, and until when that is waited for.
+func TestReach(t *testing.T) {
+	since := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
+	dead := since.Add(10 * time.Second)
+	for want, row := range map[string]client.TaskManager{
+		"connected since 2026-11-28 12:00:00":                               {Connected: true, Since: since},
+		"connected since 2026-11-28 12:00:00, draining":                     {Connected: true, Since: since, Draining: true},
+		"out of reach since 2026-11-28 12:00:00, declared dead at 12:00:10": {Since: since, Dead: &dead},
+	} {
+		if got := reach(row); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestDrainOfNobody: what is there and is not drained is told.
+func TestDrainOfNobody(t *testing.T) {
+	asked(t, "taskmanager", "drain", "xyz").expect(t, exitFailed, "no TaskManager's id starts or ends with \"xyz\"")
+	asked(t, "taskmanager", "drain").expect(t, exitUsage, "takes ID")
+	asked(t, "taskmanager", "drain", "").expect(t, exitFailed, "taskmanagers shows them all")
 }
 
 // TestSkippedIsTold: info tells of operators that gave records up, and of those alone.

@@ -13,31 +13,37 @@ import (
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/daemon"
 	"github.com/perennial-io/perennial/internal/discovery"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/taskmanager"
 )
 
 func taskManagerCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "taskmanager", Short: "Run a TaskManager in the foreground", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load()
 			if err != nil {
 				return err
 			}
-			return runTaskManager(cmd.Context(), c, newLogger(c, os.Stderr))
+			log := newLogger(c, os.Stderr)
+			r := reloader{load: g.load, started: c, now: c, log: log, take: func(*config.Config) error { return nil }}
+			defer r.run(cmd.Context())()
+			return runTaskManager(cmd.Context(), c, log)
 		},
 	}
+	cmd.AddCommand(drainCommand(g))
+	return cmd
 }
 
-func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	warnOpen(log, c, config.TaskManagerBind)
+func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
+	warnOpen(log.Logger, c, config.TaskManagerBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
 		return err
 	}
 	log.Info("perennial taskmanager", "version", build.Version, "pid", os.Getpid(), "slots", c.Int(config.TaskManagerSlots), "storage", store.Dir())
 	defer log.Info("perennial taskmanager has ended", "pid", os.Getpid())
-	find := discovery.Addresses(discover(c, log))
+	find := discovery.Addresses(discover(c, log.Logger))
 	return taskmanager.Run(ctx, taskmanager.Config{
 		Host:     c.String(config.TaskManagerHost),
 		Slots:    c.Int(config.TaskManagerSlots),
@@ -49,7 +55,8 @@ func runTaskManager(ctx context.Context, c *config.Config, log *slog.Logger) err
 			return find(ctx)
 		},
 		Version: build.Version,
-		Logger:  log,
+		Logger:  log.Logger,
+		TaskLog: func() rpc.Log { return rpc.Log{Level: log.level.Level(), Format: log.format} },
 	})
 }
 

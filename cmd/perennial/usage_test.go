@@ -36,7 +36,7 @@ func TestWrongUsage(t *testing.T) {
 		"list -D rest.port":                                                   {"expected key=value"},
 		"list -D rest.port=high":                                              {"rest.port", `"high"`, "0 to 65535"},
 		"list -D heartbeat.interval=5":                                        {"heartbeat.interval", `"5"`, "500ms"},
-		"list -D zookeeper.quorum=localhost":                                  {`"localhost"`, "expected host:port"},
+		"list -D zookeeper.quorum=localhost:":                                 {`"localhost:"`, "expected host:port"},
 		"list -D zookeeper.quorum=a:1,,b:1":                                   {"entry 2 is empty"},
 		"jobmanager -D storage.dir=~/x":                                       {`"~/x"`, "write the home directory out"},
 		"jobmanager -D high-availability=embedded":                            {"no JobManagers are listed", "conf/masters"},

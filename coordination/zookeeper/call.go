@@ -76,7 +76,7 @@ func (s *session) cutAfter() *time.Timer {
 	})
 }
 
-// judge tells the end of the session from other errors.
+// judge tells the end of the session from other errors, and explains those of access control.
 func (s *session) judge(err error) error {
 	if errors.Is(err, zk.ErrSessionExpired) {
 		s.observe(zk.Event{Type: zk.EventSession, State: zk.StateExpired})
@@ -88,6 +88,11 @@ func (s *session) judge(err error) error {
 	if lost(err) {
 		if ended := s.ended(); ended != nil {
 			return ended
+		}
+	}
+	if err != nil {
+		if why := s.explain(err); why != "" {
+			return fmt.Errorf("%w: %s", err, why)
 		}
 	}
 	return err

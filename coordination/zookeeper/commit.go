@@ -86,7 +86,7 @@ func (t *term) makeDirectories(ctx context.Context, path string) error {
 		if len(directory) <= len(t.base) {
 			continue
 		}
-		if err := t.makeNode(ctx, directory, zk.FlagContainer); err != nil {
+		if err := t.makeContainer(ctx, directory); err != nil {
 			return err
 		}
 	}
@@ -122,12 +122,12 @@ func (t *term) plan(ops []coordination.Op) (commit, error) {
 		if err != nil {
 			return commit{}, err
 		}
-		c.add(op, path)
+		c.add(op, path, t.create)
 	}
 	return c, nil
 }
 
-func (c *commit) add(op coordination.Op, path string) {
+func (c *commit) add(op coordination.Op, path string, create func(path string, data []byte) any) {
 	version, becomes := dataVersion(op.Version), coordination.NoVersion
 	switch op.Kind {
 	case coordination.OpCheck:

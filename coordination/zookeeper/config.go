@@ -1,8 +1,10 @@
 package zookeeper
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -18,7 +20,7 @@ const (
 
 // Config says which cluster on which ensemble. Only Servers has no default.
 type Config struct {
-	// Servers is the ensemble, "host:port,[...]host:port".
+	// Servers is the ensemble, "host[:port],[...]host[:port][/chroot]"; see ParseServers.
 	Servers string
 	// Root is the node under which clusters lie, DefaultRoot if empty.
 	Root string
@@ -29,6 +31,15 @@ type Config struct {
 	// SessionTimeout is asked for, DefaultSessionTimeout if zero. The ensemble grants what
 	// its own limits allow, and that is what counts.
 	SessionTimeout time.Duration
+	// ACL says who may use the nodes that are made; ACLOpen if empty.
+	ACL ACL
+	// AuthFile is a file with one line, user:password, for the digest scheme; it is read when a
+	// session begins. "": nobody in particular.
+	AuthFile string
+	// TLS is how connections are encrypted; nil: they are not.
+	TLS *TLS
+	// Lookup finds a host's addresses, for each connection anew; nil: the system's resolver does.
+	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Logger gets session changes; the library's own words go there at debug level.
 	// slog.Default if nil.
 	Logger *slog.Logger
@@ -41,6 +52,10 @@ type Paths struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.ACL = or(c.ACL, ACLOpen)
+	if c.Lookup == nil {
+		c.Lookup = net.DefaultResolver.LookupHost
+	}
 	c.Root = or(c.Root, DefaultRoot)
 	c.ClusterID = or(c.ClusterID, DefaultClusterID)
 	c.Paths.Epoch = or(c.Paths.Epoch, "epoch")
@@ -60,8 +75,20 @@ func or[T comparable](value, fallback T) T {
 	return value
 }
 
-// layout checks the paths of a config with its defaults and returns them made absolute.
-func (c Config) layout() (layout, error) {
+// parse checks a config with its defaults, and returns its servers and its paths made absolute.
+func (c Config) parse() ([]string, layout, error) {
+	servers, chroot, err := ParseServers(c.Servers)
+	if err != nil {
+		return nil, layout{}, err
+	}
+	nodes, err := c.layout(chroot)
+	if err != nil {
+		return nil, layout{}, err
+	}
+	return servers, nodes, c.checkAccess()
+}
+
+func (c Config) layout(chroot string) (layout, error) {
 	if c.SessionTimeout < 0 {
 		return layout{}, fmt.Errorf("zookeeper: session timeout %v is negative", c.SessionTimeout)
 	}
@@ -75,7 +102,10 @@ func (c Config) layout() (layout, error) {
 	if err := coordination.CheckKey(c.ClusterID); err != nil || strings.Contains(c.ClusterID, "/") {
 		return layout{}, fmt.Errorf("zookeeper: cluster id %q: expected one name without a slash", c.ClusterID)
 	}
-	l := layout{base: root + "/" + c.ClusterID}
+	l := layout{base: chroot + root + "/" + c.ClusterID}
+	if strings.HasPrefix(l.base, "/zookeeper/") {
+		return layout{}, fmt.Errorf("zookeeper: the cluster's node would be %s, and what is in /zookeeper is ZooKeeper's own: choose another root", l.base)
+	}
 	for _, p := range []struct {
 		what, relative string
 		absolute       *string

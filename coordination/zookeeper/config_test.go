@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,37 +22,50 @@ import (
 
 func TestParseServers(t *testing.T) {
 	for _, test := range []struct {
-		list string
-		want []string
-		err  string // part of the message
+		list   string
+		want   []string
+		chroot string
+		err    string // part of the message
 	}{
 		{list: "zk1:2181", want: []string{"zk1:2181"}},
 		{list: "zk1:2181, 10.0.0.2:2182 ,[::1]:2183", want: []string{"zk1:2181", "10.0.0.2:2182", "[::1]:2183"}},
 		{list: "[fe80::1%eth0]:2181", want: []string{"[fe80::1%eth0]:2181"}},
+		{list: "zk1", want: []string{"zk1:2181"}},
+		{list: "zk1,zk2:2182,[::1],10.0.0.2", want: []string{"zk1:2181", "zk2:2182", "[::1]:2181", "10.0.0.2:2181"}},
+		{list: "zk1:2181/perennial", want: []string{"zk1:2181"}, chroot: "/perennial"},
+		{list: "zk1,[::1]/a/b c", want: []string{"zk1:2181", "[::1]:2181"}, chroot: "/a/b c"},
+		{list: "zk1:2181/", want: []string{"zk1:2181"}},
 		{list: "", err: "no servers are named"},
 		{list: "  ", err: "no servers are named"},
-		{list: "zk1", err: `server 1 of "zk1": "zk1" has no port: write zk1:2181`},
+		{list: "/perennial", err: "no servers are named"},
 		{list: "zk1:2181,", err: "server 2 of \"zk1:2181,\": the entry is empty"},
 		{list: "zk1:2181,,zk3:2181", err: "server 2 of"},
+		{list: "zk1:2181,zk1", err: "servers 1 and 2 of \"zk1:2181,zk1\" are both zk1:2181"},
 		{list: "zk1:", err: `has the port ""`},
 		{list: "zk1:zk", err: `has the port "zk"`},
 		{list: "zk1:0", err: `has the port "0": expected 1 to 65535`},
 		{list: "zk1:65536", err: `has the port "65536"`},
 		{list: ":2181", err: "has no host"},
+		{list: "[]", err: "has no host"},
+		{list: "zk1 zk2", err: `has the host "zk1 zk2"`},
+		{list: "user@zk1", err: `has the host "user@zk1"`},
 		{list: "::1:2181", err: "an IPv6 address is written in brackets"},
-		{list: "[::1]", err: "has no port"},
 		{list: "[::1:2181", err: "is not host:port"},
 		{list: "[::g]:2181", err: "malformed IPv6 address"},
-		{list: "zk1:2181/perennial", err: "has a slash"},
+		{list: "[::g]", err: "malformed IPv6 address"},
+		{list: "zk1:2181/a,zk2:2181/a", err: "a path comes once, after the last server"},
+		{list: "zk1:2181//a", err: `"//a": expected names with one slash`},
+		{list: "zk1:2181/a/", err: `"/a/": expected names with one slash`},
+		{list: "zk1:2181/a/../b", err: `"/a/../b": expected names with one slash`},
 	} {
-		got, err := zookeeper.ParseServers(test.list)
+		got, chroot, err := zookeeper.ParseServers(test.list)
 		switch {
 		case test.err == "" && err != nil:
 			t.Errorf("%q: %v", test.list, err)
 		case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
 			t.Errorf("%q: error %v, want one with %q", test.list, err, test.err)
-		case !slices.Equal(got, test.want):
-			t.Errorf("%q: %q, want %q", test.list, got, test.want)
+		case !slices.Equal(got, test.want) || chroot != test.chroot:
+			t.Errorf("%q: %q and %q, want %q and %q", test.list, got, chroot, test.want, test.chroot)
 		}
 	}
 }
@@ -59,7 +73,12 @@ func TestParseServers(t *testing.T) {
 func TestOpenRefusesMalformedConfig(t *testing.T) {
 	for want, cfg := range map[string]zookeeper.Config{
 		"no servers are named":                       {},
-		`"zk1" has no port`:                          {Servers: "zk1"},
+		`has the port "x"`:                           {Servers: "zk1:x"},
+		"ZooKeeper's own":                            {Servers: "127.0.0.1:1", Root: "/zookeeper"},
+		`the ACL is "world"`:                         {Servers: "127.0.0.1:1", ACL: "world"},
+		"set zookeeper.auth.file":                    {Servers: "127.0.0.1:1", ACL: zookeeper.ACLCreator},
+		"who to be for the ensemble":                 {Servers: "127.0.0.1:1", AuthFile: "/nonexistent"},
+		"expected one line, user:password":           {Servers: "127.0.0.1:1", AuthFile: os.DevNull},
 		`cluster id "a/b"`:                           {Servers: "127.0.0.1:1", ClusterID: "a/b"},
 		`root "/a//b"`:                               {Servers: "127.0.0.1:1", Root: "/a//b"},
 		"session timeout -1s is negative":            {Servers: "127.0.0.1:1", SessionTimeout: -time.Second},

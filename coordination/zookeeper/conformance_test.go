@@ -21,9 +21,17 @@ func TestConformance(t *testing.T) {
 
 // newCluster is a fresh cluster id on the shared ensemble, each Store behind its own proxy.
 func newCluster(t *testing.T) coordinationtest.Cluster {
+	return clusterBehind(coordination.NewNonce(), func(t *testing.T, cfg zookeeper.Config) (*proxy, zookeeper.Config) {
+		p := newProxy(t, ensemble.Connect())
+		cfg.Servers = p.addresses()
+		return p, cfg
+	})
+}
+
+// clusterBehind is a cluster each Store of which has a proxy of its own, and what complete says.
+func clusterBehind(id string, complete func(*testing.T, zookeeper.Config) (*proxy, zookeeper.Config)) coordinationtest.Cluster {
 	var mu sync.Mutex
 	proxies := make(map[coordination.Store]*proxy)
-	id := coordination.NewNonce()
 	of := func(s coordination.Store) *proxy {
 		mu.Lock()
 		defer mu.Unlock()
@@ -31,8 +39,8 @@ func newCluster(t *testing.T) coordinationtest.Cluster {
 	}
 	return coordinationtest.Cluster{
 		Open: func(t *testing.T) coordination.Store {
-			p := newProxy(t, ensemble.Connect())
-			s := open(t, p.addresses(), id, 10*time.Second)
+			p, cfg := complete(t, zookeeper.Config{ClusterID: id, SessionTimeout: 10 * time.Second})
+			s := openWith(t, cfg)
 			mu.Lock()
 			defer mu.Unlock()
 			proxies[s] = p
@@ -59,14 +67,16 @@ func newCluster(t *testing.T) coordinationtest.Cluster {
 // open returns a Store of the cluster that is closed with the test at the latest.
 func open(t *testing.T, servers, id string, timeout time.Duration) coordination.Store {
 	t.Helper()
+	return openWith(t, zookeeper.Config{Servers: servers, ClusterID: id, SessionTimeout: timeout})
+}
+
+// openWith is open with a configuration, which gets a logger.
+func openWith(t *testing.T, cfg zookeeper.Config) coordination.Store {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	s, err := zookeeper.Open(ctx, zookeeper.Config{
-		Servers:        servers,
-		ClusterID:      id,
-		SessionTimeout: timeout,
-		Logger:         logger(t),
-	})
+	cfg.Logger = logger(t)
+	s, err := zookeeper.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func FuzzGreeting(f *testing.F) {
 	f.Add(granted, 3)
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n"), 1)
 	f.Fuzz(func(t *testing.T, packet []byte, piece int) {
-		w := newWire([]string{"a:1"}, nil)
+		w := newWire([]string{"a:1"}, newDialer(Config{}), nil)
 		defer w.stop()
 		c := &tap{wire: w}
 		for rest := packet; len(rest) > 0; {
@@ -54,7 +54,7 @@ func FuzzGreeting(f *testing.F) {
 }
 
 func TestPatienceGrowsAndIsBounded(t *testing.T) {
-	w := newWire([]string{"a:1", "b:1"}, nil)
+	w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
 	defer w.stop()
 	for _, test := range []struct {
 		failures         int

@@ -1,7 +1,8 @@
 // Package zookeeper keeps the epoch contract of package coordination on an Apache
 // ZooKeeper ensemble (3.5.3 or later).
 //
-// What it writes lies under one node per cluster, <root>/<cluster id>:
+// What it writes lies under one node per cluster, <chroot><root>/<cluster id>, which holds the
+// format of what is below it:
 //
 //	epoch         who leads, as JSON; only a take-over writes it, so its data version fences
 //	leader        ephemeral, in the leader's session: evidence of life and never a fence
@@ -23,6 +24,10 @@
 // and the members once somebody observes them, and a short one after each claim that
 // prunes the history. All have ended when Close returns.
 //
-// The package never deletes a cluster, and sets no access control: its nodes are open to
-// whoever reaches the ensemble.
+// Connections are made by dialer.go: it looks names up anew each time, and speaks TLS. Who a
+// process is for the ensemble, and who may use its nodes, is in access.go.
+//
+// Inspect looks at an ensemble and a cluster for a person; its goroutines have ended when it returns.
+//
+// The package never deletes a cluster, and never changes the access control of a node that exists.
 package zookeeper

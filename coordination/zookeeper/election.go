@@ -115,8 +115,8 @@ func (s *store) takeOver(ctx context.Context, next record, alive bool) error {
 		ops = append(ops, remove(s.leader, anyVersion))
 	}
 	ops = append(ops,
-		createEphemeral(s.leader, next.sign()),
-		create(s.past(next.Epoch), next.header()))
+		s.createEphemeral(s.leader, next.sign()),
+		s.create(s.past(next.Epoch), next.header()))
 	err := s.multi(ctx, ops...)
 	if refused(err, len(ops)-1, zk.ErrNodeExists) {
 		return fmt.Errorf("zookeeper: %s exists already, but the epoch in force is %d: somebody has reset %s; delete what is in %s above that epoch, or the whole cluster's nodes",
@@ -169,9 +169,9 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 		case err == nil && n.stat.EphemeralOwner == s.wire.session.Load():
 			// This session's own, so it lives; that it is of epoch r the check tells.
 		case err == nil:
-			ops = append(ops, remove(s.leader, anyVersion), createEphemeral(s.leader, alive.sign()))
+			ops = append(ops, remove(s.leader, anyVersion), s.createEphemeral(s.leader, alive.sign()))
 		case errors.Is(err, zk.ErrNoNode):
-			ops = append(ops, createEphemeral(s.leader, alive.sign()))
+			ops = append(ops, s.createEphemeral(s.leader, alive.sign()))
 		default:
 			return nil, err
 		}

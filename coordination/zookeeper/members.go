@@ -25,7 +25,7 @@ func (s *store) Join(ctx context.Context, m coordination.Member) error {
 	if err != nil {
 		return err
 	}
-	arrive := createEphemeral(path, m.Data)
+	arrive := s.createEphemeral(path, m.Data)
 	replace := false
 	for {
 		if replace {

@@ -10,9 +10,6 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 )
 
-// acl lets everybody do everything. Whoever reaches the ensemble is trusted.
-var acl = zk.WorldACL(zk.PermAll)
-
 func check(path string, version int32) any {
 	return &zk.CheckVersionRequest{Path: path, Version: version}
 }
@@ -21,12 +18,12 @@ func set(path string, data []byte, version int32) any {
 	return &zk.SetDataRequest{Path: path, Data: data, Version: version}
 }
 
-func create(path string, data []byte) any {
-	return &zk.CreateRequest{Path: path, Data: data, Acl: acl}
+func (s *store) create(path string, data []byte) any {
+	return &zk.CreateRequest{Path: path, Data: data, Acl: s.access.own()}
 }
 
-func createEphemeral(path string, data []byte) any {
-	return &zk.CreateRequest{Path: path, Data: data, Acl: acl, Flags: zk.FlagEphemeral}
+func (s *store) createEphemeral(path string, data []byte) any {
+	return &zk.CreateRequest{Path: path, Data: data, Acl: s.access.own(), Flags: zk.FlagEphemeral}
 }
 
 // anyVersion, of a delete, is for nodes that a check before it fences.

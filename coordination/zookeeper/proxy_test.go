@@ -1,6 +1,7 @@
 package zookeeper_test
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -15,6 +16,8 @@ import (
 // lose replies, hold everything back, and end the client's session.
 type proxy struct {
 	t         *testing.T
+	dial      func(server string) (net.Conn, error)
+	user      string // user:password of the client, if the ensemble asks for one
 	listeners []net.Listener
 	running   sync.WaitGroup
 
@@ -43,18 +46,26 @@ type session struct {
 
 func newProxy(t *testing.T, servers string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool), ids: make(map[uint64]bool), arrived: make(chan struct{}, 1)}
-	close(p.open)
+	p := newSilentProxy(t)
 	for _, server := range strings.Split(servers, ",") {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.listeners = append(p.listeners, l)
-		p.running.Go(func() { p.accept(l, server) })
+		p.serve(listen(t), server)
 	}
+	return p
+}
+
+// newSilentProxy listens nowhere yet.
+func newSilentProxy(t *testing.T) *proxy {
+	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool), ids: make(map[uint64]bool), arrived: make(chan struct{}, 1)}
+	p.dial = func(server string) (net.Conn, error) { return net.Dial("tcp", server) }
+	close(p.open)
 	t.Cleanup(p.close)
 	return p
+}
+
+// serve forwards what l accepts to server.
+func (p *proxy) serve(l net.Listener, server string) {
+	p.listeners = append(p.listeners, l)
+	p.running.Go(func() { p.accept(l, server) })
 }
 
 // addresses is what the client is to connect to.
@@ -71,6 +82,18 @@ func (p *proxy) server() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.session.server
+}
+
+// peerSerial is the serial number of the certificate that the client has shown last.
+func (p *proxy) peerSerial() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k := range p.links {
+		if c, ok := k.client.(*tls.Conn); ok && len(c.ConnectionState().PeerCertificates) > 0 {
+			return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
+		}
+	}
+	return ""
 }
 
 // sessions counts those that the client has had.
@@ -98,7 +121,7 @@ func (p *proxy) accept(l net.Listener, server string) {
 		if err != nil {
 			return
 		}
-		upstream, err := net.Dial("tcp", server)
+		upstream, err := p.dial(server)
 		if err != nil {
 			client.Close()
 			continue
@@ -232,6 +255,19 @@ func (p *proxy) heal() {
 // opCloseSession is ZooKeeper's request to end the session of the connection.
 const opCloseSession = -11
 
+// opAuth is ZooKeeper's request to be taken for somebody.
+const opAuth = 100
+
+func authentication(user string) []byte {
+	const scheme = "digest"
+	auth := binary.BigEndian.AppendUint32(nil, uint32(20+len(scheme)+len(user))) // bytes that follow
+	auth = binary.BigEndian.AppendUint32(auth, 1<<32-4)                          // number of such requests
+	auth = binary.BigEndian.AppendUint32(auth, opAuth)                           // its kind
+	auth = binary.BigEndian.AppendUint32(auth, 0)                                // unused
+	auth = append(binary.BigEndian.AppendUint32(auth, uint32(len(scheme))), scheme...)
+	return append(binary.BigEndian.AppendUint32(auth, uint32(len(user))), user...)
+}
+
 // expire ends the client's session as the ensemble would: over a connection of its own
 // that takes the session over. The client is then disconnected, so that it learns of it.
 func (p *proxy) expire() {
@@ -239,7 +275,7 @@ func (p *proxy) expire() {
 	p.mu.Lock()
 	s := p.session
 	p.mu.Unlock()
-	conn, err := net.Dial("tcp", s.server)
+	conn, err := p.dial(s.server)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -257,7 +293,11 @@ func (p *proxy) expire() {
 	bye := binary.BigEndian.AppendUint32(nil, 8)                   // bytes that follow
 	bye = binary.BigEndian.AppendUint32(bye, 1)                    // number of the request
 	bye = binary.BigEndian.AppendUint32(bye, 1<<32+opCloseSession) // its kind
-	for _, request := range [][]byte{connect, bye} {
+	requests := [][]byte{connect, bye}
+	if p.user != "" {
+		requests = [][]byte{connect, authentication(p.user), bye}
+	}
+	for _, request := range requests {
 		if _, err := conn.Write(request); err != nil {
 			p.t.Fatal(err)
 		}

@@ -8,43 +8,76 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/perennial-io/perennial/coordination"
 )
 
-// ParseServers reads a list of servers, "host:port,[...]host:port", in which an IPv6 address
-// stands in brackets. It looks no name up.
-func ParseServers(list string) ([]string, error) {
-	if strings.TrimSpace(list) == "" {
-		return nil, errors.New(`zookeeper: no servers are named: expected "host:port,[...]host:port"`)
+// defaultPort is that of ZooKeeper's clients.
+const defaultPort = "2181"
+
+// ParseServers reads a quorum string, "host[:port],[...]host[:port][/chroot]", in which an IPv6
+// address stands in brackets. Servers come back with their ports; the chroot is "" if there is
+// none. It looks no name up.
+func ParseServers(list string) (servers []string, chroot string, err error) {
+	hosts, path, chrooted := strings.Cut(list, "/")
+	if strings.TrimSpace(hosts) == "" {
+		return nil, "", errors.New(`zookeeper: no servers are named: expected "host:port,[...]host:port"`)
 	}
-	var servers []string
-	for i, entry := range strings.Split(list, ",") {
+	seen := make(map[string]int)
+	for i, entry := range strings.Split(hosts, ",") {
 		server, err := parseServer(strings.TrimSpace(entry))
 		if err != nil {
-			return nil, fmt.Errorf("zookeeper: server %d of %q: %w", i+1, list, err)
+			return nil, "", fmt.Errorf("zookeeper: server %d of %q: %w", i+1, list, err)
 		}
+		if first, twice := seen[server]; twice {
+			return nil, "", fmt.Errorf("zookeeper: servers %d and %d of %q are both %s: name each once", first, i+1, list, server)
+		}
+		seen[server] = i + 1
 		servers = append(servers, server)
 	}
-	return servers, nil
+	if chrooted {
+		if chroot, err = parseChroot(strings.TrimSpace(path)); err != nil {
+			return nil, "", fmt.Errorf("zookeeper: the path of %q: %w", list, err)
+		}
+	}
+	return servers, chroot, nil
+}
+
+func parseChroot(path string) (string, error) {
+	if path == "" {
+		return "", nil // ZooKeeper's clients take "host:port/" for no chroot
+	}
+	if strings.Contains(path, ",") {
+		return "", errors.New("a path comes once, after the last server")
+	}
+	if err := coordination.CheckKey(path); err != nil {
+		return "", fmt.Errorf("%q: expected names with one slash before each, as in host:port/one/two", "/"+path)
+	}
+	return "/" + path, nil
 }
 
 func parseServer(entry string) (string, error) {
 	if entry == "" {
 		return "", errors.New("the entry is empty: remove the comma beside it")
 	}
-	if strings.Contains(entry, "/") {
-		return "", fmt.Errorf("%q has a slash: a path is set as the root, not here", entry)
-	}
 	host, port, err := net.SplitHostPort(entry)
 	var bad *net.AddrError
 	switch {
 	case errors.As(err, &bad) && bad.Err == "missing port in address":
-		return "", fmt.Errorf("%q has no port: write %s:2181 for ZooKeeper's usual one", entry, entry)
+		host, port = entry, defaultPort
+		if inside, ok := strings.CutPrefix(entry, "["); ok {
+			host = strings.TrimSuffix(inside, "]")
+		}
 	case errors.As(err, &bad) && bad.Err == "too many colons in address":
 		return "", fmt.Errorf("%q has too many colons: an IPv6 address is written in brackets, as [::1]:2181", entry)
 	case err != nil:
 		return "", fmt.Errorf("%q is not host:port: %w", entry, err)
+	}
+	switch {
 	case host == "":
 		return "", fmt.Errorf("%q has no host", entry)
+	case strings.ContainsAny(host, " \t[]@"):
+		return "", fmt.Errorf("%q has the host %q: expected a name or an address", entry, host)
 	case strings.Contains(host, ":") && net.ParseIP(withoutZone(host)) == nil:
 		return "", fmt.Errorf("%q has a malformed IPv6 address", entry)
 	}
@@ -62,14 +95,14 @@ func withoutZone(host string) string {
 // resolve looks each server's name up once, so that a misspelt one is told at the start. One
 // that resolves is enough to go on with: under orchestration a server that is down may have
 // no name just now. Later connections look names up again.
-func resolve(ctx context.Context, servers []string, log *slog.Logger) error {
+func resolve(ctx context.Context, servers []string, lookup lookup, log *slog.Logger) error {
 	var failures []error
 	for _, server := range servers {
 		host, _, err := net.SplitHostPort(server)
 		if err != nil {
 			return err
 		}
-		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+		if _, err := lookup(ctx, host); err != nil {
 			failures = append(failures, fmt.Errorf("server %s does not resolve: %w", server, err))
 		}
 	}

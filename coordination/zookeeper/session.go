@@ -32,6 +32,8 @@ type session struct {
 	wire   *wire
 	log    *slog.Logger
 
+	authenticated bool // more than by a certificate; set before the first call
+
 	places  chan struct{} // one for each call of the library
 	changed chan struct{} // tells run to look at state again
 	closing chan struct{} // closed by the first close
@@ -49,11 +51,42 @@ type session struct {
 	running sync.WaitGroup
 }
 
-// dial starts a session. It returns at once: ready tells when there is one.
-func dial(servers []string, timeout time.Duration, log *slog.Logger) (*session, error) {
+// start begins a session, and returns once this process is authenticated and prepare has run in
+// it. It looks the servers' names up first, and tries on while no server answers, until ctx ends.
+func start(ctx context.Context, cfg Config, servers []string, prepare func(context.Context, *session) error) (*session, error) {
+	credentials, err := cfg.credentials()
+	if err != nil {
+		return nil, err
+	}
+	if err := resolve(ctx, servers, cfg.Lookup, cfg.Logger); err != nil {
+		return nil, err
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	s, err := dial(cfg, servers, giveUp)
+	if err != nil {
+		return nil, err
+	}
+	s.authenticated = credentials != nil
+	if err = s.authenticate(ctx, credentials); err == nil {
+		err = prepare(ctx, s)
+	}
+	if err == nil {
+		return s, nil
+	}
+	if trouble := s.wire.trouble(); trouble != nil && !errors.Is(err, trouble) {
+		err = fmt.Errorf("%w; the last server that was tried: %w", err, trouble)
+	}
+	s.close()
+	return nil, err
+}
+
+// dial starts a session. It returns at once: ready tells when there is one. giveUp is told, at
+// most once, why there will be none.
+func dial(cfg Config, servers []string, giveUp func(error)) (*session, error) {
 	s := &session{
-		wire:    newWire(servers, log),
-		log:     log,
+		wire:    newWire(servers, newDialer(cfg), giveUp),
+		log:     cfg.Logger,
 		places:  make(chan struct{}, maxCalls),
 		changed: make(chan struct{}, 1),
 		closing: make(chan struct{}),
@@ -65,9 +98,9 @@ func dial(servers []string, timeout time.Duration, log *slog.Logger) (*session, 
 	close(s.down)
 	s.life, s.expire = context.WithCancel(context.Background())
 	var err error
-	s.conn, s.events, err = zk.Connect(servers, timeout,
+	s.conn, s.events, err = zk.Connect(servers, cfg.SessionTimeout,
 		zk.WithHostProvider(s.wire), zk.WithDialer(s.wire.dial), zk.WithMaxBufferSize(maxReply),
-		zk.WithLogger(libraryLog{log}), zk.WithEventCallback(s.observe))
+		zk.WithLogger(libraryLog{cfg.Logger}), zk.WithEventCallback(s.observe))
 	if err != nil {
 		s.expire()
 		return nil, fmt.Errorf("zookeeper: connect to %v: %w", servers, err)

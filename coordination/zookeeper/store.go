@@ -16,7 +16,8 @@ import (
 type store struct {
 	*session
 	layout
-	log *slog.Logger
+	access ACL
+	log    *slog.Logger
 
 	leadership *feed[coordination.Leadership]
 	membership *feed[[]coordination.Member]
@@ -55,33 +56,19 @@ func (l *latest) over(e coordination.Epoch) (record, bool) {
 }
 
 // Open starts a session with the ensemble and prepares the cluster's nodes. While no
-// server answers it says so in the log and tries on until ctx ends. A malformed cfg, or
-// servers of which not one has a name that resolves, are errors at once.
+// server answers it says so in the log and tries on until ctx ends. Where trying on is in vain
+// it fails at once: a malformed cfg, servers of which not one has a name that resolves, or none
+// accepts this process (its certificate, or who it says it is), nodes of another user or version.
 func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
 	cfg = cfg.withDefaults()
-	servers, err := ParseServers(cfg.Servers)
+	servers, nodes, err := cfg.parse()
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := cfg.layout()
-	if err != nil {
-		return nil, err
-	}
-	if err := resolve(ctx, servers, cfg.Logger); err != nil {
-		return nil, err
-	}
-	ses, err := dial(servers, cfg.SessionTimeout, cfg.Logger)
-	if err != nil {
-		return nil, err
-	}
-	s := &store{session: ses, layout: nodes, log: cfg.Logger}
+	s := &store{layout: nodes, access: cfg.ACL, log: cfg.Logger}
 	s.leadership = newFeed(isNews)
 	s.membership = newFeed(otherMembers)
-	if err := s.prepare(ctx); err != nil {
-		if trouble := s.wire.trouble(); trouble != nil {
-			err = fmt.Errorf("%w; the last server that was tried: %w", err, trouble)
-		}
-		s.close()
+	if s.session, err = start(ctx, cfg, servers, s.prepare); err != nil {
 		return nil, fmt.Errorf("open cluster %s on %v: %w", nodes.base, servers, err)
 	}
 	if granted := s.wire.timeout(); granted != cfg.SessionTimeout {
@@ -90,31 +77,45 @@ func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
 	return s, nil
 }
 
-// prepare creates the nodes that are always there, unless the last of them is.
-func (s *store) prepare(ctx context.Context) error {
+// prepare makes sure of the cluster's own node, and creates the nodes that are always there,
+// unless the last of them is.
+func (s *store) prepare(ctx context.Context, ses *session) error {
+	s.session = ses
+	if err := s.own(ctx); err != nil {
+		return err
+	}
 	there, err := s.exists(ctx, s.epoch)
 	if err != nil || there {
 		return err
 	}
 	for _, path := range []string{s.history + "/", s.members + "/", s.leader, s.epoch} {
 		for _, node := range above(path) {
-			if err := s.makeNode(ctx, node, zk.FlagPersistent); err != nil {
+			if len(node) <= len(s.base) {
+				continue
+			}
+			if err := s.makeNode(ctx, node, s.access.own()); err != nil {
 				return err
 			}
 		}
 	}
-	return s.makeNode(ctx, s.epoch, zk.FlagPersistent)
+	return s.makeNode(ctx, s.epoch, s.access.own())
 }
 
 // makeNode creates an empty node, unless it is there. Doing it twice does no harm, so a lost
 // reply is no trouble.
-func (s *store) makeNode(ctx context.Context, path string, flag int32) error {
-	_, err := read(ctx, s.session, func(c *zk.Conn) (string, error) {
-		if flag == zk.FlagContainer {
-			return c.CreateContainer(path, nil, flag, acl)
-		}
-		return c.Create(path, nil, flag, acl)
+func (s *store) makeNode(ctx context.Context, path string, acl []zk.ACL) error {
+	return s.make(ctx, path, func(c *zk.Conn) (string, error) { return c.Create(path, nil, zk.FlagPersistent, acl) })
+}
+
+// makeContainer is makeNode for a node that the ensemble removes once it has become empty.
+func (s *store) makeContainer(ctx context.Context, path string) error {
+	return s.make(ctx, path, func(c *zk.Conn) (string, error) {
+		return c.CreateContainer(path, nil, zk.FlagContainer, s.access.own())
 	})
+}
+
+func (s *store) make(ctx context.Context, path string, create func(*zk.Conn) (string, error)) error {
+	_, err := read(ctx, s.session, create)
 	if err != nil && !errors.Is(err, zk.ErrNodeExists) {
 		return fmt.Errorf("create %s: %w", path, err)
 	}

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +16,9 @@ var errForeign = errors.New("what answers is no ZooKeeper server")
 // read into a buffer of whatever length it says.
 const longestGreeting = 1 << 10
 
+// alertRecord begins what a TLS server answers to who does not speak TLS.
+const alertRecord = 21
+
 // connectResponse is how many bytes of a server's first packet tap needs: its length (4),
 // the protocol's version (4), the session timeout in ms (4) and the session's id (8).
 const connectResponse = 20
@@ -24,7 +28,8 @@ const connectResponse = 20
 // the library does not tell, and for the session's id, which the library forgets at its end.
 type tap struct {
 	net.Conn
-	wire *wire
+	wire   *wire
+	server string
 
 	mu    sync.Mutex
 	limit time.Time // zero: has a session
@@ -41,9 +46,20 @@ func (t *tap) Read(p []byte) (int, error) {
 		}
 	}
 	if err != nil {
+		if isAlert(err) { // TLS 1.3: a server looks at the client's certificate after the handshake
+			err = &tlsError{t.server, err}
+		}
 		t.wire.refused(t, err)
 	}
 	return n, err
+}
+
+// Close ends the connection under TLS, which would wait for room to say goodbye in.
+func (t *tap) Close() error {
+	if encrypted, ok := t.Conn.(*tls.Conn); ok {
+		return encrypted.NetConn().Close()
+	}
+	return t.Conn.Close()
 }
 
 // greet reads along in the server's first packet.
@@ -53,6 +69,9 @@ func (t *tap) greet(p []byte) error {
 	}
 	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
 	if len(t.first) >= 4 && binary.BigEndian.Uint32(t.first) > longestGreeting {
+		if _, encrypted := t.Conn.(*tls.Conn); !encrypted && t.first[0] == alertRecord {
+			return fmt.Errorf("%w in the clear: it wants TLS; set zookeeper.tls.enabled", errForeign)
+		}
 		return fmt.Errorf("%w: it begins with %q", errForeign, t.first)
 	}
 	if len(t.first) < connectResponse {

@@ -3,6 +3,8 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -42,7 +44,9 @@ var errStopped = errors.New("the session is over")
 // with a new one and send there what was meant for the old.
 type wire struct {
 	servers []string
+	dialer  *dialer
 	log     *slog.Logger
+	giveUp  func(error)  // told once if no server accepts this process, before the first session
 	start   time.Time    // durations since then, by the monotonic clock
 	heard   atomic.Int64 // when bytes last came, since start
 	granted atomic.Int64 // session timeout by the server's word, 0: no session yet
@@ -54,16 +58,17 @@ type wire struct {
 	mu       sync.Mutex
 	next     int  // index into servers of the next to try
 	failures int  // connections in a row that brought no session
+	hopeless int  // of these, how many in a row for a reason that does not pass by itself
 	current  *tap // the newest connection
 	dialed   time.Time
 	last     error     // of a connection since the newest session
 	warned   time.Time // that no server accepts; zero: not since the last session
 }
 
-func newWire(servers []string, log *slog.Logger) *wire {
+func newWire(servers []string, d *dialer, giveUp func(error)) *wire {
 	servers = slices.Clone(servers) // in another order for each client, to spread them
 	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
-	w := &wire{servers: servers, log: log, start: time.Now()}
+	w := &wire{servers: servers, dialer: d, log: d.log, giveUp: giveUp, start: time.Now()}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
 }
@@ -92,7 +97,7 @@ func (w *wire) Next() (string, bool) {
 
 // dial pauses after fruitless rounds, connects, and returns a connection whose handshake
 // is bounded.
-func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) {
+func (w *wire) dial(_, server string, _ time.Duration) (net.Conn, error) {
 	w.warn()
 	handshake, pause := w.patience()
 	timer := time.NewTimer(pause)
@@ -101,22 +106,37 @@ func (w *wire) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	case <-timer.C:
 	case <-w.ctx.Done():
 	}
-	deadline := time.Now().Add(handshake)
-	conn, err := (&net.Dialer{Deadline: deadline}).DialContext(w.ctx, network, address)
+	conn, deadline, err := w.dialer.dial(w.ctx, server, handshake)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dialed = time.Now()
 	w.failures++ // until established says otherwise
 	if err != nil {
-		w.last = err
+		w.failed(err)
 		return nil, err
 	}
 	if w.ctx.Err() != nil {
 		conn.Close()
 		return nil, errStopped
 	}
-	w.current = &tap{Conn: conn, wire: w, limit: deadline}
+	w.current = &tap{Conn: conn, wire: w, server: server, limit: deadline}
 	return w.current, nil
+}
+
+// failed notes why a connection brought no session; the mutex is held. Where each server of a
+// round has refused this process it gives up, unless there was a session: then they may be having
+// their certificates renewed.
+func (w *wire) failed(err error) {
+	w.last = err
+	var final *tlsError
+	if !errors.As(err, &final) {
+		w.hopeless = 0
+		return
+	}
+	w.hopeless++
+	if w.hopeless == len(w.servers) && w.granted.Load() == 0 {
+		w.giveUp(err)
+	}
 }
 
 // patience returns how long the coming handshake may take, and the pause before it.
@@ -161,7 +181,7 @@ func doubled(first, longest time.Duration, times int) time.Duration {
 func (w *wire) established() {
 	w.mu.Lock()
 	current, tries, warned := w.current, w.failures, !w.warned.IsZero()
-	w.failures, w.last, w.warned = 0, nil, time.Time{}
+	w.failures, w.hopeless, w.last, w.warned = 0, 0, nil, time.Time{}
 	w.mu.Unlock()
 	if current != nil {
 		current.lift()
@@ -182,9 +202,13 @@ func (w *wire) trouble() error {
 func (w *wire) refused(c *tap, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c == w.current && w.failures > 0 {
-		w.last = err
+	if c != w.current || w.failures == 0 {
+		return
 	}
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s closed the connection before there was a session (a port for TLS, or more clients than its maxClientCnxns): %w", c.server, err)
+	}
+	w.failed(err)
 }
 
 // connection is the newest connection, to be given to cut.

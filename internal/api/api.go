@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -15,6 +16,12 @@ import (
 //	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
+//	GET  /v1/taskmanagers           those that live, or are taken to live         -> []TaskManager
+//	POST /v1/taskmanagers/{id}/drain  Drain; jobs leave it, and then it ends; 202
+//	POST /v1/step-down              StepDown; its epoch makes a retry harmless    -> 202
+//	GET  /v1/quorum                 members of the embedded quorum                -> Quorum
+//	POST /v1/quorum/members         QuorumAddition with Member; harmless again    -> QuorumAddition, 201
+//	DELETE /v1/quorum/members/{member}  by its REST address                       -> 204
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -23,9 +30,25 @@ import (
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
 //	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
 //
-// All but /v1/self and /metrics are answered by the leader only. Another JobManager answers 421 with an
+// All but /v1/self and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
+// names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
+// When it knows of none it answers 503; a client then asks again.
+//	POST /v1/self/inspect           inspect.Question about this process (any JobManager)   -> inspect.Piece
+//	POST /v1/taskmanagers/{part}/inspect   Inspect; part: of its id, or its host          -> Inspected
+//	POST /v1/probe                  inspect.Probe of every TaskManager; the token that each writes ends with its id -> []Probed
+//	GET  /v1/jobs/{id}/files        what its task processes have written          -> []JobFile
+//
+// All but /v1/self… and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
 // Every failure is an Error.
+
+// Headers of the API.
+const (
+	// FollowHeader, of a request, says that the client goes to the leader by itself.
+	FollowHeader = "Perennial-Follow"
+	// LeaderHeader, of an answer, is the REST address of the leader that gave it, in place of the one that was asked.
+	LeaderHeader = "Perennial-Leader"
+)
 
 // Error is the body of every answer that is no success.
 type Error struct {
@@ -43,8 +66,40 @@ const (
 	Unavailable = "unavailable" // 503: coordination or storage is away; ask again
 	NotFound    = "not-found"   // 404
 	BadRequest  = "bad-request" // 400
-	Conflict    = "conflict"    // 409: the id was used for another request
+	Conflict    = "conflict"    // 409: the id was used for another request, or it cannot be done as things are
 )
+
+// Inspect asks a TaskManager, or a task process of a job on it, for a piece of what it shows.
+type Inspect struct {
+	Job job.ID `json:"job,omitempty"` // of the task process
+	PID int    `json:"pid,omitempty"` // of the task process; 0: the TaskManager itself
+	inspect.Question
+}
+
+// Inspected is the piece, and whose it is.
+type Inspected struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	inspect.Piece
+}
+
+// Probed is what a TaskManager has found of its surroundings.
+type Probed struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	Data        string `json:"data"` // address of its data port, as it tells others
+	Version     string `json:"version"`
+	// Probed is what it has found; nil with an Error.
+	Probed *inspect.Probed `json:"probed,omitempty"`
+	Error  string          `json:"error,omitempty"`
+}
+
+// JobFile is what a task process has written to its standard output or error, on the host of a TaskManager.
+type JobFile struct {
+	TaskManager string `json:"taskmanager"`
+	Host        string `json:"host"`
+	inspect.File
+}
 
 // Self is who a JobManager is. It answers with or without a leader.
 type Self struct {
@@ -86,8 +141,71 @@ type JobManager struct {
 	Since   time.Time          `json:"since"` // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
+	Version string             `json:"version"`
 	// Takeover is the leader's latest.
 	Takeover *Takeover `json:"takeover,omitempty"`
+}
+
+// TaskManager is a row of the list of TaskManagers.
+type TaskManager struct {
+	ID      string `json:"id"` // of the instance: new at each start
+	Host    string `json:"host"`
+	Address string `json:"address"` // of its data port
+	PID     int    `json:"pid,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Connected says whether it is in reach of the leader, and Since since when it is or is not, or since when that leader
+	// leads. Dead is when one that is not will be declared dead.
+	Connected bool       `json:"connected"`
+	Since     time.Time  `json:"since"`
+	Dead      *time.Time `json:"dead,omitempty"`
+	Slots     int        `json:"slots"`
+	SlotsFree int        `json:"slotsFree"` // that a job could have now
+	Draining  bool       `json:"draining,omitempty"`
+	Jobs      []job.ID   `json:"jobs"` // that have slots there
+	// Load is a few seconds old; absent where it is not measured: the host runs no Linux, or the TaskManager is not connected.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // processes that ran or waited for a CPU, in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
+}
+
+// Drain is how a TaskManager is drained.
+type Drain struct {
+	// Force stops what is there at once, and lets it wait for slots elsewhere.
+	Force bool `json:"force,omitempty"`
+}
+
+// StepDown asks the leader of an epoch to hand leadership over. If that epoch is over it has happened, and nothing is done.
+type StepDown struct {
+	Epoch coordination.Epoch `json:"epoch"`
+}
+
+// Quorum is the quorum that JobManagers form with high-availability: embedded.
+type Quorum struct {
+	Members []QuorumMember `json:"members"`
+}
+
+// QuorumMember is a member, as that of the leading JobManager sees it.
+type QuorumMember struct {
+	Name    string `json:"name"`    // its JobManager's REST address
+	Raft    string `json:"raft"`    // where the other members reach it
+	ID      string `json:"id"`      // of its votes: another after it was removed and added again
+	Learner bool   `json:"learner"` // it has joined, or is about to, and has no vote yet
+	Leader  bool   `json:"leader"`  // of Raft, which is no matter of who leads the JobManagers
+	Healthy bool   `json:"healthy"`
+	Trouble string `json:"trouble,omitempty"` // why it is not healthy
+	Behind  uint64 `json:"behind"`            // entries of Raft's log that it has still to apply
+}
+
+// QuorumAddition is a member that may join, and what it must be started with beside an empty directory.
+type QuorumAddition struct {
+	Member      string   `json:"member"`                // its REST address
+	JobManagers []string `json:"jobmanagers,omitempty"` // that it must know: conf/masters
+	ClusterID   string   `json:"clusterId,omitempty"`
 }
 
 // Summary is a row of the list of jobs.
@@ -106,7 +224,7 @@ type Job struct {
 	// Attempt is the newest attempt: each time that all or a part of the job is started it rises, above that of the
 	// savepoint, if the job continues from one. Subtasks, checkpoints and files carry it. 0: there was none yet.
 	Attempt      job.Attempt `json:"attempt"`
-	Restarts     int         `json:"restarts"` // how often all or a part of the job was given up, to start again
+	Restarts     int         `json:"restarts"` // how often all or a part of the job failed and was started again
 	Failure      string      `json:"failure,omitempty"`
 	SlotsNeeded  int         `json:"slotsNeeded"`
 	SlotsMissing int         `json:"slotsMissing"` // while it waits for slots

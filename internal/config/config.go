@@ -28,7 +28,7 @@ type Config struct {
 
 // reserved are environment variables of Perennial that are no configuration keys.
 var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true,
-	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_FAILPOINTS": true}
+	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_LOG_FILE": true, "PERENNIAL_FAILPOINTS": true}
 
 // Load reads dir (which may be "" for none) and applies environ (as from os.Environ) and
 // overrides, each "key=value". A file that is not there is an empty one; everything that is
@@ -158,6 +158,7 @@ func (c *Config) checkTogether() []error {
 		if c.String(ZooKeeperQuorum) == "" {
 			problems = append(problems, fmt.Errorf("high-availability is zookeeper, and zookeeper.quorum is not set: expected host:port,host:port,host:port"))
 		}
+		problems = append(problems, c.checkZooKeeper()...)
 	case "etcd":
 		if c.String(EtcdEndpoints) == "" {
 			problems = append(problems, fmt.Errorf("high-availability is etcd, and etcd.endpoints is not set: expected host:port,host:port,host:port"))
@@ -169,6 +170,25 @@ func (c *Config) checkTogether() []error {
 	}
 	if c.Duration(HeartbeatTimeout) < 2*c.Duration(HeartbeatInterval) {
 		problems = append(problems, fmt.Errorf("heartbeat.timeout is %s and heartbeat.interval %s: the time-out wants to be at least twice the interval", c.String(HeartbeatTimeout), c.String(HeartbeatInterval)))
+	}
+	return problems
+}
+
+// checkZooKeeper finds keys of authentication and TLS that would have no effect, or not the wanted one.
+func (c *Config) checkZooKeeper() []error {
+	var problems []error
+	if c.String(ZooKeeperTLS) != "true" {
+		for _, n := range []Name{ZooKeeperTLSCA, ZooKeeperTLSCertificate, ZooKeeperTLSKey, ZooKeeperTLSServerName, ZooKeeperTLSCheckNames} {
+			if c.IsSet(n) {
+				problems = append(problems, fmt.Errorf("%s is set, and has no effect while zookeeper.tls.enabled is not true", n))
+			}
+		}
+	}
+	if c.IsSet(ZooKeeperTLSCertificate) != c.IsSet(ZooKeeperTLSKey) {
+		problems = append(problems, errors.New("of zookeeper.tls.certificate and zookeeper.tls.key one is set: expected both or none"))
+	}
+	if c.String(ZooKeeperACL) == "creator" && !c.IsSet(ZooKeeperAuthFile) && !c.IsSet(ZooKeeperTLSCertificate) {
+		problems = append(problems, errors.New("zookeeper.acl is creator, and this process is nobody: set zookeeper.auth.file, or a certificate that is the same for all (zookeeper.tls.certificate)"))
 	}
 	return problems
 }

@@ -45,7 +45,7 @@ func TestQuorumTurnsHighAvailabilityOn(t *testing.T) {
 	if plain.String(HighAvailability) != "none" || plain.Int(JobManagerPort) != 6123 {
 		t.Errorf("without a quorum: %s, port %d", plain.String(HighAvailability), plain.Int(JobManagerPort))
 	}
-	ha, err := Load("", nil, []string{"zookeeper.quorum=a:2181,b:2181"})
+	ha, err := Load("", nil, []string{"zookeeper.quorum=a:2181,b,[::1],[fd00::1]:2182/some/path"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,14 @@ func TestMistakes(t *testing.T) {
 		{"unknown key by -D", "", nil, []string{"rest.prt=1"}, []string{`"rest.prt"`, `"rest.port"`}},
 		{"unknown variable", "", []string{"PERENNIAL_ZOOKEEPER_QORUM=a:1"}, nil, []string{"PERENNIAL_ZOOKEEPER_QORUM", "PERENNIAL_ZOOKEEPER_QUORUM"}},
 		{"not key=value", "", nil, []string{"rest.port"}, []string{"expected key=value"}},
-		{"quorum without a port", "", nil, []string{"zookeeper.quorum=a:2181,b"}, []string{"entry 2", `"b"`, "host:port"}},
+		{"quorum with a path for each server", "", nil, []string{"zookeeper.quorum=a:2181/x,b:2181/x"}, []string{"one path, after the last server"}},
+		{"quorum with a path that is none", "", nil, []string{"zookeeper.quorum=a:2181//x"}, []string{`"//x"`, "a slash first"}},
+		{"quorum with an address without brackets", "", nil, []string{"zookeeper.quorum=a,::1"}, []string{"entry 2", `"::1"`, "in brackets"}},
+		{"quorum with a server twice", "", nil, []string{"zookeeper.quorum=a,b,a:2181"}, []string{"entries 1 and 3", `"a:2181"`}},
+		{"TLS that is off", "", nil, []string{"zookeeper.quorum=a", "zookeeper.tls.ca=/ca.pem"}, []string{"zookeeper.tls.ca", "zookeeper.tls.enabled is not true"}},
+		{"a certificate without its key", "", nil, []string{"zookeeper.quorum=a", "zookeeper.tls.enabled=true", "zookeeper.tls.certificate=/c.pem"}, []string{"zookeeper.tls.key", "both or none"}},
+		{"creator of nobody", "", nil, []string{"zookeeper.quorum=a", "zookeeper.acl=creator"}, []string{"zookeeper.auth.file"}},
+		{"a relative path", "", nil, []string{"zookeeper.auth.file=secret"}, []string{`"secret"`, "absolute path"}},
 		{"quorum with an empty entry", "", nil, []string{"zookeeper.quorum=a:2181,,b:2181"}, []string{"entry 2 is empty"}},
 		{"bad duration", "", nil, []string{"heartbeat.interval=5"}, []string{"500ms"}},
 		{"bad port", "", nil, []string{"rest.port=70000"}, []string{"0 to 65535"}},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -65,6 +66,15 @@ const (
 	ZooKeeperMembers = Name("zookeeper.path.jobmanagers")
 	ZooKeeperSession = Name("zookeeper.session-timeout")
 
+	ZooKeeperACL            = Name("zookeeper.acl")
+	ZooKeeperAuthFile       = Name("zookeeper.auth.file")
+	ZooKeeperTLS            = Name("zookeeper.tls.enabled")
+	ZooKeeperTLSCA          = Name("zookeeper.tls.ca")
+	ZooKeeperTLSCertificate = Name("zookeeper.tls.certificate")
+	ZooKeeperTLSKey         = Name("zookeeper.tls.key")
+	ZooKeeperTLSServerName  = Name("zookeeper.tls.server-name")
+	ZooKeeperTLSCheckNames  = Name("zookeeper.tls.check-names")
+
 	EtcdEndpoints = Name("etcd.endpoints")
 
 	LogLevel  = Name("log.level")
@@ -124,13 +134,21 @@ var Keys = []Key{
 	{TaskManagerHost, "host", "", "the TaskManager's host as other TaskManagers reach it; unset, localhost, and with another taskmanager.bind-host this host's name", "0.1", hostName},
 	{TaskManagerPort, "port", "0", "where records of other TaskManagers arrive; 0 takes any free port", "0.1", port},
 
-	{ZooKeeperQuorum, "list", "", "host:port,[...]host:port of the ZooKeeper servers; setting it turns high availability on", "0.1", hostPorts},
-	{ZooKeeperRoot, "path", "/perennial", "the znode under which everything is", "0.1", znode},
+	{ZooKeeperQuorum, "list", "", "host[:port],[...]host[:port][/chroot] of the ZooKeeper servers, port 2181 if it is left out; all paths are below the chroot; setting the key turns high availability on", "0.1", quorum},
+	{ZooKeeperRoot, "path", "/perennial", "the znode under which everything is, in one of its own for each cluster.id", "0.1", znode},
 	{ZooKeeperLeader, "path", "/leader", "relative to the root and the cluster id: who leads, while it lives", "0.1", znode},
 	{ZooKeeperEpoch, "path", "/epoch", "relative, like the leader's: the epoch in force", "0.1", znode},
 	{ZooKeeperHistory, "path", "/history", "relative: the newest 64 leader changes", "0.1", znode},
 	{ZooKeeperMembers, "path", "/jobmanagers", "relative: the JobManagers that are up", "0.1", znode},
 	{ZooKeeperSession, "duration", "10s", "session time-out asked for; what the servers grant counts", "0.1", positive},
+	{ZooKeeperACL, "choice", "open", "who may use the znodes that are made: open (everybody), or creator (who is authenticated as the process that made them); one that exists keeps its own", "0.1", oneOf("open", "creator")},
+	{ZooKeeperAuthFile, "path", "", "a file with one line, user:password, for ZooKeeper's digest authentication; unset, none", "0.1", absolute},
+	{ZooKeeperTLS, "choice", "false", "true: connections to ZooKeeper are TLS, at the ports that the quorum names (the servers' secureClientPort)", "0.1", oneOf("true", "false")},
+	{ZooKeeperTLSCA, "path", "", "PEM file of the certificates that servers' are to be signed by; unset, those that the system trusts. This and the next two are read for each connection", "0.1", absolute},
+	{ZooKeeperTLSCertificate, "path", "", "PEM file of the certificate that is shown to servers, and those in between; unset, none", "0.1", absolute},
+	{ZooKeeperTLSKey, "path", "", "PEM file of the certificate's private key", "0.1", absolute},
+	{ZooKeeperTLSServerName, "host", "", "the name that servers' certificates are for; unset, each server's in the quorum", "0.1", hostName},
+	{ZooKeeperTLSCheckNames, "choice", "true", "false: any certificate will do that is signed by the CA", "0.1", oneOf("true", "false")},
 
 	{EtcdEndpoints, "list", "", "host:port,[...]host:port of an etcd cluster, with high-availability: etcd", "0.1", hostPorts},
 
@@ -279,6 +297,37 @@ func znode(s string) error {
 		return fmt.Errorf("expected a path such as /perennial: a slash first, none at the end")
 	}
 	return nil
+}
+
+// absolute wants a path that is the same for daemons and commands, wherever they are started.
+func absolute(s string) error {
+	if !filepath.IsAbs(s) {
+		return fmt.Errorf("expected an absolute path: commands read the file too, wherever they are typed")
+	}
+	return nil
+}
+
+// quorum checks what coordination/zookeeper reads in full when it is used: hosts with or without
+// ports, and one chroot after them.
+func quorum(s string) error {
+	hosts, path, chrooted := strings.Cut(s, "/")
+	if chrooted && strings.Contains(path, ",") {
+		return fmt.Errorf("expected one path, after the last server: host:port,host:port/path")
+	}
+	if chrooted && path != "" {
+		if err := znode("/" + path); err != nil {
+			return fmt.Errorf("the path %q: %w", "/"+path, err)
+		}
+	}
+	entries := strings.Split(hosts, ",")
+	for i, entry := range entries {
+		entry = strings.TrimSpace(entry)
+		if entry != "" && (!strings.Contains(entry, ":") || strings.HasSuffix(entry, "]")) {
+			entry += ":2181"
+		}
+		entries[i] = entry
+	}
+	return hostPorts(strings.Join(entries, ","))
 }
 
 // hostPorts checks host:port,[...]host:port and says which entry is wrong. Names are resolved

@@ -44,13 +44,17 @@ func YAML() string {
 // Table is the keys as a table in Markdown.
 func Table() string {
 	var b strings.Builder
-	b.WriteString("| key | type | default | unit | meaning | since |\n| --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| key | type | default | unit | meaning | SIGHUP | since |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, k := range Keys {
 		value := "unset"
 		if k.Default != "" {
 			value = "`" + k.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", k.Name, k.Type, value, cmp.Or(k.unit(), "–"), strings.ReplaceAll(k.Meaning, "|", `\|`), k.Since)
+		again := "–"
+		if k.Name.Reloaded() {
+			again = "read again"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", k.Name, k.Type, value, cmp.Or(k.unit(), "–"), strings.ReplaceAll(k.Meaning, "|", `\|`), again, k.Since)
 	}
 	return b.String()
 }

@@ -26,6 +26,9 @@ const (
 // pidVariable tells a started process which descriptor is its pid file.
 const pidVariable = "PERENNIAL_PID_FD"
 
+// logVariable tells a started process the name of its log, which it may show (internal/inspect).
+const logVariable = "PERENNIAL_LOG_FILE"
+
 // Request is for one process.
 type Request struct {
 	Role   string
@@ -135,7 +138,7 @@ func (s *Starting) spawn(c Command) error {
 	}
 	s.cmd.Dir = s.place.Dir
 	s.cmd.ExtraFiles = []*os.File{pid} // descriptor 3
-	s.cmd.Env = append(c.Env, pidVariable+"=3")
+	s.cmd.Env = append(c.Env, pidVariable+"=3", logVariable+"="+s.Log)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a terminal that is closed does not end it
 	if s.ready == nil {
 		if err := s.listen(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -122,9 +123,9 @@ func (jm *JobManager) JobManagers(ctx context.Context) ([]api.JobManager, error)
 // standbys are the members that hold a connection to this leader. One that died stays a member
 // until its session ends, but its connection does not stay.
 func (l *leader) standbys(members []coordination.Member) []api.JobManager {
-	connected := make(map[string]bool)
+	connected := make(map[string]rpc.Hello)
 	for _, s := range l.connections.listStandbys() {
-		connected[s.hello.ID] = true
+		connected[s.hello.ID] = s.hello
 	}
 	var list []api.JobManager
 	for _, m := range members {
@@ -132,8 +133,12 @@ func (l *leader) standbys(members []coordination.Member) []api.JobManager {
 		if m.ID == l.cfg.ID || json.Unmarshal(m.Data, &row) != nil {
 			continue
 		}
-		if connected[m.ID] || time.Since(l.since) < settling {
+		hello, ok := connected[m.ID]
+		if ok || time.Since(l.since) < settling {
 			row.Role, row.Epoch = "standby", l.term.Epoch()
+			if !hello.Since.IsZero() {
+				row.Since = hello.Since // what it published is when it started
+			}
 			list = append(list, row)
 		}
 	}
@@ -146,16 +151,7 @@ func (jm *JobManager) Cluster(ctx context.Context) (api.Cluster, error) {
 	if err != nil {
 		return api.Cluster{}, err
 	}
-	answer := make(chan api.Cluster, 1)
-	l.registry.post(clusterAsked{answer})
-	select {
-	case c := <-answer:
-		return c, nil
-	case <-l.ctx.Done():
-		return api.Cluster{}, l.ended()
-	case <-ctx.Done():
-		return api.Cluster{}, ctx.Err()
-	}
+	return ask(ctx, l, func(answer chan<- api.Cluster) happening { return clusterAsked{answer} })
 }
 
 // HasArtifact tells whether a job binary is stored.

@@ -104,7 +104,7 @@ func (c *clock) strike(ctx context.Context, o *owner) {
 	in := o.exec.Intent()
 	switch {
 	case c.wanted != nil:
-		o.registry.post(slotsWanted{o.id, c.wanted.Slots, c.wanted.Kept})
+		o.registry.post(slotsWanted{o.id, c.wanted.Slots, c.wanted.Kept, c.wanted.Move})
 		c.wanted = nil
 	case in.Phase != execution.Running:
 	case in.Open == 0:

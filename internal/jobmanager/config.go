@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,6 +36,8 @@ type Config struct {
 	HeartbeatInterval  time.Duration // between heartbeats of the leader; 100ms
 	HeartbeatTimeout   time.Duration // silence of the leader after which a standby takes over; 500ms
 	TaskManagerTimeout time.Duration // silence after which a TaskManager is declared dead; 5s
+	// Pace changes the three while the JobManager runs. nil: they stay.
+	Pace *Pace
 
 	Checkpoints Checkpoints
 	Restart     restart.Strategy
@@ -49,6 +50,8 @@ type Config struct {
 	// REST addresses. It is called while this process leads, at each change of them and every
 	// second, with half a second of time. nil: there is nothing to move.
 	HandOver func(ctx context.Context, answered []string) error
+	// Quorum is the quorum that the JobManagers form, to tell about and to change. nil: they form none.
+	Quorum Quorum
 	// Listening is told both addresses once they are bound. nil: nobody is told.
 	Listening func(rpc, rest string)
 
@@ -70,11 +73,11 @@ func (c Config) withDefaults() (_ Config, err error) {
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 100*time.Millisecond)
 	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 500*time.Millisecond)
 	c.TaskManagerTimeout = cmp.Or(c.TaskManagerTimeout, 5*time.Second)
-	if c.HeartbeatTimeout <= c.HeartbeatInterval {
-		return c, fmt.Errorf("heartbeat.timeout (%v) must be longer than heartbeat.interval (%v)", c.HeartbeatTimeout, c.HeartbeatInterval)
+	if c.Pace == nil {
+		c.Pace = new(Pace)
 	}
-	if c.TaskManagerTimeout <= c.HeartbeatInterval {
-		return c, fmt.Errorf("taskmanager.timeout (%v) must be longer than heartbeat.interval (%v)", c.TaskManagerTimeout, c.HeartbeatInterval)
+	if err := c.Pace.Set(Heartbeats{c.HeartbeatInterval, c.HeartbeatTimeout, c.TaskManagerTimeout}); err != nil {
+		return c, err
 	}
 	if c.Checkpoints, err = c.Checkpoints.withDefaults(); err != nil {
 		return c, err

@@ -58,7 +58,7 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 		case time.Since(began) > d.timeout():
 			return err.Error(), nil
 		}
-		pause(ctx, d.cfg.HeartbeatInterval/5)
+		pause(ctx, d.cfg.heartbeatInterval()/5)
 	}
 	return "", nil
 }
@@ -98,7 +98,7 @@ func (d *detector) hello(raw net.Conn) (h rpc.Header, greeting rpc.Greeting, con
 	if conn, err = rpc.Dialed(raw); err != nil {
 		return h, greeting, nil, err
 	}
-	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST}); err != nil {
+	if err := conn.Send(d.standbyHeader(), rpc.Hello{ID: d.cfg.ID, REST: d.self.REST, Since: *d.standingBy.Load(), Clock: time.Now().UTC()}); err != nil {
 		return h, greeting, nil, err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(d.timeout())); err != nil {
@@ -134,7 +134,7 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string) {
 	for {
 		wait := d.timeout()
 		if late {
-			wait = d.cfg.HeartbeatInterval / 2
+			wait = d.cfg.heartbeatInterval() / 2
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return ""
@@ -168,9 +168,9 @@ func (jm *JobManager) standbyHeader() rpc.Header {
 // timeout is the heartbeat timeout, longer after suspicions that were wrong.
 func (d *detector) timeout() time.Duration {
 	if d.backsOff() {
-		return patience * d.cfg.HeartbeatTimeout
+		return patience * d.cfg.heartbeatTimeout()
 	}
-	return d.cfg.HeartbeatTimeout
+	return d.cfg.heartbeatTimeout()
 }
 
 // backsOff reports whether suspicions were wrong of late: then no sign of death is believed at once.
@@ -214,7 +214,7 @@ func (d *detector) met(id string) {
 	d.replaced = ""
 	d.wrong = append(d.wrong, time.Now())
 	d.wrong = d.wrong[max(0, len(d.wrong)-wrongInARow):]
-	d.log.Warn("the leader that was replaced is alive: the suspicion was wrong", "previous", id, "recently", len(d.wrong))
+	d.log.Warn("the leader that was replaced is alive: the suspicion was wrong", "previous", id, "epoch", d.by, "recently", len(d.wrong))
 }
 
 // receiveJobManager is the life of a connection that another JobManager has opened: it is told who
@@ -229,8 +229,10 @@ func (jm *JobManager) receiveJobManager(header rpc.Header, s *session) error {
 		return nil //nolint:nilerr // whoever asked has gone
 	}
 	if header.Cluster != "" && answer.Cluster != "" && header.Cluster != answer.Cluster {
-		return fmt.Errorf("JobManager %q belongs to cluster %q", s.hello.ID, header.Cluster)
+		return fmt.Errorf("JobManager %s at %s belongs to cluster %q, and this one, with storage.dir %s, to cluster %q: storage.dir must be the same directory everywhere",
+			s.hello.ID, s.hello.REST, header.Cluster, jm.cfg.Storage.Dir(), answer.Cluster)
 	}
+	jm.compareClock(s, s.hello.Clock)
 	jm.detector.met(s.hello.ID)
 	jm.connections.enterStandby(s)
 	defer jm.connections.leaveStandby(s)

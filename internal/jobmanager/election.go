@@ -109,12 +109,12 @@ type watch struct {
 func (w *watch) begin(ctx context.Context, stop context.CancelCauseFunc, jm *JobManager) {
 	ctx, w.stop = context.WithCancel(ctx)
 	w.verdict, w.done = make(chan string, 1), make(chan struct{})
-	data, verdict, done := w.leadership.Data, w.verdict, w.done
+	led, verdict, done := w.leadership, w.verdict, w.done
 	go func() {
 		defer close(done)
 		var leader api.JobManager
-		if err := json.Unmarshal(data, &leader); err != nil {
-			jm.log.Error("the leader's record cannot be read: only its session tells whether it lives", "error", err)
+		if err := json.Unmarshal(led.Data, &leader); err != nil {
+			jm.log.Error("the leader's record cannot be read: only its session tells whether it lives", "leader", led.ID, "epoch", led.Epoch, "error", err)
 			return
 		}
 		reason, wrong := jm.detector.watch(ctx, leader)

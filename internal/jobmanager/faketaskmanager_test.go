@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -20,6 +21,9 @@ import (
 type fakeTaskManager struct {
 	w        *world
 	instance string
+	host     string // "": here
+	replaces []rpc.Predecessor
+	load     *rpc.Load
 	slots    int
 	storage  string // incarnation that it claims to know; "": the storage's
 	data     net.Listener
@@ -145,7 +149,7 @@ func (f *fakeTaskManager) session(raw net.Conn) {
 		}
 	}()
 	_ = conn.Send(rpc.Header{Cluster: cluster}, rpc.Register{
-		Instance: f.instance, Host: "here", Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster,
+		Instance: f.instance, Host: cmp.Or(f.host, "here"), Replaces: f.replaces, Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster,
 	})
 	for {
 		h, m, err := conn.Receive()
@@ -178,6 +182,7 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 	reply := func(m rpc.Message) { _ = conn.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, m) }
 	switch m := m.(type) {
 	case rpc.Heartbeat:
+		m.Load = f.load
 		reply(m)
 	case rpc.Lead:
 		f.leader = conn
@@ -199,6 +204,9 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 		f.note("stops attempt %d", m.Attempt)
 		f.promised[m.Job] = max(f.promised[m.Job], m.Attempt)
 		reply(rpc.Stopped{Job: m.Job, Attempt: m.Attempt})
+	case rpc.Retire:
+		f.note("retires")
+		reply(rpc.Farewell{})
 	case rpc.Confirm:
 		f.note("confirmed attempt %d", m.Attempt)
 		if a := f.attempts[m.Job]; a != nil && a.deploy.Attempt <= m.Attempt {
@@ -333,6 +341,14 @@ func (f *fakeTaskManager) disconnect() {
 	for c := range f.conns {
 		c.Close()
 	}
+}
+
+// farewell says that it ends, to the leader.
+func (f *fakeTaskManager) farewell() {
+	cluster, _ := f.w.storage.Incarnation(context.Background())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{})
 }
 
 // kill ends it as SIGKILL does: its port refuses and its connections end.

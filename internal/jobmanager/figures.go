@@ -29,8 +29,9 @@ type Figures struct {
 
 // LedFigures is what only the leader knows.
 type LedFigures struct {
-	Cluster api.Cluster
-	States  map[job.State]int // how many jobs are in each state, those that ended long ago included
+	Cluster      api.Cluster
+	TaskManagers []api.TaskManager
+	States       map[job.State]int // how many jobs are in each state, those that ended long ago included
 	// Jobs are those that have not ended, or not long ago, the newest first. They are not to be changed.
 	Jobs []*api.Job
 }
@@ -49,8 +50,9 @@ func (jm *JobManager) Figures() Figures {
 
 func (l *leader) figures() *LedFigures {
 	f := &LedFigures{States: make(map[job.State]int)}
-	answer := make(chan api.Cluster, 1)
+	answer, rows := make(chan api.Cluster, 1), make(chan []api.TaskManager, 1)
 	l.registry.post(clusterAsked{answer})
+	l.registry.post(taskManagersAsked{rows})
 	for _, o := range l.jobs.all() {
 		if !o.committed() {
 			continue
@@ -62,10 +64,15 @@ func (l *leader) figures() *LedFigures {
 	f.Jobs = recent(f.Jobs, time.Now())
 	timer := time.NewTimer(figuresWait)
 	defer timer.Stop()
-	select {
-	case f.Cluster = <-answer:
-	case <-timer.C:
-	case <-l.ctx.Done():
+	for range 2 {
+		select {
+		case f.Cluster = <-answer:
+		case f.TaskManagers = <-rows:
+		case <-timer.C:
+			return f
+		case <-l.ctx.Done():
+			return f
+		}
 	}
 	return f
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/inspect"
 )
 
 // goodbye is how long a JobManager that ends waits for the API's answers that are under way,
@@ -39,8 +40,11 @@ type JobManager struct {
 	leading     atomic.Pointer[leader]       // nil: this process stands by
 	serving     atomic.Pointer[leader]       // nil: the API is not answered here
 	takeover    atomic.Pointer[api.Takeover] // the latest
+	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
 	counts      counts
+	inspections inspections
+	profiles    inspect.Profiles
 }
 
 // Run takes part in the cluster until ctx ends, then resigns and returns nil. Before that it
@@ -87,9 +91,10 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(),
 		self: api.JobManager{
 			ID: cfg.ID, Address: advertised(cfg.Host, rpcAddr), REST: advertised(cfg.Host, restAddr),
-			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host,
+			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host, Version: cfg.Version,
 		},
 	}
+	jm.standingBy.Store(&jm.self.Since)
 	jm.detector.JobManager = jm
 	return jm
 }
@@ -99,6 +104,7 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Listener) error {
 	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopListening()
+	defer jm.profiles.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() { jm.listen(listening, rpcListener) })
 	wg.Go(func() { jm.serveAPI(listening, restListener) })

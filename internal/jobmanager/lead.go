@@ -53,7 +53,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
 	}
 	jm.leading.Store(l)
-	defer jm.leading.Store(nil)
+	defer jm.standBy()
 	l.checks = newChecks(l)
 	l.jobs = newJobs(l)
 	if err := l.load(); err != nil {
@@ -75,6 +75,13 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.close()
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// standBy notes that the term is over.
+func (jm *JobManager) standBy() {
+	now := time.Now().UTC()
+	jm.standingBy.Store(&now)
+	jm.leading.Store(nil)
 }
 
 // close waits for the owners of jobs, and has the standbys ask anew who leads.
@@ -115,7 +122,7 @@ func (l *leader) load() error {
 	for _, o := range l.jobs.all() {
 		if in := o.intent; in.Holds() {
 			slotsHeld{in.Spec.ID, in.Assignment}.apply(l.registry)
-			o.tellDead(l.registry.managers)
+			o.tellFates(l.registry.managers)
 		}
 	}
 	l.forgetDead()
@@ -146,7 +153,7 @@ func (l *leader) forgetDead() {
 // awaitAdoption waits until every running job has heard from its TaskManagers, and for a
 // heartbeat timeout at most: a TaskManager that is away holds up no client.
 func (l *leader) awaitAdoption() {
-	timer := time.NewTimer(l.cfg.HeartbeatTimeout)
+	timer := time.NewTimer(l.cfg.heartbeatTimeout())
 	defer timer.Stop()
 	for _, o := range l.jobs.all() {
 		select {
@@ -162,7 +169,7 @@ func (l *leader) awaitAdoption() {
 // inform sends heartbeats to the standbys, and has what else would die with this process
 // handed over to one of those that answer.
 func (l *leader) inform(ctx context.Context) {
-	ticker := time.NewTicker(l.cfg.HeartbeatInterval)
+	ticker := newBeats(l.cfg.heartbeatInterval())
 	defer ticker.Stop()
 	h := handOver{leader: l}
 	defer h.wg.Wait()
@@ -172,6 +179,7 @@ func (l *leader) inform(ctx context.Context) {
 			s.post(l.header, rpc.Heartbeat{Seq: seq})
 		}
 		h.consider(ctx, standbys)
+		ticker.keep(l.cfg.heartbeatInterval())
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ func (jm *JobManager) listen(ctx context.Context, ln net.Listener) {
 			return
 		}
 		if err != nil {
-			jm.log.Error("the RPC port cannot accept a connection", "error", err)
+			jm.logger().Error("the RPC port cannot accept a connection", "error", err)
 			pause(ctx, 100*time.Millisecond) // descriptors may come free
 			continue
 		}
@@ -56,7 +57,7 @@ func (jm *JobManager) receive(ctx context.Context, raw net.Conn, introduced func
 	conn, header, first, err := introduce(raw)
 	if err != nil {
 		if ctx.Err() == nil {
-			jm.log.Warn("closed a connection to the RPC port", "peer", raw.RemoteAddr(), "error", err)
+			jm.logger().Warn("closed a connection to the RPC port", "peer", raw.RemoteAddr(), "error", err)
 		}
 		return
 	}
@@ -74,8 +75,16 @@ func (jm *JobManager) receive(ctx context.Context, raw net.Conn, introduced func
 		err = fmt.Errorf("it began with a %s message", first.Kind())
 	}
 	if err != nil && ctx.Err() == nil {
-		jm.log.Warn("ended a connection", "peer", s.peer(), "error", err)
+		jm.logger().Warn("ended a connection", "peer", s.peer(), "of", s.who(), "error", err)
 	}
+}
+
+// logger names the epoch while this process leads.
+func (jm *JobManager) logger() *slog.Logger {
+	if l := jm.leading.Load(); l != nil {
+		return l.log
+	}
+	return jm.log
 }
 
 // introduce waits for the first message of a connection.
@@ -103,10 +112,11 @@ func (jm *JobManager) receiveTaskManager(ctx context.Context, header rpc.Header,
 	if reason := jm.refuseRegistration(cluster, header, s.register); reason != "" {
 		_ = s.conn.Send(rpc.Header{Cluster: cluster}, rpc.Refused{Reason: reason})
 		if jm.refusals.isNew(s.register.Instance, reason) {
-			jm.log.Warn("refused a TaskManager", "taskmanager", s.register.Instance, "host", s.register.Host, "reason", reason)
+			jm.logger().Warn("refused a TaskManager", "peer", s.peer(), "taskmanager", s.register.Instance, "host", s.register.Host, "reason", reason)
 		}
 		return nil
 	}
+	jm.compareClock(s, s.register.Clock)
 	var writer sync.WaitGroup
 	writer.Go(s.write)
 	defer writer.Wait()
@@ -135,8 +145,17 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 			return fmt.Errorf("a %s message of cluster %q came, and this is cluster %q", m.Kind(), header.Cluster, cluster)
 		}
 		s.heard.Store(int64(monotonic()))
-		r := jm.connections.current()
-		if _, beat := m.(rpc.Heartbeat); r != nil && !beat {
+		if beat, is := m.(rpc.Heartbeat); is {
+			if beat.Load != nil {
+				s.load.Store(beat.Load)
+			}
+			continue
+		}
+		if answer, ok := m.(rpc.Inspected); ok {
+			jm.inspections.answered(answer)
+			continue
+		}
+		if r := jm.connections.current(); r != nil {
 			r.post(said{s, m})
 		}
 	}

@@ -21,7 +21,7 @@ const probeTimeout = time.Second
 // tick sends heartbeats and looks for TaskManagers that have died.
 func (r *registry) tick(ctx context.Context) {
 	now := monotonic()
-	paused := now-r.ticked > r.cfg.HeartbeatInterval+r.cfg.HeartbeatTimeout/2
+	paused := now-r.ticked > r.cfg.heartbeatInterval()+r.cfg.heartbeatTimeout()/2
 	r.ticked = now
 	if paused && !r.validating {
 		r.validate(ctx)
@@ -30,6 +30,7 @@ func (r *registry) tick(ctx context.Context) {
 	for _, m := range r.managers {
 		if m.led {
 			m.session.post(r.header, rpc.Heartbeat{Seq: r.sequence})
+			r.retire(m)
 		}
 		if m.record.State == live && !r.validating {
 			r.examine(m, now)
@@ -48,7 +49,7 @@ func (r *registry) validate(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			pause(ctx, r.cfg.HeartbeatInterval)
+			pause(ctx, r.cfg.heartbeatInterval())
 		}
 		r.post(validated{})
 	})
@@ -71,13 +72,13 @@ func (validated) apply(r *registry) {
 // of one that is not connected.
 func (r *registry) examine(m *taskManager, now time.Duration) {
 	if m.session != nil {
-		if silent := m.session.silent(); m.led && silent > r.cfg.TaskManagerTimeout {
-			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)))
+		if silent := m.session.silent(); m.led && silent > r.cfg.taskManagerTimeout() {
+			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)), false)
 		}
 		return
 	}
-	if silent := now - m.seen; silent > r.cfg.TaskManagerTimeout {
-		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)))
+	if silent := now - m.seen; silent > r.cfg.taskManagerTimeout() {
+		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)), false)
 		return
 	}
 	r.probe(m)
@@ -109,18 +110,19 @@ type probed struct {
 func (h probed) apply(r *registry) {
 	h.m.probing = false
 	if h.refused && h.m.session == nil {
-		r.declare(h.m, "its connection ended and its data port refuses")
+		r.declare(h.m, "its connection ended and its data port refuses", false)
 	}
 }
 
-// declare commits the death of a TaskManager, before anything else follows from it (R3, R4).
-func (r *registry) declare(m *taskManager, reason string) {
+// declare commits the death of a TaskManager, before anything else follows from it (R3, R4). It was planned if that
+// was told to end, and has ended in order.
+func (r *registry) declare(m *taskManager, reason string, planned bool) {
 	if m.record.State == dead || m.doom != "" {
 		return
 	}
-	m.doom = reason
+	m.doom, m.planned = reason, planned
 	level, text := slog.LevelWarn, "a TaskManager is declared dead"
-	if reason == farewell {
+	if planned {
 		level, text = slog.LevelInfo, "a TaskManager has left"
 	}
 	r.log.Log(r.ctx, level, text, "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
@@ -132,7 +134,7 @@ func (r *registry) declare(m *taskManager, reason string) {
 		return
 	}
 	record := m.record
-	record.State, record.Reason, record.Ended = dead, reason, time.Now().UTC()
+	record.State, record.Reason, record.Ended, record.Planned = dead, reason, time.Now().UTC(), planned
 	r.commitRecord(m, record)
 }
 
@@ -170,10 +172,18 @@ type committed struct {
 func (h committed) apply(r *registry) {
 	m := h.m
 	m.busy, m.record, m.version = false, h.record, h.version
+	if m.asked != nil {
+		m.asked <- nil
+		m.asked = nil
+	}
 	if m.record.State == live {
 		if reason := m.doom; reason != "" {
 			m.doom = ""
-			r.declare(m, reason)
+			r.declare(m, reason, m.planned)
+			return
+		}
+		if m.record.Draining {
+			r.drains(m)
 			return
 		}
 		r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
@@ -182,7 +192,7 @@ func (h committed) apply(r *registry) {
 	}
 	m.led, m.ready = false, false
 	for id := range r.holders(m.instance) {
-		r.tell(id, execution.Dead{Instance: m.instance, Reason: m.record.Reason})
+		r.tell(id, execution.Dead{Instance: m.instance, Reason: m.record.Reason, Planned: m.record.Planned})
 	}
 	r.replan(m.instance)
 	if m.session != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/restart"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
@@ -153,6 +154,70 @@ func TestNewOwnerOfADataAddress(t *testing.T) {
 	w.eventually("the first is declared dead", func() bool { return b.leading.Load().registry.deaths(t) == 1 })
 }
 
+// Who holds the lock of a work directory is proof that those before it have ended, if it is that host's: a new leader
+// waits for no time-out. What was stopped in order is no failure, whatever the restart strategy.
+func TestSuccessorInTheWorkDirectory(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		before   rpc.Predecessor
+		host     string
+		kind     restart.Kind
+		restarts int
+		deaths   int
+		want     job.State
+	}{
+		{"stopped", rpc.Predecessor{Instance: "tm-1", Left: true}, "here", restart.None, 0, 1, job.Running},
+		{"killed", rpc.Predecessor{Instance: "tm-1"}, "here", restart.ExponentialDelay, 1, 1, job.Running},
+		{"killed, and no restarts", rpc.Predecessor{Instance: "tm-1"}, "here", restart.None, 0, 1, job.Failed},
+		{"a copy on another host", rpc.Predecessor{Instance: "tm-1", Left: true}, "there", restart.None, 0, 0, job.Running},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.tune = func(cfg *Config) { cfg.TaskManagerTimeout, cfg.Restart.Kind = time.Minute, c.kind }
+			a := w.start("jm-a")
+			first := w.taskManager("tm-1", 2).start()
+			w.leader()
+			id := w.submit(a)
+			w.eventually("deployed", func() bool { return first.did("deploys attempt 1 slots [0 1]") == 1 })
+			a.kill()
+			first.kill()
+			second := w.taskManager("tm-2", 2)
+			second.host, second.replaces = c.host, []rpc.Predecessor{{Instance: "tm-0"}, c.before}
+			second.start()
+			b := w.start("jm-b")
+			w.leader(a)
+			w.eventually("registered", func() bool { return second.did("follows epoch 2") == 1 })
+			w.eventually("declared dead", func() bool { return b.leading.Load().registry.deaths(t) == c.deaths })
+			j := w.await(id, c.want)
+			if c.deaths == 1 && c.want == job.Running {
+				w.eventually("deployed", func() bool { return second.did("deploys attempt 2 slots [0 1]") == 1 })
+				j = w.job(id)
+			}
+			if j.Restarts != c.restarts {
+				t.Errorf("%d restarts, want %d", j.Restarts, c.restarts)
+			}
+		})
+	}
+}
+
+// A TaskManager that ends in order, and can say so, is no failure either.
+func TestFarewellCountsAsNoRestart(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.Restart.Kind = restart.None }
+	n := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2).start()
+	w.leader()
+	id := w.submit(n)
+	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
+	second := w.taskManager("tm-2", 2).start()
+	w.eventually("registered", func() bool { return second.did("follows epoch 1") == 1 })
+	tm.farewell()
+	w.eventually("deployed", func() bool { return second.did("deploys attempt 2 slots [0 1]") == 1 })
+	if j := w.await(id, job.Running); j.Restarts != 0 {
+		t.Errorf("%d restarts: %s", j.Restarts, j.Failure)
+	}
+}
+
 func TestFarewellIsEvidence(t *testing.T) {
 	w := newWorld(t)
 	n := w.start("jm-a")
@@ -160,10 +225,7 @@ func TestFarewellIsEvidence(t *testing.T) {
 	w.leader()
 	id := w.submit(n)
 	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
-	cluster, _ := w.storage.Incarnation(t.Context())
-	tm.mu.Lock()
-	_ = tm.leader.Send(rpc.Header{Cluster: cluster, Epoch: tm.seen}, rpc.Farewell{})
-	tm.mu.Unlock()
+	tm.farewell()
 	w.eventually("waits for slots", func() bool { j := w.job(id); return j.State == job.Created && j.SlotsMissing == 2 })
 }
 

@@ -78,16 +78,20 @@ func (o *owner) start() {
 	o.once.Do(func() { o.jobs.spawn(func() { o.run(o.ctx) }) })
 }
 
-// tellDead tells of the TaskManagers of the assignment that were declared dead, or are
+// tellFates tells of the TaskManagers of the assignment that are drained, and of those that were declared dead, or are
 // unknown, which follows only from that.
-func (o *owner) tellDead(managers map[string]*taskManager) {
+func (o *owner) tellFates(managers map[string]*taskManager) {
 	for _, instance := range o.intent.Assignment {
-		if m := managers[instance]; m == nil || m.record.State == dead {
-			reason := "it was declared dead"
+		m := managers[instance]
+		if m != nil && m.record.Draining {
+			o.mailbox.put(parcel{event: execution.Draining{Instance: instance, Force: m.record.Force}})
+		}
+		if m == nil || m.record.State == dead {
+			death := execution.Dead{Instance: instance, Reason: "it was declared dead"}
 			if m != nil && m.record.Reason != "" {
-				reason = m.record.Reason
+				death.Reason, death.Planned = m.record.Reason, m.record.Planned
 			}
-			o.mailbox.put(parcel{event: execution.Dead{Instance: instance, Reason: reason}})
+			o.mailbox.put(parcel{event: death})
 		}
 	}
 }

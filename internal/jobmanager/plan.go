@@ -58,7 +58,7 @@ func (r *registry) planner(avoid string) *taskManager {
 	var best *taskManager
 	for _, instance := range slices.Sorted(maps.Keys(r.managers)) {
 		t := r.managers[instance]
-		if !t.ready || t.record.State != live || t.doom != "" {
+		if !t.offers() {
 			continue
 		}
 		if best == nil || best.instance == avoid || instance != avoid && load[instance] < load[best.instance] {

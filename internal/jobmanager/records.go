@@ -43,6 +43,11 @@ type taskManagerRecord struct {
 	State  string    `json:"state"`
 	Reason string    `json:"reason,omitempty"` // why it was declared dead
 	Ended  time.Time `json:"ended,omitzero"`   // and when
+	// Planned says that it was told to end, and ended in order.
+	Planned bool `json:"planned,omitempty"`
+	// Draining says that jobs are to leave it, and Force that they wait for nothing; it is for good.
+	Draining bool `json:"draining,omitempty"`
+	Force    bool `json:"force,omitempty"`
 }
 
 type storedTaskManager struct {

@@ -45,9 +45,13 @@ type taskManager struct {
 	ready   bool     // and answered with Report: it can be used
 	met     bool     // it was connected in this term, so that its absence is news
 	seen    time.Duration
-	busy    bool   // a commit of its record is under way
-	probing bool   // a dial to its data port is under way
-	doom    string // why it is to be declared dead, as soon as it is not busy
+	since   time.Time    // when it was last seen to leave, or this leader began
+	busy    bool         // a commit of its record is under way
+	probing bool         // a dial to its data port is under way
+	doom    string       // why it is to be declared dead, as soon as it is not busy
+	planned bool         // as it was told to end
+	retired bool         // it was told to end, over this session
+	asked   chan<- error // waits for the commit that it is drained
 }
 
 func newRegistry(l *leader, records []storedTaskManager) *registry {
@@ -56,7 +60,7 @@ func newRegistry(l *leader, records []storedTaskManager) *registry {
 		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
 	}
 	for _, s := range records {
-		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic()}
+		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}
 	}
 	return r
 }
@@ -69,7 +73,7 @@ func (r *registry) run(ctx context.Context) {
 		entered{s}.apply(r)
 	}
 	defer r.connections.detach()
-	ticker := time.NewTicker(r.cfg.HeartbeatInterval)
+	ticker := newBeats(r.cfg.heartbeatInterval())
 	defer ticker.Stop()
 	r.ticked = monotonic()
 	for {
@@ -77,6 +81,7 @@ func (r *registry) run(ctx context.Context) {
 		case h := <-r.inbox:
 			h.apply(r)
 		case <-ticker.C:
+			ticker.keep(r.cfg.heartbeatInterval())
 			r.tick(ctx)
 		case <-ctx.Done():
 			return
@@ -118,11 +123,17 @@ func (h entered) apply(r *registry) {
 	}
 }
 
-// replaces declares dead whoever had the data address of a new instance: a port has one owner.
+// replaces declares dead those that a new instance is proof against: they used its work directory, whose lock it
+// holds, on the same host (a copy of a directory is no proof), or had its data address, as a port has one owner.
 func (r *registry) replaces(m *taskManager) {
+	for _, p := range m.session.register.Replaces {
+		if other := r.managers[p.Instance]; other != nil && other != m && other.record.Host == m.record.Host {
+			r.declare(other, "its work directory belongs to a new instance, "+m.instance, p.Left)
+		}
+	}
 	for _, other := range r.managers {
 		if other != m && other.record.Data == m.record.Data && other.session == nil && other.record.State == live {
-			r.declare(other, "its data address belongs to a new instance, "+m.instance)
+			r.declare(other, "its data address belongs to a new instance, "+m.instance, false)
 		}
 	}
 }
@@ -160,8 +171,8 @@ func (h left) apply(r *registry) {
 
 func (r *registry) disconnect(m *taskManager) {
 	m.session.close()
-	m.seen = monotonic()
-	m.session, m.led, m.ready = nil, false, false
+	m.seen, m.since = monotonic(), time.Now().UTC()
+	m.session, m.led, m.ready, m.retired = nil, false, false, false
 	for id := range r.holders(m.instance) {
 		r.tell(id, execution.Gone{Instance: m.instance})
 	}

@@ -26,7 +26,7 @@ func (jm *JobManager) serveAPI(ctx context.Context, ln net.Listener) {
 		ErrorLog:          slog.NewLogLogger(jm.log.Handler(), slog.LevelDebug),
 	}
 	ln = strangers.Watch(server, ln, func(from net.Addr) {
-		jm.log.Warn("closed a connection to the API port", "peer", from, "error", "what it sent is no HTTP request, or its head is too large")
+		jm.logger().Warn("closed a connection to the API port", "peer", from, "error", "what it sent is no HTTP request, or its head is too large")
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {

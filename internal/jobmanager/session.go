@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,8 @@ type session struct {
 	register rpc.Register // of a TaskManager
 	hello    rpc.Hello    // of a standby
 	heard    atomic.Int64 // when the peer was last heard, see monotonic
+	began    time.Time
+	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
 
 	out  chan letter
 	gone chan struct{} // closed by close
@@ -37,7 +40,7 @@ var processStart = time.Now()
 func monotonic() time.Duration { return time.Since(processStart) }
 
 func newSession(conn *rpc.Conn) *session {
-	s := &session{conn: conn, out: make(chan letter, postBox), gone: make(chan struct{})}
+	s := &session{conn: conn, out: make(chan letter, postBox), gone: make(chan struct{}), began: time.Now().UTC()}
 	s.heard.Store(int64(monotonic()))
 	return s
 }
@@ -80,3 +83,14 @@ func (s *session) write() {
 func (s *session) silent() time.Duration { return monotonic() - time.Duration(s.heard.Load()) }
 
 func (s *session) peer() net.Addr { return s.conn.RemoteAddr() }
+
+// who is the peer by its own words.
+func (s *session) who() string {
+	switch {
+	case s.register.Instance != "":
+		return fmt.Sprintf("TaskManager %s on %s", s.register.Instance, s.register.Host)
+	case s.hello.ID != "":
+		return fmt.Sprintf("JobManager %s at %s", s.hello.ID, s.hello.REST)
+	}
+	return "nobody that is known"
+}

@@ -17,6 +17,7 @@ type want struct {
 	id      job.ID
 	slots   int
 	kept    []string // the instances of those that it has
+	moves   bool     // and runs on, all of it
 	missing int      // as its owner was told
 	yields  bool     // its owner was told to
 }
@@ -26,11 +27,12 @@ type slotsWanted struct {
 	id    job.ID
 	slots int
 	kept  []string
+	moves bool
 }
 
 func (h slotsWanted) apply(r *registry) {
 	r.hold(h.id, h.kept)
-	r.wants = append(r.wants, &want{id: h.id, slots: h.slots, kept: h.kept})
+	r.wants = append(r.wants, &want{id: h.id, slots: h.slots, kept: h.kept, moves: h.moves})
 	r.allot()
 }
 
@@ -95,12 +97,12 @@ func (r *registry) allot() {
 	}
 }
 
-// yielding ends a wait of jobs for one another. Of those that keep slots of what runs while they want more, it returns
+// yielding ends a wait of jobs for one another. Of those that keep slots of what runs while they want more (for what does not), it returns
 // the youngest, as many as have to give theirs up for the oldest to go on; none if that were not enough.
 func yielding(wants []*want, free map[string]int) []*want {
 	var keep []*want
 	for _, w := range wants {
-		if len(w.kept) > 0 {
+		if len(w.kept) > 0 && !w.moves {
 			keep = append(keep, w)
 		}
 	}
@@ -140,7 +142,7 @@ func (h checkSlots) apply(r *registry) {
 func (r *registry) free() map[string]int {
 	free := make(map[string]int)
 	for _, m := range r.managers {
-		if m.ready && m.record.State == live && m.doom == "" {
+		if m.offers() {
 			free[m.instance] = m.record.Slots
 		}
 	}

@@ -46,13 +46,7 @@ func (h *handOver) consider(ctx context.Context, standbys []*session) {
 	if h.cfg.HandOver == nil || h.busy.Load() {
 		return
 	}
-	var answered []string
-	for _, s := range standbys {
-		if s.hello.REST != "" && s.silent() < h.cfg.HeartbeatTimeout {
-			answered = append(answered, s.hello.REST)
-		}
-	}
-	slices.Sort(answered)
+	answered := h.answering(standbys)
 	if len(answered) == 0 || slices.Equal(answered, h.answered) && time.Since(h.called) < time.Second {
 		return
 	}
@@ -66,4 +60,16 @@ func (h *handOver) consider(ctx context.Context, standbys []*session) {
 			h.log.Warn("what would end with this leader was not handed over; it is tried again", "error", err)
 		}
 	})
+}
+
+// answering are the REST addresses of the standbys that have answered within the heartbeat timeout.
+func (l *leader) answering(standbys []*session) []string {
+	var answered []string
+	for _, s := range standbys {
+		if s.hello.REST != "" && s.silent() < l.cfg.heartbeatTimeout() {
+			answered = append(answered, s.hello.REST)
+		}
+	}
+	slices.Sort(answered)
+	return answered
 }

@@ -140,14 +140,39 @@ func (l *Launcher) isEntry(i daemon.Instance, label string) bool {
 // Stop stops the newest instance of a role that was started with this label, or with any if it is
 // "". It fails if there is none with a label that was given.
 func (l *Launcher) Stop(ctx context.Context, role, label string) error {
-	return l.stop(ctx, role, label, func(all []daemon.Instance) []daemon.Instance {
+	return l.stop(ctx, role, label, newest(label))
+}
+
+// StopDrained stops the newest TaskManager with this label after it was drained, which has it end by itself. If drain fails
+// nothing is stopped.
+func (l *Launcher) StopDrained(ctx context.Context, label string, drain func(context.Context, daemon.Instance) error) error {
+	p, err := l.place()
+	if err != nil {
+		return err
+	}
+	all, err := p.List(TaskManager)
+	if err != nil {
+		return err
+	}
+	chosen := newest(label)(all)
+	for _, i := range chosen {
+		if err := drain(ctx, i); err != nil {
+			return fmt.Errorf("%s, process %d: %w", i, i.PID, err)
+		}
+	}
+	return l.end(ctx, p, TaskManager, label, chosen)
+}
+
+// newest chooses the newest instance that lives and was started with this label, or with any if it is "".
+func newest(label string) func([]daemon.Instance) []daemon.Instance {
+	return func(all []daemon.Instance) []daemon.Instance {
 		for _, i := range slices.Backward(all) {
 			if i.Alive && matches(i, label) {
 				return []daemon.Instance{i}
 			}
 		}
 		return nil
-	})
+	}
 }
 
 // matches tells whether an instance was started with this label: a host without a port is one with
@@ -199,7 +224,7 @@ func (l *Launcher) left(ctx context.Context, role string) error {
 	return err
 }
 
-// stop stops those that are chosen. label is what they were asked for by.
+// stop stops those that are chosen.
 func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]daemon.Instance) []daemon.Instance) error {
 	p, err := l.place()
 	if err != nil {
@@ -209,7 +234,11 @@ func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]d
 	if err != nil {
 		return err
 	}
-	chosen := choose(all)
+	return l.end(ctx, p, role, label, choose(all))
+}
+
+// end stops instances of a role, and tells of each. label is what they were asked for by, or "": then none will do.
+func (l *Launcher) end(ctx context.Context, p daemon.Place, role, label string, chosen []daemon.Instance) error {
 	if len(chosen) == 0 {
 		if label != "" {
 			return fmt.Errorf("there is no %s %s to stop on %s; %s.sh status tells what runs", role, label, p.Host, role)

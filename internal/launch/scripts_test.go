@@ -60,6 +60,29 @@ func TestSecondInstance(t *testing.T) {
 	})
 }
 
+// TestDrainedStop: a TaskManager is drained before it ends. One that the leader does not know is not stopped.
+func TestDrainedStop(t *testing.T) {
+	eachUser(t, func(t *testing.T, u *user) {
+		p := ports(t, 2)
+		rest, rpc := "rest.port="+strconv.Itoa(p[0]), "jobmanager.rpc.port="+strconv.Itoa(p[1])
+		u.types("taskmanager.sh", "start", "--drain").expect(t, 2, "--drain is for stop")
+		u.types("taskmanager.sh", "stop", "--drain", "-D", rest).expect(t, 0, "no taskmanager to stop")
+		u.types("jobmanager.sh", "start", "-D", rest, "-D", rpc).expect(t, 0)
+		u.types("taskmanager.sh", "start", "-D", rest, "-D", "jobmanager.rpc.port=1").expect(t, 0) // where nobody is
+		u.types("taskmanager.sh", "stop", "--drain", "-D", rest).expect(t, 1, "the leader knows no TaskManager with this host and process id")
+		u.types("taskmanager.sh", "stop").expect(t, 0, "has ended")
+		u.types("taskmanager.sh", "start", "-D", rest, "-D", rpc).expect(t, 0)
+		eventually(t, func() error {
+			if r := u.types("taskmanager.sh", "stop", "--drain", "-D", rest); r.status != 0 || !strings.Contains(r.stdout, "has ended") {
+				return fmt.Errorf("%s%s", r.stdout, r.stderr) // it has not registered yet
+			}
+			return nil
+		})
+		u.types("taskmanager.sh", "status").expect(t, 1)
+		u.types("jobmanager.sh", "stop").expect(t, 0)
+	})
+}
+
 // TestEndedWithoutAStop: it is noticed, and its number is used again; nobody else is ended for it.
 func TestEndedWithoutAStop(t *testing.T) {
 	eachUser(t, func(t *testing.T, u *user) {

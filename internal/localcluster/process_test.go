@@ -76,19 +76,20 @@ var coordinations = []struct {
 }{
 	{"zookeeper", false, 3, func(t *testing.T) map[string]string {
 		return map[string]string{"zookeeper.quorum": testensemble.Start(t, 3).Connect()}
-	}, []string{killed, stopped, allKilled}, 1},
-	{"embedded", true, 3, func(*testing.T) map[string]string { return nil }, []string{killed, stopped, allKilled}, 2},
+	}, []string{killed, stopped, steppedDown, allKilled}, 1},
+	{"embedded", true, 3, func(*testing.T) map[string]string { return nil }, []string{killed, stopped, steppedDown, allKilled}, 2},
 	{"etcd", false, 2, func(t *testing.T) map[string]string {
 		return map[string]string{"high-availability": "etcd", "etcd.endpoints": strings.Join(testetcd.Start(t, 3).Endpoints(), ",")}
-	}, []string{killed}, 1},
+	}, []string{killed, steppedDown}, 1},
 	{"none", false, 1, func(*testing.T) map[string]string { return nil }, []string{allKilled}, 1},
 }
 
 // The faults by name.
 const (
-	killed    = "leader is killed"
-	stopped   = "leader is stopped politely"
-	allKilled = "all are killed and some started again"
+	killed      = "leader is killed"
+	stopped     = "leader is stopped politely"
+	steppedDown = "leader steps down"
+	allKilled   = "all are killed and some started again"
 )
 
 // faults are what is done to the JobManagers under a running job, each followed by another leader.
@@ -100,6 +101,15 @@ var faults = map[string]func(t *testing.T, f *fixture, back int){
 			t.Fatal(err)
 		}
 		<-leader.Done()
+	},
+	steppedDown: func(t *testing.T, f *fixture, _ int) {
+		_, leader, err := f.cluster.Leader(f.ctx, f.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.client.StepDown(f.ctx, leader.Epoch); err != nil {
+			t.Fatal(err)
+		}
 	},
 	allKilled: func(t *testing.T, f *fixture, back int) {
 		leader := f.leader(t)

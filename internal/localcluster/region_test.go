@@ -18,13 +18,14 @@ import (
 	"github.com/perennial-io/perennial/stream"
 )
 
-// apart is a job of two pipelines: each counts numbers by key, and ends.
+// apart is a job of two pipelines: each counts numbers by key, and ends. --left and --right say of how many subtasks.
 func apart(env *stream.Env) {
 	for _, name := range []string{"left", "right"} {
-		numbers := stream.From(env, name, generator.Count(uint64(env.IntArg("records")), func(i uint64) uint64 { return i }), stream.Rate(env.FloatArgOr("rate", 0)))
+		wide := stream.Parallelism(env.IntArgOr(name, 2))
+		numbers := stream.From(env, name, generator.Count(uint64(env.IntArg("records")), func(i uint64) uint64 { return i }), stream.Rate(env.FloatArgOr("rate", 0)), wide)
 		keyed := stream.KeyBy(numbers, func(i uint64) uint64 { return i % keys })
-		rows := stream.Aggregate(keyed, name+" count", func(n *uint64, _ uint64) { *n++ }, func(k, n uint64) talliedRow { return talliedRow{k, n} }, stream.Updates())
-		stream.To(rows, name+" out", file.JSONLines[talliedRow](filepath.Join(env.Arg("output"), name)))
+		rows := stream.Aggregate(keyed, name+" count", func(n *uint64, _ uint64) { *n++ }, func(k, n uint64) talliedRow { return talliedRow{k, n} }, stream.Updates(), wide)
+		stream.To(rows, name+" out", file.JSONLines[talliedRow](filepath.Join(env.Arg("output"), name)), wide)
 	}
 }
 
@@ -44,14 +45,9 @@ func processes(j client.Job, pipeline string) map[string]client.Subtask {
 	return all
 }
 
-// TestLostRegion: a pipeline loses a task process, and then a TaskManager. It restarts each time, and only it, whether the
-// leader lives or not; both come to the end of an undisturbed run.
-func TestLostRegion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts real processes")
-	}
-	t.Parallel()
-	f := newFixture(t, localcluster.Config{JobManagers: 1, Settings: map[string]string{"checkpoint.interval": "100ms"}})
+// apart submits such a job.
+func (f *fixture) apart(t *testing.T, records int, args ...string) (spec client.Spec, output string) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -60,15 +56,37 @@ func TestLostRegion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const records = 60_000
-	output := filepath.Join(f.dir, "apart.out")
-	spec := client.Spec{
+	output = filepath.Join(f.dir, "apart.out")
+	spec = client.Spec{
 		ID: client.NewID(), Name: "apart", Artifact: artifact, Parallelism: 2,
-		Args: []string{"--job", "apart", "--records", fmt.Sprint(records), "--rate", "10000", "--output", output},
+		Args: append([]string{"--job", "apart", "--records", fmt.Sprint(records), "--rate", "10000", "--output", output}, args...),
 	}
 	if _, err := f.client.Submit(f.ctx, spec); err != nil {
 		t.Fatal(err)
 	}
+	return spec, output
+}
+
+// bothCame requires that both pipelines put out what an undisturbed run does.
+func (f *fixture) bothCame(t *testing.T, output string, records int) {
+	t.Helper()
+	for _, name := range []string{"left", "right"} {
+		if got, err := chaos.Lines(filepath.Join(output, name)); err != nil || len(got) != records || len(slices.Compact(got)) != records {
+			t.Errorf("%d lines came out on the %s, want %d different ones: %v", len(got), name, records, err)
+		}
+	}
+}
+
+// TestLostRegion: a pipeline loses a task process, and then a TaskManager. It restarts each time, and only it, whether the
+// leader lives or not; both come to the end of an undisturbed run.
+func TestLostRegion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1, Settings: map[string]string{"checkpoint.interval": "100ms"}})
+	const records = 60_000
+	spec, output := f.apart(t, records)
 	before := f.running(t, spec.ID)
 	f.checkpointed(t, spec.ID, 2)
 
@@ -102,11 +120,7 @@ func TestLostRegion(t *testing.T) {
 	if end := f.wait(t, spec.ID); end.State != job.Finished || end.Restarts != 2 || end.Attempt != 3 {
 		t.Errorf("the job is %s after %d restarts, its attempt is %d: %s", end.State, end.Restarts, end.Attempt, end.Failure)
 	}
-	for _, name := range []string{"left", "right"} {
-		if got, err := chaos.Lines(filepath.Join(output, name)); err != nil || len(got) != records || len(slices.Compact(got)) != records {
-			t.Errorf("%d lines came out on the %s, want %d different ones: %v", len(got), name, records, err)
-		}
-	}
+	f.bothCame(t, output, records)
 }
 
 func same(a, b client.Subtask) bool {

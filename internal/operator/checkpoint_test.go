@@ -91,9 +91,9 @@ func TestAlignment(t *testing.T) {
 		{"a watermark never goes back", "a:w5 b:w5 a:w3 b:w4 a:w6 b:w6 a:end b:end", "w5 w6 end", nil},
 		{"who has ended holds back none", "a:w5 b:1 b:end a:w7 a:end", "1 w5 w7 end", nil},
 		{"a watermark behind a barrier waits with it", "a:b1 a:w5 b:w7 b:1 b:b1 a:end b:end", "1 b1 w5 w7 end", []string{"1 b1"}},
-		{"who is idle holds back none", "a:w5 b:i0 a:w7 b:a0 a:w9 b:w8 a:end b:end", "w5 w7 w8 end", nil},
+		{"who is idle holds back none", "a:w5 b:i0 a:w7 b:a0 a:w9 b:w8 a:end b:end", "w5 w7 w8 w9 end", nil},
 		{"who is idle from the beginning", "b:i0 b:i0 a:w5 a:1 a:end b:end", "w5 1 i0 end", nil},
-		{"who wakes behind holds it where it is", "a:w5 b:w3 b:i0 b:a0 a:w9 b:w4 b:w6 b:w7 a:end b:end", "w3 w5 w6 w7 end", nil},
+		{"who wakes behind holds it where it is", "a:w5 b:w3 b:i0 b:a0 a:w9 b:w4 b:w6 b:w7 a:end b:end", "w3 w5 w6 w7 w9 end", nil},
 		{"all are idle", "a:w5 b:w3 b:i0 a:i0 a:a0 a:1 a:w6 b:a0 b:w7 a:end b:end", "w3 w5 i0 a0 1 w6 w7 end", nil},
 		{"all are idle, the first one last", "a:w5 b:w3 a:i0 b:i0 b:a0 b:w4 b:w6 a:end b:end", "w3 w5 i0 a0 w6 end", nil},
 		{"all are idle, and none has said how far it is", "a:i0 b:i0 a:a0 a:w1 a:end b:end", "i0 a0 w1 i0 end", nil},
@@ -101,7 +101,7 @@ func TestAlignment(t *testing.T) {
 		{"all are idle but one, which has ended and was ahead", "a:w5 b:w3 a:w9 b:i0 a:end b:end", "w3 w9 i0 end", nil},
 		{"an ended one that was ahead", "a:w5 b:w3 a:w9 a:end b:i0 b:end", "w3 w9 i0 end", nil},
 		{"idle ones end", "a:w5 b:w3 b:i0 a:i0 b:end a:a0 a:w6 a:end", "w3 w5 i0 a0 w6 end", nil},
-		{"one of three wakes", "a:w9 b:w9 c:i0 b:i0 a:w10 c:a0 a:w11 b:a0 c:w12 a:w13 b:w12 a:end b:end c:end", "w9 w10 w12 end", nil},
+		{"one of three wakes", "a:w9 b:w9 c:i0 b:i0 a:w10 c:a0 a:w11 b:a0 c:w12 a:w13 b:w12 a:end b:end c:end", "w9 w10 w12 w13 end", nil},
 		{"idle behind a barrier", "a:w5 b:b1 b:i0 a:w7 a:b1 a:w8 a:end b:end", "b1 w7 w8 i0 end", []string{"b1"}},
 	}
 	for _, test := range tests {

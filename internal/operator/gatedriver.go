@@ -193,8 +193,13 @@ func (d *gateDriver) end(channel int) error {
 		d.idle[channel] = false
 		d.idles--
 	}
-	if d.open > 0 { // else the end says more
+	if d.open > 0 {
 		if err := d.tell(); err != nil {
+			return err
+		}
+	} else if d.past > d.mark { // the end says more, but not to those for whom others go on
+		d.mark = d.past
+		if err := d.chain.Event(record.Event{Kind: record.Watermark, Value: d.past}); err != nil {
 			return err
 		}
 	}

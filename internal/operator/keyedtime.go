@@ -164,7 +164,13 @@ func (o *KeyedOperator[K, R]) call(t *timers[K], at time.Time) error {
 	}
 	if failure != nil {
 		o.takeBack(emitted)
-		return o.survivor.lose(Timer[K]{Key: o.store.Key(), At: at}, failure)
+		if err := o.survivor.lose(Timer[K]{Key: o.store.Key(), At: at}, failure); err != nil {
+			return err
+		}
+		if len(o.survivor.letters) >= record.BatchSize[DeadLetter[Timer[K]]]() { // there may be as many timers as keys
+			return o.survivor.sendLetters()
+		}
+		return nil
 	}
 	if len(o.buf) >= record.BatchSize[R]() {
 		o.handOn()

@@ -84,6 +84,7 @@ func (r *reading[S, T]) Step() (Outcome, error) {
 	if err := r.openMore(); err != nil {
 		return Worked, err
 	}
+	r.w.holdBack(r.behind > 0)
 	if r.splits.barrierCame() { // the next step takes the checkpoint
 		return Worked, nil
 	}
@@ -93,7 +94,6 @@ func (r *reading[S, T]) Step() (Outcome, error) {
 		}
 		return Waiting, nil
 	}
-	r.w.holdBack(r.behind > 0)
 	if r.behind > 0 {
 		if worked, err := r.catchUp(); worked || err != nil {
 			return Worked, err

@@ -39,6 +39,8 @@ func (t *trying[K, T, A, R]) Batch(records []T) error {
 		return err
 	}
 	t.keep.finish()
+	var none A
+	t.acc = none // it would pin what the last one refers to
 	return nil
 }
 

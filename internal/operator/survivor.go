@@ -37,7 +37,7 @@ type Survivor[T any] struct {
 	lost    *atomic.Uint64
 	dead    Receiver[DeadLetter[T]] // nil: the records are skipped
 	letters []DeadLetter[T]
-	told    uint64    // of lost, when it was last logged
+	told    uint64    // of lost, which an operator's inputs and timers share, when it was last logged here
 	silent  time.Time // until when nothing is
 
 	records []T  // the batch in hand
@@ -127,8 +127,8 @@ func (s *Survivor[T]) lose(rec T, failure error) error {
 	}
 	n := s.lost.Add(1)
 	if now := time.Now(); s.tells(now) {
-		s.w.Context(s.name).Logger().Warn("a record failed and was given up; the job goes on",
-			"records", n-s.told, "dead-letter", s.dead != nil, "error", failure)
+		s.w.Context(s.name).Logger().Warn("a record, or a timer, failed and was given up; the job goes on",
+			"given-up", n-s.told, "dead-letter", s.dead != nil, "error", failure)
 		s.told, s.silent = n, now.Add(quiet)
 	}
 	if s.dead != nil {

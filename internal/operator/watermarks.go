@@ -19,7 +19,7 @@ type Times[T any] struct {
 
 // Watermarks returns the step that hands records on and follows their event times.
 func Watermarks[T any](w *Wiring, name string, t Times[T], out Receiver[T]) Receiver[T] {
-	m := &watermarks[T]{Times: t, w: w, name: name, out: out, latest: NoWatermark, sent: NoWatermark, last: time.Now()}
+	m := &watermarks[T]{Times: t, w: w, name: name, out: out, latest: NoWatermark, sent: NoWatermark}
 	w.flushers = append(w.flushers, m)
 	return m
 }
@@ -33,10 +33,11 @@ type watermarks[T any] struct {
 	sent   int64
 	due    time.Time // when the next is to be sent; zero: none is
 
-	last  time.Time     // when the last batch had gone through the chain; only where Idleness is set
-	held  time.Duration // for how long input had been held back by then
-	idle  bool
-	asked bool // the time is over, and input was asked for once more
+	// last is when the last batch had gone through the chain, or the time began to count: not before the subtask's loop
+	// does, nor while a stop has silenced it. Zero: it does not. Only where Idleness is set.
+	last time.Time
+	held time.Duration // for how long input had been held back by then
+	idle bool
 }
 
 func (m *watermarks[T]) Batch(records []T) error {
@@ -57,14 +58,18 @@ func (m *watermarks[T]) Batch(records []T) error {
 		return m.out.Batch(records)
 	}
 	err := m.out.Batch(records)
-	m.last, m.held, m.asked = time.Now(), m.w.before, false // not before: it may have waited for consumers
+	m.last, m.held = time.Now(), m.w.heldBack() // not before: it may have waited for consumers
 	return err
 }
 
 // Deadline is when a watermark is due, or the step is to be idle.
 func (m *watermarks[T]) Deadline() (due time.Time, held bool) {
 	if m.w.silent() {
+		m.last = time.Time{}
 		return time.Time{}, false
+	}
+	if m.Idleness > 0 && m.last.IsZero() {
+		m.last, m.held = time.Now(), m.w.heldBack()
 	}
 	due = m.due
 	if m.Idleness > 0 && !m.idle && !m.w.back {
@@ -76,16 +81,15 @@ func (m *watermarks[T]) Deadline() (due time.Time, held bool) {
 }
 
 // silentAt is when nothing will have come for long enough: time in which input was held back does not count.
-func (m *watermarks[T]) silentAt() time.Time { return m.last.Add(m.Idleness + m.w.before - m.held) }
+func (m *watermarks[T]) silentAt() time.Time { return m.last.Add(m.Idleness + m.w.heldBack() - m.held) }
 
 // Flush sends the watermark, and says that the step is idle if it is.
 func (m *watermarks[T]) Flush() error {
 	return m.w.as(m.name, func() error {
-		if err := m.send(); err != nil || m.Idleness == 0 || m.idle || m.w.back || time.Now().Before(m.silentAt()) {
+		if err := m.send(); err != nil || m.Idleness == 0 || m.idle || m.w.back || m.last.IsZero() || time.Now().Before(m.silentAt()) {
 			return err
 		}
-		if !m.asked { // the subtask may have been busy, and input wait: its loop asks before it comes here again
-			m.asked = true
+		if !m.w.waiting { // the subtask may have been busy, and input wait: its loop comes here again
 			return nil
 		}
 		m.idle = true
@@ -107,8 +111,6 @@ func (m *watermarks[T]) Event(e record.Event) error {
 	switch e.Kind {
 	case record.Watermark, record.Idle, record.Active:
 		return nil
-	case record.Barrier:
-		m.asked = false // what waited for it comes now, if there is any
 	}
 	return m.out.Event(e)
 }

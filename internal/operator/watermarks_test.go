@@ -33,6 +33,8 @@ func inBubble(t *testing.T, behind func(Receiver[int]) Receiver[int], f func(s *
 // pass lets time pass as the subtask's loop does, in which no input comes.
 func (s *idling) pass(d time.Duration) {
 	s.t.Helper()
+	s.w.Waits(true)
+	defer s.w.Waits(false)
 	for end := time.Now().Add(d); ; {
 		due, held := s.w.Flushers()[0].Deadline()
 		if !held || due.After(end) {
@@ -100,11 +102,22 @@ func TestBusyIsNotIdle(t *testing.T) {
 		s.saw("100 w90")
 	})
 	inBubble(t, nil, func(s *idling) {
+		s.pass(0)
 		time.Sleep(time.Hour) // of the bubble: the subtask was elsewhere
-		said(t, s.w.Flushers()[0].Flush())
+		for range 3 {         // it finds what came from upstream: no record
+			s.event(record.Watermark)
+			said(t, s.w.Flushers()[0].Flush())
+		}
 		batch(t, s.step, []int{100}) // its input had waited
 		said(t, s.w.Flushers()[0].Flush())
 		s.saw("100 w90")
+	})
+	inBubble(t, nil, func(s *idling) { // operators before it took long to open
+		time.Sleep(time.Hour) // of the bubble
+		s.pass(999 * time.Millisecond)
+		s.saw("")
+		s.pass(time.Millisecond)
+		s.saw("i0")
 	})
 	inBubble(t, nil, func(s *idling) {
 		s.w.holdBack(true)
@@ -136,7 +149,9 @@ func TestSilentIsNotIdle(t *testing.T) {
 		s.pass(time.Hour)
 		s.saw("")
 		s.w.Resume(2)
-		s.pass(time.Hour)
+		s.pass(999 * time.Millisecond) // the time of silence does not count
+		s.saw("")
+		s.pass(time.Millisecond)
 		s.saw("i0")
 	})
 }

@@ -20,6 +20,7 @@ type Wiring struct {
 	cfg ContextConfig
 
 	current string // the operator that works, or that worked when an error or panic came
+	waiting bool   // its last step found nothing to do
 	holding
 	flushers []Flusher
 	sinks    []Finisher

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -27,24 +28,34 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 	h := handler{jm}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (status int, body any, err error){
-		"GET /healthz":                h.self,
-		"GET /readyz":                 h.ready,
-		"GET /v1/self":                h.self,
-		"GET /v1/cluster":             h.cluster,
-		"GET /v1/jobmanagers":         h.jobManagers,
-		"HEAD /v1/artifacts/{sha256}": h.hasArtifact,
-		"POST /v1/jobs":               h.submit,
-		"GET /v1/jobs":                h.jobs,
-		"GET /v1/jobs/{id}":           h.job,
-		"POST /v1/jobs/{id}/cancel":   h.cancel,
-		"POST /v1/jobs/{id}/requests": h.request,
-		"/":                           h.unknown,
+		"GET /healthz":                         h.self,
+		"GET /readyz":                          h.ready,
+		"GET /v1/self":                         h.self,
+		"GET /v1/cluster":                      h.cluster,
+		"GET /v1/jobmanagers":                  h.jobManagers,
+		"GET /v1/taskmanagers":                 h.taskManagers,
+		"POST /v1/taskmanagers/{id}/drain":     h.drain,
+		"HEAD /v1/artifacts/{sha256}":          h.hasArtifact,
+		"POST /v1/jobs":                        h.submit,
+		"GET /v1/jobs":                         h.jobs,
+		"GET /v1/jobs/{id}":                    h.job,
+		"POST /v1/jobs/{id}/cancel":            h.cancel,
+		"POST /v1/jobs/{id}/requests":          h.request,
+		"/":                                    h.unknown,
+		"POST /v1/step-down":                   h.stepDown,
+		"GET /v1/quorum":                       h.quorum,
+		"POST /v1/quorum/members":              h.addToQuorum,
+		"DELETE /v1/quorum/members/{member}":   h.removeFromQuorum,
+		"GET /v1/jobs/{id}/files":              h.jobFiles,
+		"POST /v1/probe":                       h.probe,
+		"POST /v1/self/inspect":                h.inspectSelf,
+		"POST /v1/taskmanagers/{part}/inspect": h.inspectTaskManager,
 	} {
 		mux.Handle(pattern, bounded(answer))
 	}
 	mux.HandleFunc("PUT /v1/artifacts/{sha256}", h.putArtifact)
 	mux.Handle("GET /metrics", metrics(jm))
-	return mux
+	return forwarding(jm, mux)
 }
 
 type handler struct{ jm *jobmanager.JobManager }
@@ -73,6 +84,45 @@ func (h handler) cluster(r *http.Request) (int, any, error) {
 func (h handler) jobManagers(r *http.Request) (int, any, error) {
 	list, err := h.jm.JobManagers(r.Context())
 	return http.StatusOK, list, err
+}
+
+func (h handler) taskManagers(r *http.Request) (int, any, error) {
+	list, err := h.jm.TaskManagers(r.Context())
+	return http.StatusOK, list, err
+}
+
+func (h handler) drain(r *http.Request) (int, any, error) {
+	var how api.Drain
+	if err := decode(r.Body, &how); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, struct{}{}, h.jm.DrainTaskManager(r.Context(), r.PathValue("id"), how.Force)
+}
+
+func (h handler) stepDown(r *http.Request) (int, any, error) {
+	var ask api.StepDown
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, ask, h.jm.StepDown(r.Context(), ask.Epoch)
+}
+
+func (h handler) quorum(r *http.Request) (int, any, error) {
+	q, err := h.jm.QuorumStatus(r.Context())
+	return http.StatusOK, q, err
+}
+
+func (h handler) addToQuorum(r *http.Request) (int, any, error) {
+	var ask api.QuorumAddition
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	a, err := h.jm.AddToQuorum(r.Context(), ask.Member)
+	return http.StatusCreated, a, err
+}
+
+func (h handler) removeFromQuorum(r *http.Request) (int, any, error) {
+	return http.StatusNoContent, nil, h.jm.RemoveFromQuorum(r.Context(), r.PathValue("member"))
 }
 
 func (h handler) hasArtifact(r *http.Request) (int, any, error) {
@@ -126,6 +176,42 @@ func (h handler) request(r *http.Request) (int, any, error) {
 	}
 	j, err := h.jm.Request(r.Context(), id, request)
 	return http.StatusAccepted, j, err
+}
+
+func (h handler) jobFiles(r *http.Request) (int, any, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	files, err := h.jm.JobFiles(r.Context(), id)
+	return http.StatusOK, files, err
+}
+
+func (h handler) inspectSelf(r *http.Request) (int, any, error) {
+	var q inspect.Question
+	if err := decode(r.Body, &q); err != nil {
+		return 0, nil, err
+	}
+	p, err := h.jm.InspectSelf(r.Context(), q)
+	return http.StatusOK, p, err
+}
+
+func (h handler) probe(r *http.Request) (int, any, error) {
+	var p inspect.Probe
+	if err := decode(r.Body, &p); err != nil {
+		return 0, nil, err
+	}
+	list, err := h.jm.ProbeTaskManagers(r.Context(), p)
+	return http.StatusOK, list, err
+}
+
+func (h handler) inspectTaskManager(r *http.Request) (int, any, error) {
+	var q api.Inspect
+	if err := decode(r.Body, &q); err != nil {
+		return 0, nil, err
+	}
+	p, err := h.jm.InspectTaskManager(r.Context(), r.PathValue("part"), q)
+	return http.StatusOK, p, err
 }
 
 func (h handler) unknown(r *http.Request) (int, any, error) {

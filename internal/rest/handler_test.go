@@ -62,6 +62,7 @@ func ask(t *testing.T, method, url string, body io.Reader, into any) (int, api.E
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set(api.FollowHeader, "yes")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +182,9 @@ func TestAPI(t *testing.T) {
 		{"POST", requests, body(job.Request{ID: job.NewID(), Kind: job.TakeCheckpoint}), 409, api.Conflict, "CANCELED"},
 		{"GET", leader + "/v1/cluster", nil, 200, "", ""},
 		{"GET", leader + "/v1/jobmanagers", nil, 200, "", ""},
+		{"GET", leader + "/v1/taskmanagers", nil, 200, "", ""},
+		{"POST", leader + "/v1/taskmanagers/tm-x/drain", strings.NewReader("{}"), 404, api.NotFound, "there is no TaskManager tm-x"},
+		{"POST", leader + "/v1/taskmanagers/tm-x/drain", strings.NewReader(`{"fore":true}`), 400, api.BadRequest, `"fore"`},
 		{"GET", leader + "/v1/nothing", nil, 404, api.NotFound, "GET /v1/nothing"},
 		{"GET", standby + "/v1/jobs", nil, 421, api.NotLeader, self.REST},
 		{"PUT", standby + "/v1/artifacts/" + hash, bytes.NewReader(binary), 421, api.NotLeader, self.REST},

@@ -38,11 +38,15 @@ type family[T any] struct {
 // jobLabels are what all families of jobs have.
 var jobLabels = []string{"job_id", "job_name"}
 
+// taskManagerLabels are what all families of TaskManagers have.
+var taskManagerLabels = []string{"taskmanager", "host"}
+
 // collector reads the families from what the JobManager knows at that moment. It keeps nothing:
 // a job that is gone leaves no series behind.
 type collector struct {
 	figures func() jobmanager.Figures
 	own     []described[*jobmanager.Figures]
+	hosts   []described[*api.TaskManager]
 	jobs    []described[*api.Job]
 }
 
@@ -52,7 +56,7 @@ type described[T any] struct {
 }
 
 func newCollector(figures func() jobmanager.Figures) *collector {
-	return &collector{figures: figures, own: describe(ownFamilies, nil), jobs: describe(jobFamilies, jobLabels)}
+	return &collector{figures: figures, own: describe(ownFamilies, nil), hosts: describe(taskManagerFamilies, taskManagerLabels), jobs: describe(jobFamilies, jobLabels)}
 }
 
 func describe[T any](families []family[T], common []string) []described[T] {
@@ -69,6 +73,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range c.own {
 		to <- d.desc
 	}
+	for _, d := range c.hosts {
+		to <- d.desc
+	}
 	for _, d := range c.jobs {
 		to <- d.desc
 	}
@@ -82,6 +89,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	if f.Led == nil {
 		return
+	}
+	for i := range f.Led.TaskManagers {
+		t := &f.Led.TaskManagers[i]
+		for _, d := range c.hosts {
+			d.collect(t, to, t.ID, t.Host)
+		}
 	}
 	for _, j := range f.Led.Jobs {
 		for _, d := range c.jobs {

@@ -82,8 +82,12 @@ func TestMetricsOfLeader(t *testing.T) {
 		Takeovers: 1, StorageFailures: 3,
 		Led: &jobmanager.LedFigures{
 			Cluster: api.Cluster{TaskManagers: 2, Slots: 8, SlotsFree: 4},
-			States:  map[job.State]int{job.Running: 1, job.Created: 1, job.Finished: 40},
-			Jobs:    []*api.Job{busyJob(), waiting},
+			TaskManagers: []api.TaskManager{
+				{ID: "tm-a", Host: "host-a", Connected: true, Slots: 4, SlotsFree: 1, Load: &api.Load{Average: 1.5, Processes: 2, Memory: 64 << 20}},
+				{ID: "tm-b", Host: "host-b", Slots: 4, Draining: true},
+			},
+			States: map[job.State]int{job.Running: 1, job.Created: 1, job.Finished: 40},
+			Jobs:   []*api.Job{busyJob(), waiting},
 		},
 	}))
 }
@@ -108,6 +112,7 @@ func TestMetricsPage(t *testing.T) {
 	var list strings.Builder
 	list.WriteString("\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
 	rows(&list, ownFamilies, nil)
+	rows(&list, taskManagerFamilies, taskManagerLabels)
 	rows(&list, jobFamilies, jobLabels)
 	list.WriteString("\n")
 	golden(t, path, before+begin+list.String()+end+after)

@@ -49,6 +49,20 @@ var ownFamilies = []family[*jobmanager.Figures]{
 // jobStates are those that a job may have.
 var jobStates = []job.State{job.Created, job.Running, job.Failing, job.Failed, job.Cancelling, job.Canceled, job.Finished, job.Restarting}
 
+// taskManagerFamilies are of each TaskManager that lives or is taken to live, from the leader.
+var taskManagerFamilies = []family[*api.TaskManager]{
+	{"perennial_taskmanager_connected", gauge, "1 if the TaskManager is in reach of the leader, 0 if it is not and has not been declared dead.", nil,
+		ofTaskManager(func(t *api.TaskManager) float64 { return number(t.Connected) })},
+	{"perennial_taskmanager_draining", gauge, "1 if jobs are to leave it.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return number(t.Draining) })},
+	{"perennial_taskmanager_slots", gauge, "Its slots.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return float64(t.Slots) })},
+	{"perennial_taskmanager_slots_free", gauge, "Those of its slots that a job could have.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return float64(t.SlotsFree) })},
+	{"perennial_taskmanager_host_load1", gauge, "Processes of its host that ran or waited for a CPU, mean over a minute (Linux only).", nil,
+		ofLoad(func(l *api.Load) float64 { return l.Average })},
+	{"perennial_taskmanager_task_processes", gauge, "Its task processes (Linux only).", nil, ofLoad(func(l *api.Load) float64 { return float64(l.Processes) })},
+	{"perennial_taskmanager_task_memory_bytes", gauge, "Resident memory of its task processes together (Linux only).", nil,
+		ofLoad(func(l *api.Load) float64 { return float64(l.Memory) })},
+}
+
 // jobFamilies are of each job, from its leader.
 var jobFamilies = []family[*api.Job]{
 	{"perennial_job_state", gauge, "Always 1; the label says what the job is doing.", []string{"state"},
@@ -101,6 +115,18 @@ func ofCluster(read func(*api.Cluster) int) func(*jobmanager.Figures, func(float
 	return func(f *jobmanager.Figures, emit func(float64, ...string)) {
 		if f.Led != nil {
 			emit(float64(read(&f.Led.Cluster)))
+		}
+	}
+}
+
+func ofTaskManager(read func(*api.TaskManager) float64) func(*api.TaskManager, func(float64, ...string)) {
+	return func(t *api.TaskManager, emit func(float64, ...string)) { emit(read(t)) }
+}
+
+func ofLoad(read func(*api.Load) float64) func(*api.TaskManager, func(float64, ...string)) {
+	return func(t *api.TaskManager, emit func(float64, ...string)) {
+		if t.Load != nil {
+			emit(read(t.Load))
 		}
 	}
 }

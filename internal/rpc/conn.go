@@ -38,7 +38,7 @@ var kinds = func() map[string]reflect.Type {
 	for _, v := range []Message{
 		Hello{}, Greeting{}, Heartbeat{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
-		Trigger{}, Closed{}, Drain{}, Acknowledge{},
+		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{},
 	} {
 		m[v.Kind()] = reflect.TypeOf(v)
 	}
@@ -149,7 +149,7 @@ func (c *Conn) readFrame() (frame, error) {
 	}
 	size := binary.BigEndian.Uint32(n[:])
 	if size > MaxFrame {
-		return frame{}, fmt.Errorf("message of %d bytes; at most %d are accepted", size, MaxFrame)
+		return frame{}, fmt.Errorf("message of %d bytes; at most %d are accepted: is that the control port of a Perennial process?", size, MaxFrame)
 	}
 	buf := make([]byte, size)
 	if _, err := io.ReadFull(c.r, buf); err != nil {

@@ -1,7 +1,11 @@
 package rpc
 
 import (
+	"log/slog"
+	"time"
+
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 )
 
@@ -23,6 +27,10 @@ type Message interface{ Kind() string }
 type Hello struct {
 	ID   string `json:"id"`   // of the sender
 	REST string `json:"rest"` // address of its API
+	// Since is when the sender began to stand by.
+	Since time.Time `json:"since,omitzero"`
+	// Clock is the time of the sender's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
 }
 
 // Greeting answers Hello: who is there, and whether it leads (Header.Epoch). An answer
@@ -36,6 +44,15 @@ type Greeting struct {
 // They answer each with a Heartbeat of the same Seq.
 type Heartbeat struct {
 	Seq uint64 `json:"seq"`
+	// Load is a TaskManager's, in an answer, if it was measured since the last one.
+	Load *Load `json:"load,omitempty"`
+}
+
+// Load is how busy the host of a TaskManager is, and what its task processes take.
+type Load struct {
+	Average   float64 `json:"average"` // of the host: processes that ran or waited for a CPU in the last minute
+	Processes int     `json:"processes"`
+	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
 // From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.
@@ -53,6 +70,17 @@ type Register struct {
 	// Storage is the incarnation that the TaskManager read from its storage directory:
 	// when it is not the cluster's, the two have different storage and it is refused.
 	Storage string `json:"storage"`
+	// Replaces are instances that used this one's work directory: it holds the lock of that, and nothing of
+	// them is left.
+	Replaces []Predecessor `json:"replaces,omitempty"`
+	// Clock is the time of the TaskManager's host; zero from one that does not say it.
+	Clock time.Time `json:"clock,omitzero"`
+}
+
+// Predecessor is an instance of a TaskManager that has ended.
+type Predecessor struct {
+	Instance string `json:"instance"`
+	Left     bool   `json:"left,omitempty"` // it was told to end, and ended in order
 }
 
 // Report answers Lead: every attempt that the TaskManager runs or whose final state no leader
@@ -191,6 +219,11 @@ type Stop struct {
 	Attempt  job.Attempt `json:"attempt"`
 }
 
+// Retire tells a TaskManager that is drained to end: no job has anything there any more.
+type Retire struct {
+	Instance string `json:"instance"`
+}
+
 // Confirm says that the outcome of an attempt is committed: the TaskManager ends its task
 // process and may forget it, its held states included, and remove its files but never a job.Output.
 type Confirm struct {
@@ -236,6 +269,24 @@ type Closed struct {
 	Resume bool `json:"resume,omitempty"`
 }
 
+// Inspect asks for a piece of what a process shows of itself, which nothing else depends on. A TaskManager passes it on to the
+// task process of Job that has this PID, and answers by itself if PID is 0.
+type Inspect struct {
+	Query    uint64 `json:"query"` // of the asker; the answer has the same
+	Instance string `json:"instance"`
+	PID      int    `json:"pid,omitempty"`
+	Job      job.ID `json:"job,omitempty"` // with PID 0: the files of this job are listed
+	inspect.Question
+}
+
+// Inspected answers Inspect. It may be lost.
+type Inspected struct {
+	Query uint64         `json:"query"`
+	Piece inspect.Piece  `json:"piece"`
+	Files []inspect.File `json:"files,omitempty"`
+	Error string         `json:"error,omitempty"`
+}
+
 // Between a TaskManager and its task process, over an inherited socket pair.
 
 // Start is the first message to a task process.
@@ -249,6 +300,14 @@ type Start struct {
 	// Copies is a directory for copies of the job's states, which its next task process here may use instead of
 	// what is in storage; "" where that is as near.
 	Copies string `json:"copies,omitempty"`
+	// Log is how the process logs; nil: as Go does by itself.
+	Log *Log `json:"log,omitempty"`
+}
+
+// Log is how a process logs.
+type Log struct {
+	Level  slog.Level `json:"level"`  // the least that is logged
+	Format string     `json:"format"` // text or json
 }
 
 // Ready answers Start once the graph is built and its hash matches.
@@ -279,6 +338,7 @@ func (Plan) Kind() string        { return "plan" }
 func (Deploy) Kind() string      { return "deploy" }
 func (Stop) Kind() string        { return "stop" }
 func (Confirm) Kind() string     { return "confirm" }
+func (Retire) Kind() string      { return "retire" }
 func (Start) Kind() string       { return "start" }
 func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }
@@ -286,3 +346,5 @@ func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
 func (Drain) Kind() string       { return "drain" }
 func (Acknowledge) Kind() string { return "acknowledge" }
+func (Inspect) Kind() string     { return "inspect" }
+func (Inspected) Kind() string   { return "inspected" }

@@ -74,7 +74,7 @@ func (l *link) run() {
 		if !l.unfinished() {
 			continue // the peer may well go now
 		}
-		l.x.log.Info("no data connection; dialing again", "peer", l.peer, "in", delay, "err", err)
+		l.x.log.Info("no data connection; dialing again", "peer", l.peer, "in", delay, "error", err)
 		if !l.pause(delay) {
 			return
 		}

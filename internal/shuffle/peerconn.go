@@ -47,7 +47,7 @@ func (p *peerConn) run() {
 	p.x.end(p.conn)
 	<-stopped
 	if p.x.ctx.Err() == nil && !errors.Is(err, io.EOF) {
-		p.x.log.Warn("data connection closed", "peer", p.conn.RemoteAddr().String(), "err", err)
+		p.x.log.Warn("data connection closed", "peer", p.conn.RemoteAddr().String(), "error", err)
 	}
 }
 

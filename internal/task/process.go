@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/failpoint"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/rpc"
@@ -57,6 +59,8 @@ type process struct {
 	cancel context.CancelCauseFunc
 	orders chan rpc.Message // about checkpoints, until the execution takes them
 	log    *slog.Logger
+
+	profiles inspect.Profiles // end with the process
 }
 
 // Process is the main function of a task process, and returns its exit status: 0 once the
@@ -71,10 +75,11 @@ func Process(build Builder) int {
 		return fatal("data connections", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &process{conn: rpc.New(conn), cancel: cancel, log: slog.Default(), orders: make(chan rpc.Message, 64)}
+	p := &process{conn: rpc.New(conn), cancel: cancel, orders: make(chan rpc.Message, 64)}
 	started := make(chan rpc.Start, 1)
 	go p.listen(started) // ends with the process
 	p.start = <-started
+	p.log = logger(os.Stderr, p.start)
 	plan, err := p.build(build)
 	if err != nil {
 		return fatal("build the job", err)
@@ -83,6 +88,19 @@ func Process(build Builder) int {
 		return fatal("run the job", err)
 	}
 	return 0
+}
+
+// logger names the attempt in every line.
+func logger(w io.Writer, start rpc.Start) *slog.Logger {
+	l := slog.Default()
+	if how := start.Log; how != nil {
+		o := &slog.HandlerOptions{Level: how.Level}
+		l = slog.New(slog.NewTextHandler(w, o))
+		if how.Format == "json" {
+			l = slog.New(slog.NewJSONHandler(w, o))
+		}
+	}
+	return l.With("job", start.Deploy.Spec.ID, "attempt", start.Deploy.Attempt)
 }
 
 func fatal(what string, err error) int {
@@ -115,6 +133,8 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
+		case rpc.Inspect:
+			p.inspect(m)
 		case rpc.Trigger, rpc.Closed, rpc.Drain:
 			select {
 			case p.orders <- m:
@@ -122,6 +142,19 @@ func (p *process) listen(started chan<- rpc.Start) {
 			}
 		}
 	}
+}
+
+// inspect answers a question about this process, which nothing waits for: profiles are taken beside it.
+func (p *process) inspect(m rpc.Inspect) {
+	answer := rpc.Inspected{Query: m.Query, Error: "a task process shows profiles of itself only"}
+	if m.Profile != nil {
+		piece, err := p.profiles.Answer(m.Question)
+		answer.Piece, answer.Error = piece, ""
+		if err != nil {
+			answer.Error = err.Error()
+		}
+	}
+	_ = p.conn.Send(rpc.Header{}, answer) // listen, which calls this, sees it too
 }
 
 // build builds the plan and makes sure that it is the one that was planned.
@@ -152,7 +185,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	}
 	x, err := Start(ctx, plan, Assignment{
 		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Subtasks: d.Subtasks, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
-		Logger: p.log.With("job", d.Spec.ID.Short(), "attempt", d.Attempt), Exchange: exchange, Report: p.report,
+		Logger: p.log, Exchange: exchange, Report: p.report,
 		Checkpoints: checkpoints,
 	})
 	if err != nil {
@@ -259,7 +292,7 @@ func (p *process) accept(data net.Conn, exchange *shuffle.Exchange) {
 	for {
 		c, err := receiveConn(data)
 		if errors.Is(err, errNotTaken) {
-			p.log.Warn("the peer is to dial again", "error", err)
+			p.log.Warn("a data connection was not taken over; its peer dials again", "error", err)
 			continue
 		}
 		if err != nil {

@@ -159,6 +159,7 @@ func (s *subtask) loop() error {
 		if err != nil || outcome == operator.Done {
 			return err
 		}
+		s.wiring.Waits(outcome == operator.Waiting)
 		now := time.Now()
 		wake, err := s.flush(now)
 		if err != nil {

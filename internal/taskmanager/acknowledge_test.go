@@ -17,7 +17,7 @@ func TestAcknowledgementsAreHeld(t *testing.T) {
 	id := job.NewID()
 	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
 	defer tab.kill()
-	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2, Subtasks: []job.Subtask{{Index: 0}, {Index: 1}}})
+	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2, Subtasks: []job.Subtask{{Index: 0}, {Index: 1}}}, slog.New(slog.DiscardHandler))
 	tab.entry(partKey{id, 0}).current = newAttempt(p.deploy)
 	tab.entry(partKey{id, 0}).current.process = p
 	for index := range 2 { // headless: there is no leader that could be told

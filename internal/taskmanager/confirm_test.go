@@ -14,7 +14,7 @@ func TestConfirmNamesAnAttempt(t *testing.T) {
 	id := job.NewID()
 	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
 	defer tab.kill()
-	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2})
+	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 2}, slog.New(slog.DiscardHandler))
 	e := tab.entry(partKey{id, 0})
 	e.current = &attempt{job: id, number: 2, process: p}
 
@@ -38,7 +38,7 @@ func TestPromiseIsSaidWhenItIsTrue(t *testing.T) {
 	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
 	defer tab.kill()
 	tab.leader = &link{out: make(chan letter, postBox)}
-	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 1})
+	p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: 1}, slog.New(slog.DiscardHandler))
 	e := tab.entry(partKey{id, 0})
 	e.current = &attempt{job: id, number: 1, process: p}
 	tab.running = 1
@@ -66,7 +66,7 @@ func TestRegionsAreTheirOwn(t *testing.T) {
 	defer tab.kill()
 	tab.leader = &link{out: make(chan letter, postBox)}
 	for region := range 2 {
-		p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Region: region, Attempt: 1, Subtasks: []job.Subtask{{Vertex: region}}})
+		p := newProcess(tab.alive, rpc.Deploy{Spec: job.Spec{ID: id}, Region: region, Attempt: 1, Subtasks: []job.Subtask{{Vertex: region}}}, slog.New(slog.DiscardHandler))
 		e := tab.entry(partKey{id, region})
 		e.current = newAttempt(p.deploy)
 		e.current.process = p

@@ -181,7 +181,7 @@ func (p *dataPort) route(conn *net.TCPConn) error {
 	defer cancel()
 	to, err := p.to.find(ctx, meant)
 	if err != nil {
-		return fmt.Errorf("%v has no task process here", meant)
+		return fmt.Errorf("%v has no task process on this TaskManager: it has ended, or the sender's host resolves the name of another TaskManager to this address, %v", meant, conn.LocalAddr())
 	}
 	if err := to.SetWriteDeadline(time.Now().Add(handOverTime)); err != nil {
 		return err

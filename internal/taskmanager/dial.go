@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // How long a dialer waits after a failure: doubled each time, with jitter.
@@ -19,10 +21,10 @@ const (
 // pool keeps one dialer per JobManager that discovery names.
 type pool struct {
 	*node
-	instance string
-	events   chan<- event
-	linked   context.Context // its end cuts the connections
-	retired  chan *dialer
+	as      rpc.Register // how it registers
+	events  chan<- event
+	linked  context.Context // its end cuts the connections
+	retired chan *dialer
 }
 
 // dialer holds one JobManager's connection, and dials again when it ends.
@@ -139,7 +141,7 @@ func (d *dialer) pause(ctx context.Context, pause time.Duration) {
 
 // session registers and reads until the connection ends, and returns why it did.
 func (d *dialer) session(ctx context.Context, welcomed func()) error {
-	l, err := d.register(ctx, d.addr, d.instance)
+	l, err := d.register(ctx, d.addr, d.as)
 	if r, ok := errors.AsType[refusal](err); ok && r.m.Dead {
 		d.events <- turnedAway{d.addr, r.h, r.m}
 	}
@@ -149,7 +151,7 @@ func (d *dialer) session(ctx context.Context, welcomed func()) error {
 	welcomed()
 	release := context.AfterFunc(d.linked, func() { l.conn.Close() })
 	defer release()
-	d.log.Info("registered with a JobManager", "jobmanager", d.addr, "id", l.id)
+	d.log.Info("registered with a JobManager", "jobmanager", d.addr, "id", l.id, "epoch", l.epoch)
 
 	var writer sync.WaitGroup
 	writer.Go(l.write)

@@ -15,9 +15,10 @@
 //   - one goroutine per attempt (process.go) fetches the binary, starts the task process,
 //     ends it when told to and waits for its exit, with one that reads what the process says.
 //     The process outlives its subtasks: it ends when a leader confirms or stops the attempt;
-//   - one per plan under way (plan.go);
+//   - one per plan under way (plan.go), and one per question about a log or a profile (inspect.go);
 //   - one accepts on the data port, and one per connection whose preamble is not yet read
 //     (dataport.go);
+//   - one measures the load (load.go);
 //   - the spawner (child.go) starts every child from one operating system thread.
 //
 // An instance is one table. A TaskManager that learns that it was declared dead ends its

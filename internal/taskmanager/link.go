@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -22,7 +23,7 @@ const postBox = 256
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 2}
 
 // link is a connection over which a JobManager has welcomed this instance.
-// Its dialer reads, its writer sends; post, finish, roomy and warned belong to the table.
+// Its dialer reads, its writer sends; post, finish, roomy, load and warned belong to the table.
 type link struct {
 	addr    string
 	id      string             // of the JobManager
@@ -31,6 +32,7 @@ type link struct {
 	conn    *rpc.Conn
 	out     chan letter
 	done    bool               // nothing more is posted
+	load    *rpc.Load          // that was told last
 	warned  coordination.Epoch // the refusal of a lower epoch was logged at this one
 }
 
@@ -87,7 +89,7 @@ func (r refusal) Error() string   { return r.m.Reason }
 func (r refusal) Is(e error) bool { return e == errRefused }
 
 // register opens a link. It gives up when ctx ends.
-func (n *node) register(ctx context.Context, addr, instance string) (*link, error) {
+func (n *node) register(ctx context.Context, addr string, as rpc.Register) (*link, error) {
 	cluster, err := n.incarnation(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func (n *node) register(ctx context.Context, addr, instance string) (*link, erro
 	}
 	release := context.AfterFunc(ctx, func() { raw.Close() })
 	defer release()
-	l, err := n.greet(raw, cluster, instance)
+	l, err := n.greet(raw, cluster, as)
 	if err != nil {
 		raw.Close()
 		return nil, err
@@ -116,18 +118,22 @@ func (n *node) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return n.cfg.Dial(ctx, "tcp", addr)
 }
 
-func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
+func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, error) {
 	conn, err := rpc.Dialed(raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Send(rpc.Header{Cluster: cluster}, n.registration(cluster, instance)); err != nil {
+	as.Storage, as.Clock = cluster, time.Now().UTC()
+	if err := conn.Send(rpc.Header{Cluster: cluster}, as); err != nil {
 		return nil, err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(n.cfg.Timeouts.Register)); err != nil {
 		return nil, err
 	}
 	h, m, err := conn.Receive()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it hung up when this TaskManager registered; its log says why")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer to the registration: %w", err)
 	}
@@ -145,12 +151,16 @@ func (n *node) greet(raw net.Conn, cluster, instance string) (*link, error) {
 	return l, conn.SetReadDeadline(time.Time{})
 }
 
-func (n *node) registration(cluster, instance string) rpc.Register {
+// registration is what an instance says of itself, but for the storage that it has.
+func (n *node) registration(instance string, replaces []rpc.Predecessor) rpc.Register {
 	return rpc.Register{
-		Instance: instance, Host: cmp.Or(n.cfg.Host, hostname()), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
-		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Storage: cluster,
+		Instance: instance, Host: n.host(), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
+		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Replaces: replaces,
 	}
 }
+
+// host is how others know this one.
+func (n *node) host() string { return cmp.Or(n.cfg.Host, hostname()) }
 
 // read passes on what the JobManager says until the connection ends. Once it has shown itself
 // as a leader by a heartbeat, its silence ends the connection too.

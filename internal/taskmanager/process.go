@@ -22,6 +22,7 @@ var errHungUp = errors.New("it closed its control connection and did not exit")
 // nothing of it is left.
 type process struct {
 	deploy rpc.Deploy
+	log    *slog.Logger    // names the attempt, and the epoch under which it was deployed
 	alive  context.Context // its end kills
 	wanted context.Context // its end asks the task process to end; ends with alive
 	end    context.CancelFunc
@@ -46,8 +47,8 @@ func (p *process) say(m rpc.Message) {
 	}
 }
 
-func newProcess(alive context.Context, d rpc.Deploy) *process {
-	p := &process{deploy: d, alive: alive, orders: make(chan rpc.Message, orderBox)}
+func newProcess(alive context.Context, d rpc.Deploy, log *slog.Logger) *process {
+	p := &process{deploy: d, log: log, alive: alive, orders: make(chan rpc.Message, orderBox)}
 	p.wanted, p.end = context.WithCancel(alive)
 	return p
 }
@@ -61,21 +62,22 @@ func (p *process) run(n *node, events chan<- event) exited {
 	case err != nil && p.wanted.Err() != nil:
 		return exited{p: p}
 	case err != nil:
-		return exited{p: p, failure: fmt.Sprintf("start the task process: %v", err)}
+		p.log.Warn("the task process cannot be started", "error", err)
+		return exited{p: p, failure: fmt.Sprintf("start the task process on host %s: %v", n.host(), err)}
 	}
 	defer c.close()
 	n.receivers.add(p.key(), c.data)
 	defer n.receivers.remove(p.key())
 	failpoint.TaskManagerStarted.Reached()
 	events <- started{p, c.pid}
-	n.log.Info("task process started", "job", p.deploy.Spec.ID, "region", p.deploy.Region, "attempt", p.deploy.Attempt, "pid", c.pid)
+	p.log.Info("task process started", "pid", c.pid)
 
 	why, status := p.supervise(n, c, events)
 	level := slog.LevelInfo
 	if status != exitedWell && p.wanted.Err() == nil {
 		level = slog.LevelWarn
 	}
-	n.log.Log(context.Background(), level, "task process ended", "job", p.deploy.Spec.ID, "region", p.deploy.Region, "attempt", p.deploy.Attempt, "pid", c.pid, "status", status)
+	p.log.Log(context.Background(), level, "task process ended", "pid", c.pid, "status", status)
 	early := ""
 	switch {
 	case why != nil:
@@ -88,6 +90,15 @@ func (p *process) run(n *node, events chan<- event) exited {
 	what, words := fmt.Sprintf("task process %d %s", c.pid, status), lastWords(c.stderr)
 	killed := why == nil && strings.HasPrefix(status, killedBySignal)
 	return exited{p, what + early + words, killed, what + " after its subtasks had finished and before the job's end was committed" + words}
+}
+
+// taskLog is how task processes log.
+func (n *node) taskLog() *rpc.Log {
+	if n.cfg.TaskLog == nil {
+		return nil
+	}
+	l := n.cfg.TaskLog()
+	return &l
 }
 
 // begin fetches the binary and starts it. A process that is recorded and has not been told
@@ -109,7 +120,7 @@ func (p *process) begin(n *node) (*child, error) {
 
 func (p *process) release(n *node) {
 	if err := n.work.release(p.key()); err != nil {
-		n.log.Warn("cannot remove the files of old attempts", "error", err)
+		p.log.Warn("cannot remove the files of old attempts", "error", err)
 	}
 }
 
@@ -125,7 +136,7 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	// A failure to send shows as an exit or as silence.
 	_ = c.control.Send(rpc.Header{}, rpc.Start{
 		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
-		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey),
+		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey), Log: n.taskLog(),
 	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 

@@ -35,12 +35,15 @@ type table struct {
 	*node
 	log      *slog.Logger
 	instance string
+	replaces []rpc.Predecessor // those that used the work directory before
 
 	seen   coordination.Epoch // the highest ever; never falls (I4)
 	leader *link              // that sent Lead under seen; nil while headless
 	links  map[*link]bool
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
+
+	inspecting int // questions whose answers have not come
 
 	running  int  // attempts whose process goroutine has not ended
 	ending   bool // takes no new work
@@ -94,7 +97,7 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 	t.log.Info("TaskManager offers slots", "slots", t.cfg.Slots, "data", t.data)
 	dialing, stopDialing := context.WithCancel(context.Background())
 	linked, cut := context.WithCancel(context.Background())
-	pool := &pool{node: t.node, instance: t.instance, events: t.events, linked: linked}
+	pool := &pool{node: t.node, as: t.registration(t.instance, t.replaces), events: t.events, linked: linked}
 	poolDone := make(chan struct{})
 	go func() { defer close(poolDone); pool.run(dialing) }()
 
@@ -222,7 +225,7 @@ func (e received) apply(t *table) {
 	}
 	switch m := e.m.(type) {
 	case rpc.Heartbeat:
-		t.post(e.l, m)
+		t.beat(e.l, m)
 	case rpc.Lead:
 		t.follow(e.l, e.h.Epoch)
 	default:
@@ -257,7 +260,7 @@ func (e turnedAway) apply(t *table) { t.refused(e.addr, e.h, e.m) }
 // refusals are for a person to read.
 func (t *table) refused(addr string, h rpc.Header, m rpc.Refused) {
 	if !m.Dead || h.Epoch < t.seen || h.Epoch == 0 {
-		t.log.Warn("a JobManager refuses this TaskManager", "jobmanager", addr, "reason", m.Reason)
+		t.log.Warn("a JobManager refuses this TaskManager", "jobmanager", addr, "epoch", h.Epoch, "reason", m.Reason)
 		return
 	}
 	t.seen = h.Epoch
@@ -294,10 +297,14 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 // command obeys the newest leader.
 func (t *table) command(l *link, m rpc.Message) {
 	if t.leader != l {
-		t.log.Warn("refused a command of a JobManager that has not said that it leads", "jobmanager", l.addr, "message", m.Kind())
+		t.log.Warn("refused a command of a JobManager that has not said that it leads", "jobmanager", l.addr, "id", l.id, "message", m.Kind(), "epoch", t.seen)
 		return
 	}
 	switch m := m.(type) {
+	case rpc.Inspect:
+		if t.meant(m.Instance, m.Kind()) {
+			t.inspect(l, m)
+		}
 	case rpc.Plan:
 		t.plan(l, m)
 	case rpc.Deploy:
@@ -307,6 +314,11 @@ func (t *table) command(l *link, m rpc.Message) {
 	case rpc.Stop:
 		if t.meant(m.Instance, m.Kind()) {
 			t.stop(partKey{m.Job, m.Region}, m.Attempt)
+		}
+	case rpc.Retire:
+		if t.meant(m.Instance, m.Kind()) {
+			t.log.Info("this TaskManager was drained, and ends")
+			t.ending = true
 		}
 	case rpc.Confirm:
 		t.confirm(partKey{m.Job, m.Region}, m.Attempt)
@@ -337,7 +349,7 @@ func (t *table) attemptOf(instance string, of partKey, n job.Attempt, kind strin
 
 func (t *table) meant(instance, kind string) bool {
 	if instance != t.instance {
-		t.log.Warn("refused a command for another instance", "message", kind, "meant", instance)
+		t.log.Warn("refused a command for another instance: this one took its address", "message", kind, "meant", instance, "epoch", t.seen)
 	}
 	return instance == t.instance
 }
@@ -357,7 +369,7 @@ func (t *table) deploy(d rpc.Deploy) {
 		return // Farewell follows, and is answer enough
 	}
 	if err := checkDeploy(d); err != nil {
-		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "error", err)
+		t.log.Error("refused a malformed deploy", "job", d.Spec.ID, "attempt", d.Attempt, "epoch", t.seen, "error", err)
 		return
 	}
 	of := partKey{d.Spec.ID, d.Region}
@@ -385,7 +397,7 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 	failpoint.TaskManagerStarts.Reached()
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
-	p := newProcess(t.alive, d)
+	p := newProcess(t.alive, d, t.log.With("epoch", t.seen, "job", d.Spec.ID, "region", d.Region, "attempt", d.Attempt))
 	e.current.process = p
 	t.running++
 	t.wg.Go(func() { t.events <- p.run(t.node, t.events) })
@@ -472,6 +484,8 @@ func (v told) apply(t *table) {
 		a.acknowledge(m.Acks)
 		failpoint.TaskManagerHolds.Reached()
 		t.tell(rpc.Acknowledge{Job: a.job, Attempt: a.number, Acks: m.Acks})
+	case rpc.Inspected:
+		t.answer(t.leader, m)
 	case rpc.Progress:
 		m.Job, m.Attempt = a.job, a.number
 		if t.leader != nil && t.leader.roomy() {

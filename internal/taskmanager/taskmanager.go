@@ -10,11 +10,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/inspect"
+	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
@@ -32,8 +35,9 @@ type Config struct {
 	Discover func(ctx context.Context) <-chan []string
 	// Dial opens connections to JobManagers. nil: by TCP.
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	Version  string       // of this build, told to the JobManagers
-	Logger   *slog.Logger // nil: slog.Default
+	Version  string         // of this build, told to the JobManagers
+	Logger   *slog.Logger   // nil: slog.Default
+	TaskLog  func() rpc.Log // how a task process that is started now logs; nil: as Go does by itself
 	Timeouts Timeouts
 }
 
@@ -95,10 +99,12 @@ type node struct {
 	artifacts *artifacts
 	receivers *receivers
 	spawner   *spawner
+	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
+	profiles  inspect.Profiles
 	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
 }
 
-// Run offers slots until ctx ends. Then it ends its task processes, first politely, says
+// Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
 // Farewell and returns nil, after Timeouts.Stop and two seconds at most. It returns an error
 // when it cannot begin.
 func Run(ctx context.Context, cfg Config) error {
@@ -123,15 +129,25 @@ func Run(ctx context.Context, cfg Config) error {
 		spawner:   newSpawner(),
 	}
 	defer n.spawner.close()
+	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)
 	defer port.close()
 
+	watching, stop := context.WithCancel(context.Background())
+	var watcher sync.WaitGroup
+	watcher.Go(func() { n.watchLoad(watching) })
+	defer watcher.Wait()
+	defer stop()
+
 	var seen coordination.Epoch
 	for {
 		t := newTable(n, seen)
+		if t.replaces, err = work.instances.enter(t.instance); err != nil {
+			n.log.Warn("the instance cannot be noted in the work directory: its successor will not be able to say that it has ended", "error", err)
+		}
 		if declaredDead := t.run(ctx); !declaredDead {
-			return nil
+			return work.instances.leave(t.instance)
 		}
 		seen = t.seen
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ func TestZombieLeaderIsRefused(t *testing.T) {
 	// Messages of a connection are taken in order: when this one is answered, those before
 	// it have been refused.
 	zombie.sendAs(rpc.Header{Cluster: incarnation, Epoch: 5}, rpc.Heartbeat{Seq: 2})
-	if h := (<-zombie.in).m; h != (rpc.Heartbeat{Seq: 2}) {
+	if h, ok := (<-zombie.in).m.(rpc.Heartbeat); !ok || h.Seq != 2 {
 		t.Errorf("the zombie was answered with %#v", h)
 	}
 	l.tellTask(id, 1, "finish")
@@ -384,7 +385,7 @@ func TestNewInstanceKeepsTheEpoch(t *testing.T) {
 	again := zombie.joined()
 	again.send(rpc.Lead{})
 	again.sendAs(rpc.Header{Cluster: incarnation, Epoch: 7}, rpc.Heartbeat{Seq: 2})
-	if h := (<-again.in).m; h != (rpc.Heartbeat{Seq: 2}) {
+	if h, ok := (<-again.in).m.(rpc.Heartbeat); !ok || h.Seq != 2 {
 		t.Errorf("the new instance has forgotten the epoch: it answered the zombie with %#v", h)
 	}
 }
@@ -509,6 +510,71 @@ func TestGracefulEnd(t *testing.T) {
 	await[rpc.Farewell](other, nil)
 	if alive(t, pid) {
 		t.Error("Farewell was said while a task lives")
+	}
+}
+
+// The answers to a leader's heartbeats tell the load, each measurement once.
+func TestHeartbeatsTellTheLoad(t *testing.T) {
+	if _, known := measure(nil); !known {
+		t.Skip("the load cannot be measured here")
+	}
+	m, jm := startManager(t, nil), newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	told := 0
+	for seq := uint64(1); told == 0; seq++ {
+		l.send(rpc.Heartbeat{Seq: seq})
+		if b := await[rpc.Heartbeat](l, nil); b.Seq != seq {
+			t.Fatalf("heartbeat %d was answered with %d", seq, b.Seq)
+		} else if b.Load != nil {
+			told++
+		}
+	}
+}
+
+// A drained TaskManager is told to end, and does in order; another instance's order is not its own.
+func TestRetire(t *testing.T) {
+	m, jm := startManager(t, nil), newJobManager(t, "jm", 1)
+	m.announce(jm)
+	l, _ := jm.lead()
+	l.send(rpc.Retire{Instance: "another"})
+	l.send(rpc.Heartbeat{Seq: 1})
+	await[rpc.Heartbeat](l, nil)
+	l.send(rpc.Retire{Instance: l.register.Instance})
+	await[rpc.Farewell](l, nil)
+	if err := <-m.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	close(m.done)
+}
+
+// The work directory tells who used it: an instance that was stopped in order, although nobody heard its farewell, and
+// one that was killed.
+func TestPredecessorsAreNamed(t *testing.T) {
+	dir, jm := t.TempDir(), newJobManager(t, "jm", 1)
+	m := startManager(t, func(c *Config) { c.WorkDir = dir })
+	m.announce(jm)
+	l, _ := jm.lead()
+	if len(l.register.Replaces) != 0 {
+		t.Errorf("the first replaces %+v", l.register.Replaces)
+	}
+	l.conn.Close()
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	config := childConfig{WorkDir: dir, Storage: sharedFor(t).dir, JobManager: jm.addr()}
+	child := startChild(t, config)
+	second, _ := jm.lead()
+	for second.register.Instance == l.register.Instance { // it may have dialed again before it ended
+		second, _ = jm.lead()
+	}
+	kill(t, child.Process.Pid)
+	_ = child.Wait()
+	startChild(t, config)
+	third, _ := jm.lead()
+	want := []rpc.Predecessor{{Instance: l.register.Instance, Left: true}, {Instance: second.register.Instance}}
+	if !slices.Equal(third.register.Replaces, want) || !slices.Equal(second.register.Replaces, want[:1]) {
+		t.Errorf("the second replaces %+v, the third %+v; want %+v", second.register.Replaces, third.register.Replaces, want)
 	}
 }
 

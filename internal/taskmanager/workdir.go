@@ -25,6 +25,7 @@ const (
 // workDir is the directory of one TaskManager at a time:
 //
 //	lock              held by the TaskManager that uses the directory
+//	instances         the newest that have used it
 //	processes/<pid>   a child that may be alive
 //	artifacts/<hash>  job binaries
 //	jobs/<id>-<n>/    an attempt's working directory, with its stdout and stderr; <id>-<n>.<r> is that of its region r,
@@ -36,6 +37,7 @@ type workDir struct {
 	dir       string
 	artifacts string
 	lock      *os.File
+	instances instances
 
 	mu   sync.Mutex
 	live map[string]bool // names in jobs/ of attempts that run
@@ -67,6 +69,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		w.close()
 		return nil, err
 	}
+	w.instances = openInstances(filepath.Join(dir, "instances"))
 	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil), prune(w.scratch(), 0, nil), prune(w.states(), 0, nil)); err != nil {
 		log.Warn("cannot remove old files", "directory", dir, "error", err)
 	}

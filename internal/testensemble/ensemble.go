@@ -35,16 +35,27 @@ type Ensemble struct {
 	starter *starter
 }
 
+// Options are of an ensemble that is not the usual one.
+type Options struct {
+	Settings []string // further lines of each server's zoo.cfg
+	Secure   bool     // each server has a port for TLS as well, whose keys the settings name
+}
+
 // ZooKeeper starts n servers (1, 3 or 5) with their files under dir, and returns when
 // all of them serve. The caller closes the ensemble. It fails with ErrNotInstalled where
 // Java or ZooKeeper is missing, and says what to install.
 func ZooKeeper(ctx context.Context, dir string, n int) (*Ensemble, error) {
+	return ZooKeeperWith(ctx, dir, n, Options{})
+}
+
+// ZooKeeperWith is ZooKeeper with options.
+func ZooKeeperWith(ctx context.Context, dir string, n int, o Options) (*Ensemble, error) {
 	install, err := findInstallation()
 	if err != nil {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
-		e, err := start(ctx, install, filepath.Join(dir, strconv.Itoa(attempt)), n)
+		e, err := start(ctx, install, filepath.Join(dir, strconv.Itoa(attempt)), n, o)
 		if err == nil {
 			return e, nil
 		}
@@ -68,8 +79,13 @@ type TB interface {
 // in TestMain instead: a start costs seconds of CPU.
 func Start(t TB, n int) *Ensemble {
 	t.Helper()
-	dir := t.TempDir()
-	e, err := ZooKeeper(t.Context(), dir, n)
+	return StartWith(t, n, Options{})
+}
+
+// StartWith is Start with options.
+func StartWith(t TB, n int, o Options) *Ensemble {
+	t.Helper()
+	e, err := ZooKeeperWith(t.Context(), t.TempDir(), n, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +93,8 @@ func Start(t TB, n int) *Ensemble {
 	return e
 }
 
-func start(ctx context.Context, install installation, dir string, n int) (*Ensemble, error) {
-	ports, err := freePorts(3 * n)
+func start(ctx context.Context, install installation, dir string, n int, o Options) (*Ensemble, error) {
+	ports, err := freePorts(4 * n)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +106,11 @@ func start(ctx context.Context, install installation, dir string, n int) (*Ensem
 			dir:     filepath.Join(dir, fmt.Sprintf("server-%d", i+1)),
 			starter: e.starter,
 		}
+		if o.Secure {
+			s.Secure = fmt.Sprintf("%s:%d", host, ports[3*n+i])
+		}
 		e.Servers = append(e.Servers, s)
-		err = errors.Join(err, writeFiles(s.dir, i, ports))
+		err = errors.Join(err, writeFiles(s.dir, i, ports, o))
 	}
 	for _, s := range e.Servers {
 		if err == nil {
@@ -109,15 +128,15 @@ func start(ctx context.Context, install installation, dir string, n int) (*Ensem
 }
 
 // writeFiles makes the directory of server i (from 0) of an ensemble that has ports
-// for clients, for the quorum and for elections, in turn.
-func writeFiles(dir string, i int, ports []int) error {
+// for clients, for the quorum and for elections, in turn, and then those for TLS.
+func writeFiles(dir string, i int, ports []int, o Options) error {
 	data := filepath.Join(dir, "data")
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return err
 	}
 	files := map[string]string{
 		filepath.Join(data, "myid"):            strconv.Itoa(i + 1),
-		filepath.Join(dir, configName):         config(data, i, ports),
+		filepath.Join(dir, configName):         config(data, i, ports, o),
 		filepath.Join(dir, "logback.xml"):      "<configuration><root level=\"OFF\"/></configuration>\n",
 		filepath.Join(dir, "log4j.properties"): "log4j.rootLogger=OFF\n",
 	}
@@ -131,16 +150,24 @@ func writeFiles(dir string, i int, ports []int) error {
 
 // config is a zoo.cfg. Sessions may be longer than the customary 20 ticks: on a loaded
 // machine a test must not lose a session that it did not mean to lose.
-func config(data string, i int, ports []int) string {
+func config(data string, i int, ports []int, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tickTime=%d\ninitLimit=50\nsyncLimit=8\n", Tick.Milliseconds())
 	fmt.Fprintf(&b, "minSessionTimeout=%d\nmaxSessionTimeout=%d\nmaxClientCnxns=0\n", MinSessionTimeout.Milliseconds(), MaxSessionTimeout.Milliseconds())
 	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\nclientPortAddress=%s\n", data, ports[3*i], host)
 	fmt.Fprintf(&b, "admin.enableServer=false\n4lw.commands.whitelist=srvr\n")
-	if len(ports) == 3 {
+	n := len(ports) / 4
+	if o.Secure {
+		fmt.Fprintf(&b, "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n")
+		fmt.Fprintf(&b, "secureClientPort=%d\nsecureClientPortAddress=%s\n", ports[3*n+i], host)
+	}
+	for _, line := range o.Settings {
+		fmt.Fprintln(&b, line)
+	}
+	if n == 1 {
 		return b.String() // one server: standalone
 	}
-	for j := range len(ports) / 3 {
+	for j := range n {
 		fmt.Fprintf(&b, "server.%d=%s:%d:%d\n", j+1, host, ports[3*j+1], ports[3*j+2])
 	}
 	return b.String()
@@ -148,9 +175,18 @@ func config(data string, i int, ports []int) string {
 
 // Connect is the list of servers as clients are given it: host:port,host:port.
 func (e *Ensemble) Connect() string {
+	return e.list(func(s *Server) string { return s.Addr })
+}
+
+// ConnectSecure is Connect for TLS.
+func (e *Ensemble) ConnectSecure() string {
+	return e.list(func(s *Server) string { return s.Secure })
+}
+
+func (e *Ensemble) list(address func(*Server) string) string {
 	addrs := make([]string, len(e.Servers))
 	for i, s := range e.Servers {
-		addrs[i] = s.Addr
+		addrs[i] = address(s)
 	}
 	return strings.Join(addrs, ",")
 }

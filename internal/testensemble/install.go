@@ -13,6 +13,10 @@ import (
 // manifest names the other jars that it needs.
 const debianJar = "/usr/share/java/zookeeper.jar"
 
+// nettyJars are what TLS takes beyond those that debianJar's manifest names. Debian's packages
+// of the others bring them; a jar that is not there does no harm in a class path.
+const nettyJars = "/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar:/usr/share/java/netty-transport-native-unix-common.jar"
+
 // ErrNotInstalled says that this machine has no Java or no ZooKeeper.
 var ErrNotInstalled = errors.New("ZooKeeper is not installed")
 
@@ -35,7 +39,7 @@ func findInstallation() (installation, error) {
 	if _, err := os.Stat(debianJar); err != nil {
 		return installation{}, fmt.Errorf("%w: there is no %s and ZOOKEEPER_HOME is not set; install the Debian package zookeeper, or unpack Apache ZooKeeper and set ZOOKEEPER_HOME to its directory", ErrNotInstalled, debianJar)
 	}
-	return installation{java, debianJar}, nil
+	return installation{java, debianJar + string(os.PathListSeparator) + nettyJars}, nil
 }
 
 func findJava() (string, error) {

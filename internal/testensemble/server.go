@@ -22,7 +22,8 @@ const pollInterval = 25 * time.Millisecond
 // Server is one ZooKeeper server of an Ensemble. Its methods may be called at once
 // from several goroutines.
 type Server struct {
-	Addr string // host:port for clients
+	Addr   string // host:port for clients
+	Secure string // the same for TLS, "" if it has none
 
 	install installation
 	dir     string

@@ -121,9 +121,9 @@ func (c Config) names() string {
 // server is etcd's configuration. What is not named is off.
 func (c Config) server(log *zap.Logger) (config.ServerConfig, error) {
 	self, _ := c.self()
-	peers, err := types.NewURLsMap(c.initialCluster())
+	peers, err := urlsOf(c.Peers)
 	if err != nil {
-		return config.ServerConfig{}, fmt.Errorf("embedded quorum: addresses of the members: %w", err)
+		return config.ServerConfig{}, err
 	}
 	return config.ServerConfig{
 		Name: self.REST, DataDir: c.Dir, Logger: log,
@@ -155,14 +155,18 @@ func (c Config) logger() *slog.Logger {
 	return c.Logger
 }
 
-// initialCluster is the members in etcd's notation.
-func (c Config) initialCluster() string {
-	members := make([]string, len(c.Peers))
-	for i, p := range c.Peers {
+// urlsOf is members in etcd's notation.
+func urlsOf(peers []Peer) (types.URLsMap, error) {
+	members := make([]string, len(peers))
+	for i, p := range peers {
 		u := httpURL(p.Raft)
 		members[i] = p.REST + "=" + u.String()
 	}
-	return strings.Join(members, ",")
+	urls, err := types.NewURLsMap(strings.Join(members, ","))
+	if err != nil {
+		return nil, fmt.Errorf("embedded quorum: addresses of the members: %w", err)
+	}
+	return urls, nil
 }
 
 func httpURL(address string) url.URL { return url.URL{Scheme: "http", Host: address} }

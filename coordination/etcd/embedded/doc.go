@@ -11,6 +11,7 @@
 // so that no second transfer follows. See "The embedded quorum" in
 // docs/failover-protocol.md.
 //
-// The package never removes or adds a member, and never starts one anew under an identity
-// that has voted: a member that has lost its data could vote twice.
+// The package never starts a member anew under an identity that has voted: one that has lost
+// its data could vote twice. It is removed and added again (Server.RemoveMember, AddMember), and
+// joins under a new one, at first without a vote.
 package embedded

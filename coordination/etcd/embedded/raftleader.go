@@ -61,11 +61,13 @@ func (s *Server) MoveLeaderAway(ctx context.Context, answeredRecently []string) 
 		leader, s.cfg.names(), strings.Join(answeredRecently, ", "))
 }
 
-// ids are the members' Raft ids by REST address.
+// ids are the Raft ids of the members that have a vote, by REST address.
 func (s *Server) ids() map[string]uint64 {
 	ids := map[string]uint64{}
 	for _, m := range s.etcd.Cluster().Members() {
-		ids[m.Name] = uint64(m.ID)
+		if !m.IsLearner {
+			ids[m.Name] = uint64(m.ID)
+		}
 	}
 	return ids
 }

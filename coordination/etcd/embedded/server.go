@@ -90,8 +90,15 @@ func (s *Server) run(ctx context.Context) (err error) {
 			s.lock.Close()
 		}
 	}()
-	if err = s.cfg.admit(ctx, cfg.WALDir()); err != nil {
+	join, err := s.cfg.admit(ctx, cfg.WALDir())
+	if err != nil {
 		return err
+	}
+	if len(join) > 0 {
+		cfg.NewCluster = false
+		if cfg.InitialPeerURLsMap, err = urlsOf(join); err != nil {
+			return err
+		}
 	}
 	if s.etcd, err = etcdserver.NewServer(cfg); err != nil {
 		return s.cfg.explain(err)
@@ -103,7 +110,7 @@ func (s *Server) run(ctx context.Context) (err error) {
 		return cannotListen(listen, err)
 	}
 	s.peers = &http.Server{
-		Handler:           etcdhttp.NewPeerHandler(log, s.etcd),
+		Handler:           s.peerHandler(etcdhttp.NewPeerHandler(log, s.etcd)),
 		ReadHeaderTimeout: rafthttp.ConnReadTimeout,
 		ErrorLog:          slog.NewLogLogger(s.cfg.logger().Handler(), slog.LevelDebug),
 	}
@@ -173,9 +180,9 @@ func (s *Server) awaitQuorum(ctx context.Context) error {
 	for {
 		select {
 		case <-s.etcd.ReadyNotify():
-			return nil
+			return s.becomeVoter(ctx)
 		case <-s.etcd.StopNotify():
-			return errors.New("embedded quorum: etcd stopped: see the log above")
+			return s.stopped()
 		case <-ctx.Done():
 			return fmt.Errorf("embedded quorum: %s: no majority of %s was there: %w", s.cfg.Self, s.cfg.names(), ctx.Err())
 		case <-remind.C:

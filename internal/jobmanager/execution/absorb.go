@@ -24,8 +24,16 @@ func (e *Execution) absorbPlan(planned Planned) []Action {
 
 // absorbGrant commits the next attempt on the slots granted (R3: before it is deployed).
 func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
-	if !e.requested || e.pending || len(granted.Assignment) != e.wanted {
+	if e.seeks > 0 {
+		e.absorbReserved(granted.Assignment)
+		return nil
+	}
+	if !e.requested || len(granted.Assignment) != e.wanted {
 		return nil // ReleaseSlots is under way, or others are asked for
+	}
+	if e.pending {
+		e.requested = false // they are asked for again, if they still are wanted after the commit
+		return nil
 	}
 	if e.committed.Phase == Running && len(e.committed.GivenUp) > 0 {
 		return e.absorbReplacements(granted.Assignment)
@@ -49,7 +57,7 @@ func (e *Execution) absorbGrant(granted SlotsGranted) []Action {
 // begins commits an attempt. One write commits it, closes the open checkpoint and names what is restored (R4).
 func (e *Execution) begins(next Intent) []Action {
 	e.missing = 0
-	next.Failure = ""
+	next.Failure, next.Uncounted = "", false
 	next.Open, next.Restore, next.Unpublished = 0, next.From, e.unpublished()
 	if len(next.Completed) > 0 {
 		next.Restore = &next.Completed[0]

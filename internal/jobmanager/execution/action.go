@@ -70,6 +70,7 @@ type RequestSlots struct {
 	Slots    int
 	Kept     []string // the instances of those that the job keeps
 	Restarts int      // without a completed checkpoint; by them the restart strategy has it wait first
+	Move     bool     // the job runs on all that it keeps, meanwhile
 }
 
 // ReleaseSlots ends every request and reservation of the job.

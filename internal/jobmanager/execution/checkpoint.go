@@ -111,7 +111,7 @@ func (e *Execution) aborts(why string) []Action {
 		in.Open, in.Aborted, in.Failures, in.LastAbort = 0, in.Aborted+1, in.Failures+1, abortedAs(id, why)
 		in.advance(id, in.LastAbort)
 		if e.tolerable >= 0 && in.Failures > e.tolerable {
-			e.giveAllUp(in, fmt.Sprintf("%d checkpoints in a row failed (checkpoint.tolerable-failures is %d); the last: %s", in.Failures, e.tolerable, in.LastAbort))
+			e.giveAllUp(in, loss{reason: fmt.Sprintf("%d checkpoints in a row failed (checkpoint.tolerable-failures is %d); the last: %s", in.Failures, e.tolerable, in.LastAbort)})
 			in.Failures = 0
 		}
 		e.undrain(in, r, why)
@@ -232,7 +232,7 @@ func (e *Execution) strike(id job.CheckpointID, why string) []Action {
 			}
 			return
 		}
-		if e.giveAllUp(in, why) {
+		if e.giveAllUp(in, loss{reason: why}) {
 			in.Completed, in.Unpublished = left, false
 		}
 	})

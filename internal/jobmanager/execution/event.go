@@ -90,6 +90,13 @@ type Gone struct{ Instance string }
 type Dead struct {
 	Instance string
 	Reason   string // for a person
+	Planned  bool   // it was told to end, and ended in order: what restarts for it is not counted
+}
+
+// Draining says that a TaskManager is to be left, which is committed. With Force nothing is waited for.
+type Draining struct {
+	Instance string
+	Force    bool
 }
 
 // Changed is news from a TaskManager about an attempt.
@@ -153,6 +160,7 @@ func (Yield) event()               {}
 func (Ready) event()               {}
 func (Gone) event()                {}
 func (Dead) event()                {}
+func (Draining) event()            {}
 func (Changed) event()             {}
 func (Stopped) event()             {}
 func (Progressed) event()          {}

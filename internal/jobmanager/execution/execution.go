@@ -29,6 +29,7 @@ type Execution struct {
 	checkpointing
 	requesting
 	continuing
+	moving
 	instances map[string]*instance
 }
 
@@ -37,6 +38,9 @@ type instance struct {
 	connected bool // it has said what it runs
 	dead      bool
 	reason    string // of its death
+	planned   bool   // that was
+	draining  bool   // what is there is to move
+	force     bool   // at once
 	sent
 	stopped map[int]job.Attempt // promised, for ever, by region
 }
@@ -101,7 +105,10 @@ func (e *Execution) absorb(event Event) []Action {
 		i.connected, i.sent = false, nothingSent()
 	case Dead:
 		i := e.instance(ev.Instance)
-		i.connected, i.dead, i.reason = false, true, ev.Reason
+		i.connected, i.dead, i.reason, i.planned = false, true, ev.Reason, ev.Planned
+	case Draining:
+		i := e.instance(ev.Instance)
+		i.draining, i.force = true, ev.Force
 	case Changed:
 		return e.absorbReport(ev.Instance, ev.Attempt)
 	case Stopped:
@@ -187,12 +194,12 @@ func (e *Execution) running() []Action {
 		return e.commit(func(in *Intent) { in.Phase = Cancelling })
 	}
 	// A lost TaskManager explains failures around it, so it is looked at first.
-	if regions, reason := e.lost(); reason != "" {
-		return e.restart(regions, reason)
+	if regions, why := e.lost(); why.reason != "" {
+		return e.restart(regions, why)
 	}
 	if e.yields && len(e.committed.GivenUp) > 0 {
 		return e.commit(func(in *Intent) {
-			e.giveAllUp(in, "it waits for slots, and gives way to a job that waits longer. "+in.Failure)
+			e.giveAllUp(in, loss{"it waits for slots, and gives way to a job that waits longer. " + in.Failure, true})
 		})
 	}
 	if id, why := e.damaged(); id != 0 {
@@ -202,7 +209,7 @@ func (e *Execution) running() []Action {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, failure })
 	}
 	if regions, reason := e.killed(); reason != "" {
-		return e.restart(regions, reason)
+		return e.restart(regions, loss{reason: reason})
 	}
 	if e.allFinished() && !e.lastWord() {
 		return e.finish()
@@ -210,15 +217,18 @@ func (e *Execution) running() []Action {
 	// Others may wait for ever for what that process owed them, unless all have finished: so all
 	// are heard first. One that cannot be heard is declared dead, and is lost.
 	if p := e.crashed(); p != nil && e.Adopted() && p.crashKilled {
-		return e.restart(p.regions, p.crash)
+		return e.restart(p.regions, loss{reason: p.crash})
 	} else if p != nil && e.Adopted() {
 		return e.commit(func(in *Intent) { in.Phase, in.Failure = Failing, p.crash })
 	}
 	actions := append(e.deploy(), e.mend()...)
-	if e.pending {
-		return actions
+	for _, next := range []func() []Action{e.move, e.checkpoint} {
+		if e.pending {
+			return actions
+		}
+		actions = append(actions, next()...)
 	}
-	return append(actions, e.checkpoint()...)
+	return actions
 }
 
 // finish commits the list of what becomes visible.
@@ -229,17 +239,20 @@ func (e *Execution) finish() []Action {
 	return []Action{c}
 }
 
-// lost tells which regions cannot go on although none of their subtasks failed, and why; "": there are none.
-func (e *Execution) lost() (regions []int, reason string) {
+// lost tells which regions cannot go on although none of their subtasks failed, and why. It was planned if that is
+// so of each of them.
+func (e *Execution) lost() (regions []int, why loss) {
+	why.planned = true
 	for i := range e.parts {
 		p := &e.parts[i]
-		why := e.partLost(p)
-		if why == "" || e.givenUp(p) {
+		reason := e.partLost(p)
+		if reason == "" || e.givenUp(p) {
 			continue
 		}
-		regions, reason = append(regions, p.regions...), cmp.Or(reason, why)
+		regions, why.reason = append(regions, p.regions...), cmp.Or(why.reason, reason)
+		why.planned = why.planned && e.instance(p.Instance).planned
 	}
-	return regions, reason
+	return regions, why
 }
 
 // partLost says why a part cannot go on, or "".
@@ -354,7 +367,7 @@ func (e *Execution) follows(before Intent, parts []part) []Action {
 	case in.Phase == Created && before.Phase == Created: // of a request: the slots are still wanted
 		return nil
 	case in.Phase == Created || in.Phase.Terminal():
-		e.requested, e.missing, e.yields = false, 0, false
+		e.requested, e.missing, e.yields, e.moving = false, 0, false, moving{}
 		return append([]Action{ReleaseSlots{}}, e.close(before.Phase)...)
 	}
 	return nil

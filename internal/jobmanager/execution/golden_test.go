@@ -197,6 +197,10 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 		return Gone{Instance: tm}
 	case "dead":
 		return Dead{Instance: tm, Reason: strings.Join(f[1:], " ")}
+	case "draining":
+		return Draining{Instance: tm, Force: len(f) > 1}
+	case "left":
+		return Dead{Instance: tm, Reason: "it said that it ends", Planned: true}
 	case "ready":
 		ready := Ready{Instance: tm}
 		if len(f) > 1 {
@@ -330,6 +334,9 @@ func (p *player) describe(a Action) string {
 		if len(a.Kept) > 0 {
 			s += fmt.Sprintf(" beside %v", a.Kept)
 		}
+		if a.Move {
+			s += " to move"
+		}
 		if a.Restarts > 1 {
 			s += fmt.Sprintf(" restarts=%d", a.Restarts)
 		}
@@ -369,6 +376,9 @@ func describeIntent(c Commit) string {
 	}
 	if c.Intent.GivenUp != nil {
 		s += fmt.Sprintf(" given-up=%v", c.Intent.GivenUp)
+	}
+	if c.Intent.Uncounted {
+		s += " uncounted"
 	}
 	if len(c.Outputs) > 0 {
 		s += " list: " + describeOutputs(c.Outputs)

@@ -43,6 +43,8 @@ type Intent struct {
 	Regions []job.Attempt `json:"regions,omitempty"`
 	// GivenUp are those of them that are being ended, or wait for slots, to start again while the others run.
 	GivenUp []int `json:"givenUp,omitempty"`
+	// Uncounted says that all of GivenUp were planned to be, which counts as no restart.
+	Uncounted bool `json:"uncounted,omitempty"`
 	// GraphHash names the plan in storage, "" until the first attempt; Name and Slots are
 	// what a list of jobs shows of it.
 	GraphHash string `json:"graph,omitempty"`

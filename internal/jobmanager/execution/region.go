@@ -10,18 +10,23 @@ import (
 // restart gives regions up, those of the same task processes with them; the next attempt continues from the newest
 // checkpoint. Where there may be no next, the job fails. All is given up if nothing else runs, and while a stop is under way:
 // its sources are silent, or were ended, and none may run on for itself. (With regions given up before, it has not begun.)
-func (e *Execution) restart(regions []int, reason string) []Action {
+func (e *Execution) restart(regions []int, why loss) []Action {
 	lost := union(e.committed.GivenUp, regions)
 	if len(lost) == len(e.regions) || e.lastWord() && len(e.committed.GivenUp) == 0 {
-		return e.commit(func(in *Intent) { e.giveAllUp(in, reason) })
+		return e.commit(func(in *Intent) { e.giveAllUp(in, why) })
 	}
+	return e.giveUp(lost, why)
+}
+
+// giveUp gives these regions up, while the others run on.
+func (e *Execution) giveUp(lost []int, why loss) []Action {
 	return e.commit(func(in *Intent) {
-		if !e.restarts(in, reason) {
+		if !e.restarts(in, why) {
 			return
 		}
 		in.GivenUp = lost
 		if id := in.Open; id != 0 {
-			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, abortedAs(id, "a part of the job restarts: "+reason)
+			in.Open, in.Aborted, in.LastAbort = 0, in.Aborted+1, abortedAs(id, "a part of the job restarts: "+why.reason)
 			in.advance(id, in.LastAbort+". Ask again")
 		}
 	})
@@ -35,31 +40,40 @@ func union(a, b []int) []int {
 }
 
 // giveAllUp makes it an intent whose attempts are all given up, and reports whether another will follow.
-func (e *Execution) giveAllUp(in *Intent, reason string) bool {
-	if !e.restarts(in, reason) {
+func (e *Execution) giveAllUp(in *Intent, why loss) bool {
+	if !e.restarts(in, why) {
 		return false
 	}
 	in.Phase, in.GivenUp = Restarting, nil
 	return true
 }
 
+// loss is why regions are given up.
+type loss struct {
+	reason  string
+	planned bool // it is no failure: it counts as no restart, and needs no leave of the restart strategy
+}
+
 // restarts counts a restart, or makes it the intent of a job that fails instead. What is lost before the regions lost
 // earlier have started again is part of the same restart: a host may have had several TaskManagers.
-func (e *Execution) restarts(in *Intent, reason string) bool {
-	in.Failure = reason
+func (e *Execution) restarts(in *Intent, why loss) bool {
+	in.Failure = why.reason
 	switch {
-	case len(in.GivenUp) > 0:
+	case why.planned && len(in.GivenUp) == 0:
+		in.Uncounted = true
+	case why.planned || len(in.GivenUp) > 0 && !in.Uncounted:
 	case e.noRestart != "":
-		in.Phase, in.Failure = Failing, e.noRestart+". "+reason
+		in.Phase, in.Failure = Failing, e.noRestart+". "+why.reason
 		return false
 	default:
 		in.Restarts++
 		in.TotalRestarts++
+		in.Uncounted = false
 	}
 	return true
 }
 
-// mend ends what was given up, and asks for slots in place of those whose instance is dead. No region starts again before
+// mend ends what was given up, and asks for slots in place of those whose instance is dead or drained, unless it has some. No region starts again before
 // what the newest checkpoint names is visible: a restored attempt inherits no output that is to be renamed.
 func (e *Execution) mend() []Action {
 	if len(e.committed.GivenUp) == 0 {
@@ -74,11 +88,18 @@ func (e *Execution) mend() []Action {
 	}
 	var kept []string
 	for _, name := range e.committed.Assignment {
-		if !e.instance(name).dead {
+		if !e.leaves(name) {
 			kept = append(kept, name)
 		}
 	}
-	if missing := len(e.committed.Assignment) - len(kept); !e.requested || e.wanted != missing {
+	missing := len(e.committed.Assignment) - len(kept)
+	reserved := e.reserved
+	switch has := e.hasReserved(missing); {
+	case has:
+		e.moving = moving{}
+		return e.absorbReplacements(reserved)
+	case !e.requested || e.wanted != missing:
+		e.moving = moving{}
 		return e.requestSlots(missing, kept)
 	}
 	return nil
@@ -100,7 +121,7 @@ func (e *Execution) absorbReplacements(granted []string) []Action {
 	next := e.committed
 	next.Assignment = slices.Clone(next.Assignment)
 	for slot, name := range next.Assignment {
-		if e.instance(name).dead {
+		if e.leaves(name) {
 			if len(granted) == 0 {
 				e.requested = false // one more died since
 				return nil
@@ -133,7 +154,7 @@ func (e *Execution) replaced(before Intent, parts []part) []Action {
 	if e.committed.Attempt == before.Attempt {
 		return nil
 	}
-	e.requested, e.missing, e.yields, e.last = false, 0, false, false
+	e.requested, e.missing, e.yields, e.last, e.moving = false, 0, false, false, moving{}
 	e.checking, e.fits = false, false // slots may be fewer now
 	actions := []Action{HoldSlots{Assignment: e.committed.Assignment}}
 	var outputs []job.Output

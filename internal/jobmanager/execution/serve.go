@@ -196,7 +196,7 @@ func (e *Execution) copyEnded(r *Request, c Copied) []Action {
 // undrain restarts a job whose input was ended for a savepoint that there will not be: from before that.
 func (e *Execution) undrain(in *Intent, r *Request, why string) {
 	if r != nil && r.Drain && in.Phase == Running {
-		e.giveAllUp(in, "its sources were drained for a savepoint that failed: "+why)
+		e.giveAllUp(in, loss{reason: "its sources were drained for a savepoint that failed: " + why})
 	}
 }
 

@@ -29,6 +29,7 @@ var mistakes = map[string]func(env *stream.Env){
 	"exit":       func(env *stream.Env) { end(stream.Map(words(env), "leave", exits)) },
 	"another":    func(env *stream.Env) { end(upper(words(env), fmt.Sprint("process ", os.Getpid()))) },
 	"build":      func(*stream.Env) { panic("no job today") },
+	"prints":     func(env *stream.Env) { end(stream.Map(numbers(env), "print", prints)) },
 	"never ends": func(env *stream.Env) { end(upper(numbers(env), "upper")) },
 }
 
@@ -38,6 +39,12 @@ func main() {
 			build(env)
 		}
 	})
+}
+
+func prints(n string) string {
+	fmt.Println("number", n)
+	fmt.Fprintln(os.Stderr, "remark", n)
+	return n
 }
 
 func words(env *stream.Env) stream.Stream[string] {

@@ -1,0 +1,126 @@
+package diagnose
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/inspect"
+)
+
+// followEvery is how often a log is asked for what is new.
+const followEvery = 300 * time.Millisecond
+
+// Log is one log that can be read.
+type Log struct {
+	Title string // unlike those of others
+	Ask   func(context.Context, inspect.Question) (inspect.Piece, error)
+}
+
+// Reading is how logs are read.
+type Reading struct {
+	// Find lists the logs. Following, it is asked again, as a job that restarts has new ones.
+	Find   func(context.Context) ([]Log, error)
+	Lines  int // the last so many lines of each; negative: all of it
+	Follow bool
+	// Trouble is told when a log that is followed cannot be read, once for each reason. What is wrong may pass.
+	Trouble func(title string, err error)
+}
+
+// Run writes logs to w, each under its title if there are several, until all is read or, following, ctx ends, which is no
+// error then.
+func (r Reading) Run(ctx context.Context, w io.Writer) error {
+	p := printer{w: w, next: map[string]int64{}, told: map[string]string{}}
+	for first := true; ; first = false {
+		logs, err := r.Find(ctx)
+		switch {
+		case ctx.Err() != nil && r.Follow:
+			return nil
+		case err != nil && (first || !r.Follow):
+			return err
+		case err != nil:
+			r.trouble(&p, "", err)
+		}
+		p.several = p.several || len(logs) > 1
+		for _, l := range logs {
+			err := r.copy(ctx, &p, l, first)
+			switch {
+			case ctx.Err() != nil && r.Follow:
+				return nil
+			case err != nil && (!r.Follow || first || p.broken):
+				return fmt.Errorf("%s: %w", l.Title, err)
+			case err != nil:
+				r.trouble(&p, l.Title, err)
+			}
+		}
+		if !r.Follow {
+			return nil
+		}
+		select {
+		case <-time.After(followEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (r Reading) trouble(p *printer, title string, err error) {
+	if r.Trouble != nil && p.told[title] != err.Error() {
+		p.told[title] = err.Error()
+		r.Trouble(title, err)
+	}
+}
+
+// copy prints what is new of a log: of one that has come while others were followed, all of it.
+func (r Reading) copy(ctx context.Context, p *printer, l Log, first bool) error {
+	q := inspect.Question{Offset: -1, Lines: r.Lines}
+	if next, known := p.next[l.Title]; known || !first || r.Lines < 0 {
+		q = inspect.Question{Offset: next}
+	}
+	for {
+		piece, err := l.Ask(ctx, q)
+		if err != nil {
+			return err
+		}
+		if err := p.print(l.Title, piece.Data); err != nil {
+			return err
+		}
+		q = inspect.Question{Offset: piece.Next()}
+		p.next[l.Title] = q.Offset
+		if len(piece.Data) == 0 || q.Offset >= piece.Size {
+			return nil
+		}
+	}
+}
+
+// printer writes pieces, and says whose they are where that changes.
+type printer struct {
+	w       io.Writer
+	several bool
+	broken  bool             // nobody reads what is written
+	last    string           // title of what was written last
+	midLine bool             // it did not end with a line
+	next    map[string]int64 // by title
+	told    map[string]string
+}
+
+func (p *printer) print(title string, data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	var head string
+	if p.several && p.last != title {
+		if p.midLine {
+			head = "\n"
+		}
+		if p.last != "" {
+			head += "\n"
+		}
+		head += "==> " + title + " <==\n"
+	}
+	p.last, p.midLine = title, data[len(data)-1] != '\n'
+	_, err := p.w.Write(append([]byte(head), data...))
+	p.broken = err != nil
+	return err
+}

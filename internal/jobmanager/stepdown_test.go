@@ -1,0 +1,58 @@
+package jobmanager
+
+import (
+	"testing"
+
+	"github.com/perennial-io/perennial/internal/api"
+)
+
+// Leadership goes to the standby, the task runs on, and a request that is sent again does nothing.
+func TestStepDown(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	tm := w.taskManager("tm-1", 2)
+	tm.start()
+	id := w.submit(a)
+	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
+	if err := a.StepDown(t.Context(), 1); code(err) != api.Conflict || a.serving.Load() == nil {
+		t.Fatalf("without a standby: %v", err)
+	}
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	if err := a.StepDown(t.Context(), 2); code(err) != api.BadRequest {
+		t.Errorf("of an epoch to come: %v", err)
+	}
+	if err := b.StepDown(t.Context(), 1); code(err) != api.NotLeader {
+		t.Errorf("of a standby: %v", err)
+	}
+	if err := a.StepDown(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil && b.Self().Epoch == 2 })
+	if err := b.StepDown(t.Context(), 1); err != nil || b.serving.Load() == nil {
+		t.Errorf("the request that is sent again, to the successor: %v", err)
+	}
+	if j, err := b.Job(t.Context(), id); err != nil || j.Restarts > 0 || tm.did("deploys attempt 1 slots [0 1]") != 1 {
+		t.Errorf("the job has %d restarts, %v", j.Restarts, err)
+	}
+	w.eventually("the one before is listed since it stands by", func() bool {
+		list, err := b.JobManagers(t.Context())
+		return err == nil && len(list) == 2 && list[1].ID == "jm-a" && list[1].Since.After(a.self.Since)
+	})
+}
+
+// A standby that goes at the same moment leaves the one that stepped down: it leads again.
+func TestStepDownWithoutASuccessor(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	w.taskManager("tm-1", 2).start()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	b.cut()
+	if err := a.StepDown(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("it leads again", func() bool { return a.serving.Load() != nil && a.Self().Epoch == 2 })
+}
