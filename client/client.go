@@ -42,6 +42,8 @@ type (
 	Subtask = api.Subtask
 	// Operator is what one operator of a job has done.
 	Operator = api.Operator
+	// Metric is what the function of an operator has counted or measured.
+	Metric = job.Metric
 	// Checkpoints is what a job could continue from.
 	Checkpoints = api.Checkpoints
 	// Checkpoint is a completed checkpoint.

@@ -94,6 +94,30 @@ func BenchmarkChain(b *testing.B) {
 	})
 }
 
+// BenchmarkApply is a function that is called for each record, and the same with a counter of its own: what that costs.
+func BenchmarkApply(b *testing.B) {
+	for name, counts := range map[string]bool{"plain": false, "counting": true} {
+		b.Run(name, func(b *testing.B) {
+			perCPUSecond(b, func(n uint64) {
+				runBench(b, func(env *stream.Env) {
+					s := stream.From(env, "source", events(n))
+					s = stream.Apply(s, "one", func(ctx *stream.Context) (func(event, func(event)) error, error) {
+						taken := ctx.Counter("taken")
+						return func(e event, emit func(event)) error {
+							if counts {
+								taken.Inc()
+							}
+							emit(e)
+							return nil
+						}, nil
+					})
+					stream.To(s, "discard", discard.All[event]())
+				})
+			})
+		})
+	}
+}
+
 // BenchmarkExchange sends records by key between two subtasks.
 func BenchmarkExchange(b *testing.B) {
 	perCPUSecond(b, func(n uint64) {

@@ -44,12 +44,18 @@ func (d definition) plan(spec job.Spec) (*operator.Plan, error) {
 // That may touch the outside, so it is for where a job is planned or run by hand, and not for each
 // task process.
 func (d definition) checked(ctx context.Context, spec job.Spec) (*operator.Plan, error) {
+	plan, _, err := d.local(ctx, spec)
+	return plan, err
+}
+
+// local is checked, with where the metrics of what runs here are to be read.
+func (d definition) local(ctx context.Context, spec job.Spec) (*operator.Plan, *Metrics, error) {
 	env := d.define(spec.Args)
 	plan, err := env.planFor(spec)
 	if err == nil {
 		err = env.check(ctx, spec, plan.Args)
 	}
-	return plan, env.explain(err)
+	return plan, &env.metrics, env.explain(err)
 }
 
 func (e *Env) planFor(spec job.Spec) (*operator.Plan, error) {

@@ -25,6 +25,7 @@ type Env struct {
 	nodes          []*node
 	keep           StateStore // nil: in memory
 	errs           []error
+	metrics        Metrics // of what runs here
 }
 
 // The number of key groups of a job, which is the highest parallelism that it can ever have.

@@ -37,8 +37,10 @@ func byHandJob(env *stream.Env) {
 		policy = stream.Skip
 	}
 	s := stream.From(env, "numbers", generator.Count(uint64(max(n, 0)), func(i uint64) uint64 { return i }), stream.Rate(env.FloatArgOr("rate", 0)))
-	stream.ToFunc(s, "show", func(*stream.Context) (func(uint64) error, error) {
+	stream.ToFunc(s, "show", func(ctx *stream.Context) (func(uint64) error, error) {
+		shown := ctx.Counter("shown")
 		return func(i uint64) error {
+			shown.Inc()
 			if i == 0 {
 				_, _ = os.Stdout.WriteString("begun\n")
 			}
@@ -70,6 +72,7 @@ func TestMainByHand(t *testing.T) {
 		{"quiet", []string{"--count", "1000", "--quiet"}, 0, "", "begun"},
 		{"failed", []string{"--count", "1000", "--fail"}, 1, `job "byhand" failed: operator "show", subtask 0: as you like`, "begun"},
 		{"skipped", []string{"--count", "1000", "--fail", "--skip"}, 0, "\noperator \"show\": 1000 records failed and were given up\n", "begun"},
+		{"metrics", []string{"--count", "1000", "-p", "2"}, 0, "\noperator \"show\": shown 1000\n", "begun"},
 		{"missing argument", nil, 2, `job "byhand" cannot run: missing arguments: count; pass them as --count VALUE`, ""},
 		{"unknown flag", []string{"--count=1", "--colour"}, 2, "unknown flag --colour", ""},
 		{"help", []string{"--help"}, 0, "", "--count VALUE                how far to count (required)"},

@@ -119,6 +119,7 @@ func (p *progress) summary() {
 	}
 	fmt.Fprintln(p.w)
 	p.tellSkipped()
+	p.run.metrics.print(p.w, p.run.plan.Graph)
 }
 
 // tellSkipped tells how many records failed and were given up, by operator.

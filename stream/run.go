@@ -33,6 +33,7 @@ func Run(ctx context.Context, name string, args []string, build func(env *Env)) 
 type localRun struct {
 	spec      job.Spec
 	plan      *operator.Plan
+	metrics   *Metrics
 	execution *task.Execution
 	cancel    context.CancelCauseFunc
 
@@ -46,7 +47,7 @@ func newLocalRun(ctx context.Context, d definition, args []string) (*localRun, e
 		return nil, err
 	}
 	r := &localRun{spec: job.Spec{ID: job.NewID(), Name: d.name, Args: args, Dir: dir}}
-	r.plan, err = d.checked(ctx, r.spec)
+	r.plan, r.metrics, err = d.local(ctx, r.spec)
 	return r, err
 }
 
@@ -59,6 +60,9 @@ func (r *localRun) start(ctx context.Context) (err error) {
 	r.execution, err = task.Start(ctx, r.plan, task.Assignment{
 		Job: r.spec.ID, Attempt: 1, Slots: slots, Dir: r.spec.Dir, Report: r.report,
 	})
+	if err == nil {
+		r.metrics.run.Store(r.execution)
+	}
 	return err
 }
 

@@ -59,6 +59,17 @@ func Transform[T, U any](t testing.TB, input []T, build func(stream.Stream[T]) s
 	return out.Records()
 }
 
+// Metric returns what the functions of an operator have counted or measured under a name, in all of its subtasks, and fails the test at once
+// if they have made no such metric. m is what Env.Metrics returned when the job was built; it is asked once the job has ended, as a rule.
+func Metric(t testing.TB, m *stream.Metrics, operator, name string) stream.Metric {
+	t.Helper()
+	found, there := m.Find(operator, name)
+	if !there {
+		t.Fatalf("operator %q has no metric %q", operator, name)
+	}
+	return found
+}
+
 // Collected is what came out of a stream.
 type Collected[T any] struct {
 	mu      sync.Mutex

@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
-		logsCommand(g), profileCommand(g), checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g),
+		doctorCommand(g), logsCommand(g), profileCommand(g), checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g),
 		jobManagersCommand(g), stepDownCommand(g), taskManagersCommand(g), zooKeeperCommand(g),
 		demoCommand(), versionCommand(),
 		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),

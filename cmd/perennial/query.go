@@ -107,6 +107,7 @@ func printJob(w io.Writer, j client.Job) error {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
 	printSkipped(w, j)
+	printMetrics(w, j)
 	printCheckpoints(w, j.Checkpoints)
 	printRequests(w, j.Requests)
 	if len(j.Vertices) == 0 {
@@ -134,6 +135,17 @@ func printSkipped(w io.Writer, j client.Job) {
 		for _, op := range v.Operators {
 			if op.Skipped > 0 {
 				fmt.Fprintf(w, "operator %q: %d of %d records failed and were given up in this attempt\n", op.Name, op.Skipped, op.RecordsIn)
+			}
+		}
+	}
+}
+
+// printMetrics tells what user functions have counted and measured.
+func printMetrics(w io.Writer, j client.Job) {
+	for _, v := range j.Vertices {
+		for _, op := range v.Operators {
+			for _, m := range op.Metrics {
+				fmt.Fprintf(w, "operator %q: %v\n", op.Name, m)
 			}
 		}
 	}

@@ -198,6 +198,24 @@ func TestDrainOfNobody(t *testing.T) {
 	asked(t, "taskmanager", "drain", "").expect(t, exitFailed, "taskmanagers shows them all")
 }
 
+// TestMetricsAreTold: info tells what user functions counted, as text and as JSON.
+func TestMetricsAreTold(t *testing.T) {
+	j := client.Job{Vertices: []client.Vertex{{Operators: []client.Operator{{Name: "parse", Metrics: []client.Metric{
+		{Name: "late", Kind: "counter", Count: 3}, {Name: "queue", Kind: "gauge", Value: 2.5},
+	}}}}}}
+	var b strings.Builder
+	if err := printJob(&b, j); err != nil {
+		t.Fatal(err)
+	}
+	if want := "operator \"parse\": late 3\noperator \"parse\": queue 2.5\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("got %s\nwant it to contain %s", b.String(), want)
+	}
+	text, err := json.Marshal(j)
+	if want := `"metrics":[{"name":"late","kind":"counter","count":3},{"name":"queue","kind":"gauge","value":2.5}]`; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("got %s, %v\nwant it to contain %s", text, err, want)
+	}
+}
+
 // TestSkippedIsTold: info tells of operators that gave records up, and of those alone.
 func TestSkippedIsTold(t *testing.T) {
 	var b strings.Builder

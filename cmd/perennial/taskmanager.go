@@ -50,6 +50,7 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		DataBind: net.JoinHostPort(c.String(config.TaskManagerBind), c.String(config.TaskManagerPort)),
 		WorkDir:  c.String(config.TaskManagerDir),
 		Storage:  store,
+		Limits:   limits(c),
 		Discover: func(ctx context.Context) <-chan []string {
 			daemon.Ready() // its port is bound
 			return find(ctx)
@@ -58,6 +59,23 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		Logger:  log.Logger,
 		TaskLog: func() rpc.Log { return rpc.Log{Level: log.level.Level(), Format: log.format} },
 	})
+}
+
+// limits are what task processes may take: what is configured, and else what is here.
+func limits(c *config.Config) taskmanager.Limits {
+	by := c.String(config.TaskManagerLimits)
+	if by == "none" {
+		return taskmanager.Limits{}
+	}
+	l := taskmanager.Available()
+	l.Cgroups = by == "cgroup"
+	if c.IsSet(config.TaskManagerMemory) {
+		l.Memory = c.Bytes(config.TaskManagerMemory)
+	}
+	if c.IsSet(config.TaskManagerCPUs) {
+		l.CPUs = c.Int(config.TaskManagerCPUs)
+	}
+	return l
 }
 
 // pollInterval is how often JobManagers are looked for by their REST ports.

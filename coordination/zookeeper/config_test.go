@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -47,6 +48,8 @@ func TestParseServers(t *testing.T) {
 		{list: "zk1:65536", err: `has the port "65536"`},
 		{list: ":2181", err: "has no host"},
 		{list: "[]", err: "has no host"},
+		{list: "zk1,[zk2", err: `has the host "[zk2"`},
+		{list: "zk1\x00", err: `has the host "zk1\x00"`},
 		{list: "zk1 zk2", err: `has the host "zk1 zk2"`},
 		{list: "user@zk1", err: `has the host "user@zk1"`},
 		{list: "::1:2181", err: "an IPv6 address is written in brackets"},
@@ -105,17 +108,8 @@ func TestOpenTellsThatNoNameResolves(t *testing.T) {
 func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
 	refusing, silent := listen(t), listen(t)
 	refusing.Close()
-	foreign := listen(t)
-	go func() {
-		for {
-			conn, err := foreign.Accept()
-			if err != nil {
-				return // the test is over
-			}
-			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-			conn.Close()
-		}
-	}()
+	foreign := answering(t, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+	encrypted := answering(t, "\x15\x03\x03\x00\x02\x02\x0a") // an alert: unexpected message
 	for _, test := range []struct {
 		what string
 		addr net.Addr
@@ -124,6 +118,8 @@ func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
 		{"refusing", refusing.Addr(), "connection refused"},
 		{"silent", silent.Addr(), "i/o timeout"},
 		{"foreign", foreign.Addr(), `it begins with "HTTP`},
+		{"encrypted", encrypted.Addr(), "it wants TLS; set zookeeper.tls.enabled"},
+		{"hanging-up", answering(t, "").Addr(), "a port for TLS, or more clients than its maxClientCnxns"},
 	} {
 		what, addr := test.what, test.addr
 		var log bytes.Buffer
@@ -145,6 +141,25 @@ func TestOpenTriesOnUntilItsContextEnds(t *testing.T) {
 			t.Errorf("a %s server: the log says nothing of it: %s", what, log.String())
 		}
 	}
+}
+
+// answering is a server that says one thing to everybody, and hangs up.
+func answering(t *testing.T, text string) net.Listener {
+	l := listen(t)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			_, _ = io.ReadFull(conn, make([]byte, 4)) // else the answer may be lost with what was not read
+			fmt.Fprint(conn, text)
+			conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	return l
 }
 
 func listen(t *testing.T) net.Listener {

@@ -2,6 +2,9 @@ package zookeeper
 
 import (
 	"bytes"
+	"net"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +27,27 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 		if again.Epoch != r.Epoch || again.ID != r.ID || again.Nonce != r.Nonce || !bytes.Equal(again.Data, r.Data) || again.version != 3 {
 			t.Errorf("%+v came back as %+v", r, again)
+		}
+	})
+}
+
+// What is accepted as a quorum names each server in full, and is read again as what it was.
+func FuzzParseServers(f *testing.F) {
+	f.Add("zk1:2181,[::1],[fe80::1%eth0]:2182/a/b")
+	f.Add("zk1/")
+	f.Fuzz(func(t *testing.T, list string) {
+		servers, chroot, err := ParseServers(list)
+		if err != nil {
+			return
+		}
+		for _, s := range servers {
+			if host, port, err := net.SplitHostPort(s); err != nil || host == "" || port == "" {
+				t.Errorf("%q has the server %q: %v", list, s, err)
+			}
+		}
+		again, path, err := ParseServers(strings.Join(servers, ",") + chroot)
+		if err != nil || !slices.Equal(again, servers) || path != chroot {
+			t.Errorf("%q is %q and %q, which is read as %q and %q: %v", list, servers, chroot, again, path, err)
 		}
 	})
 }

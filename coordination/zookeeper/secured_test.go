@@ -85,6 +85,7 @@ func TestSecuredEnsemble(t *testing.T) {
 	})
 	t.Run("NodesAreTheirCreators", e.nodesAreTheirCreators)
 	t.Run("Refusals", e.refusals)
+	t.Run("RefusedAfterTheHandshake", e.refusedAfterTheHandshake)
 	t.Run("FilesAreReadAgain", e.filesAreReadAgain)
 	t.Run("Inspect", e.inspect)
 }
@@ -224,6 +225,22 @@ func (s *secured) refusals(t *testing.T) {
 			change(&cfg)
 			openWith(t, cfg)
 		})
+	}
+}
+
+// refusedAfterTheHandshake: with TLS 1.3 a server looks at the client's certificate when the client
+// has done with the handshake.
+func (s *secured) refusedAfterTheHandshake(t *testing.T) {
+	_, cfg := s.behindProxy(t, s.config("refusing"))
+	cfg.TLS = &zookeeper.TLS{CA: s.file}
+	ctx := within(t, time.Minute)
+	store, err := zookeeper.Open(ctx, cfg)
+	if err == nil {
+		store.Close()
+		t.Fatal("Open succeeded")
+	}
+	if ctx.Err() != nil || !strings.Contains(err.Error(), "certificate required: the server does not accept this client") {
+		t.Errorf("Open: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/perennial-io/perennial/coordination"
 )
@@ -65,8 +66,8 @@ func parseServer(entry string) (string, error) {
 	switch {
 	case errors.As(err, &bad) && bad.Err == "missing port in address":
 		host, port = entry, defaultPort
-		if inside, ok := strings.CutPrefix(entry, "["); ok {
-			host = strings.TrimSuffix(inside, "]")
+		if strings.HasPrefix(entry, "[") && strings.HasSuffix(entry, "]") {
+			host = entry[1 : len(entry)-1]
 		}
 	case errors.As(err, &bad) && bad.Err == "too many colons in address":
 		return "", fmt.Errorf("%q has too many colons: an IPv6 address is written in brackets, as [::1]:2181", entry)
@@ -76,7 +77,7 @@ func parseServer(entry string) (string, error) {
 	switch {
 	case host == "":
 		return "", fmt.Errorf("%q has no host", entry)
-	case strings.ContainsAny(host, " \t[]@"):
+	case strings.ContainsAny(host, "[]@") || strings.ContainsFunc(host, notInName):
 		return "", fmt.Errorf("%q has the host %q: expected a name or an address", entry, host)
 	case strings.Contains(host, ":") && net.ParseIP(withoutZone(host)) == nil:
 		return "", fmt.Errorf("%q has a malformed IPv6 address", entry)
@@ -86,6 +87,8 @@ func parseServer(entry string) (string, error) {
 	}
 	return net.JoinHostPort(host, port), nil
 }
+
+func notInName(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 
 func withoutZone(host string) string {
 	address, _, _ := strings.Cut(host, "%")

@@ -311,6 +311,8 @@ type Operator struct {
 	// Skipped are the records that made its function fail and were given up: dropped, or sent to its
 	// dead letters.
 	Skipped uint64 `json:"skipped"`
+	// Metrics are what its user function has counted and measured; a gauge is the sum of its subtasks.
+	Metrics []job.Metric `json:"metrics,omitempty"`
 }
 
 // Subtask is one parallel instance of a vertex.

@@ -28,7 +28,7 @@ type Config struct {
 
 // reserved are environment variables of Perennial that are no configuration keys.
 var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true,
-	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_LOG_FILE": true, "PERENNIAL_FAILPOINTS": true}
+	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_LOG_FILE": true, "PERENNIAL_FAILPOINTS": true, "PERENNIAL_MEMORY": true}
 
 // Load reads dir (which may be "" for none) and applies environ (as from os.Environ) and
 // overrides, each "key=value". A file that is not there is an empty one; everything that is
@@ -150,6 +150,9 @@ func (c *Config) readEnvironment(environ []string) []error {
 	return problems
 }
 
+// leastMemory is what a task process of one slot wants, in bytes: Go's runtime and some batches.
+const leastMemory = 32 << 20
+
 // checkTogether finds what is wrong between keys that are right by themselves.
 func (c *Config) checkTogether() []error {
 	var problems []error
@@ -167,6 +170,10 @@ func (c *Config) checkTogether() []error {
 		if err := quorumSize(len(c.List(JobManagers))); err != nil {
 			problems = append(problems, fmt.Errorf("high-availability is embedded, and %w; name 3 or 5 in conf/masters or by the key jobmanagers", err))
 		}
+	}
+	if c.IsSet(TaskManagerMemory) && c.Bytes(TaskManagerMemory)/int64(c.Int(TaskManagerSlots)) < leastMemory {
+		problems = append(problems, fmt.Errorf("taskmanager.memory is %s for %s slots: a slot wants to have at least %d MiB; raise it, or lower taskmanager.slots",
+			c.String(TaskManagerMemory), c.String(TaskManagerSlots), leastMemory>>20))
 	}
 	if c.Duration(HeartbeatTimeout) < 2*c.Duration(HeartbeatInterval) {
 		problems = append(problems, fmt.Errorf("heartbeat.timeout is %s and heartbeat.interval %s: the time-out wants to be at least twice the interval", c.String(HeartbeatTimeout), c.String(HeartbeatInterval)))
@@ -233,6 +240,15 @@ func (c *Config) Duration(n Name) time.Duration {
 	v, err := time.ParseDuration(c.String(n))
 	if err != nil {
 		panic(fmt.Sprintf("config: %s is no duration: %v", n, err)) // checked when it was set
+	}
+	return v
+}
+
+// Bytes is the value of a size.
+func (c *Config) Bytes(n Name) int64 {
+	v, err := bytesOf(c.String(n))
+	if err != nil {
+		panic(fmt.Sprintf("config: %s is no size: %v", n, err)) // checked when it was set
 	}
 	return v
 }

@@ -75,6 +75,8 @@ func TestMistakes(t *testing.T) {
 		{"creator of nobody", "", nil, []string{"zookeeper.quorum=a", "zookeeper.acl=creator"}, []string{"zookeeper.auth.file"}},
 		{"a relative path", "", nil, []string{"zookeeper.auth.file=secret"}, []string{`"secret"`, "absolute path"}},
 		{"quorum with an empty entry", "", nil, []string{"zookeeper.quorum=a:2181,,b:2181"}, []string{"entry 2 is empty"}},
+		{"bad size", "", nil, []string{"taskmanager.memory=512"}, []string{"taskmanager.memory", "512MiB"}},
+		{"little memory", "", nil, []string{"taskmanager.memory=100MiB", "taskmanager.slots=4"}, []string{"100MiB for 4 slots", "32 MiB"}},
 		{"bad duration", "", nil, []string{"heartbeat.interval=5"}, []string{"500ms"}},
 		{"bad port", "", nil, []string{"rest.port=70000"}, []string{"0 to 65535"}},
 		{"no slots", "", nil, []string{"taskmanager.slots=0"}, []string{"at least 1"}},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -52,11 +53,14 @@ const (
 	RestartRateInterval   = Name("restart.failure-rate.interval")
 	RestartRateDelay      = Name("restart.failure-rate.delay")
 
-	TaskManagerSlots = Name("taskmanager.slots")
-	TaskManagerDir   = Name("taskmanager.dir")
-	TaskManagerBind  = Name("taskmanager.bind-host")
-	TaskManagerHost  = Name("taskmanager.host")
-	TaskManagerPort  = Name("taskmanager.data.port")
+	TaskManagerSlots  = Name("taskmanager.slots")
+	TaskManagerMemory = Name("taskmanager.memory")
+	TaskManagerCPUs   = Name("taskmanager.cpus")
+	TaskManagerLimits = Name("taskmanager.limits")
+	TaskManagerDir    = Name("taskmanager.dir")
+	TaskManagerBind   = Name("taskmanager.bind-host")
+	TaskManagerHost   = Name("taskmanager.host")
+	TaskManagerPort   = Name("taskmanager.data.port")
 
 	ZooKeeperQuorum  = Name("zookeeper.quorum")
 	ZooKeeperRoot    = Name("zookeeper.path.root")
@@ -129,6 +133,9 @@ var Keys = []Key{
 	{RestartRateDelay, "duration", "1s", "before each restart by failure-rate", "0.1", notNegative},
 
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
+	{TaskManagerMemory, "size", "", "for all task processes of this TaskManager together, of which each job has the part of its slots; unset, nine tenths of what the machine or container has", "0.1", size},
+	{TaskManagerCPUs, "count", "", "for all task processes together, likewise: each job runs Go code on the part of its slots, rounded up; unset, all that there are", "0.1", atLeastOne},
+	{TaskManagerLimits, "choice", "cgroup", "who keeps task processes to these: cgroup (the kernel, by control groups, where this process may make some, else as go), go (Go's collector and scheduler alone) or none", "0.1", oneOf("cgroup", "go", "none")},
 	{TaskManagerDir, "path", "./taskmanager", "working directory: fetched job binaries, logs of task processes; one per TaskManager", "0.1", directory},
 	{TaskManagerBind, "host", "127.0.0.1", "the address that the TaskManager's data port is bound to", "0.1", hostName},
 	{TaskManagerHost, "host", "", "the TaskManager's host as other TaskManagers reach it; unset, localhost, and with another taskmanager.bind-host this host's name", "0.1", hostName},
@@ -266,6 +273,27 @@ func oneToHundred(s string) error {
 	}
 	return nil
 }
+
+// units are those of a size.
+var units = []struct {
+	name  string
+	bytes int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
+
+// bytesOf reads a size, such as 512MiB.
+func bytesOf(s string) (int64, error) {
+	for _, u := range units {
+		if number, ok := strings.CutSuffix(s, u.name); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+			if err == nil && n > 0 && n <= math.MaxInt64/u.bytes {
+				return n * u.bytes, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("expected a whole number with its unit, such as 512MiB or 4GiB")
+}
+
+func size(s string) error { _, err := bytesOf(s); return err }
 
 func positive(s string) error {
 	d, err := time.ParseDuration(s)

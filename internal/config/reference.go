@@ -13,6 +13,8 @@ func (k Key) unit() string {
 		return "with its unit: `ms`, `s`, `m`, `h`"
 	case "count":
 		return "a whole number"
+	case "size":
+		return "with its unit: `MiB`, `GiB`"
 	case "port":
 		return "TCP port"
 	}

@@ -73,7 +73,7 @@ func TestShippedFile(t *testing.T) {
 }
 
 func TestEveryKeyHasAKnownType(t *testing.T) {
-	known := map[string]bool{"string": true, "port": true, "count": true, "duration": true, "path": true, "choice": true, "host": true, "list": true}
+	known := map[string]bool{"string": true, "port": true, "count": true, "size": true, "duration": true, "path": true, "choice": true, "host": true, "list": true}
 	for _, k := range Keys {
 		if !known[k.Type] {
 			t.Errorf("%s has type %q", k.Name, k.Type)

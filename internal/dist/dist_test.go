@@ -102,6 +102,7 @@ func TestArchive(t *testing.T) {
 	home := filepath.Join(dir, top)
 	mentionsNot(t, home, checkout)
 	for _, name := range []string{"LICENSE", "conf/zoo.cfg", "docs/operations.md", "deploy/systemd/perennial-jobmanager.service", "deploy/kubernetes/perennial.yaml",
+		"deploy/grafana/perennial.json", "deploy/prometheus/perennial.rules.yaml",
 		"lib/zookeeper/zookeeper.jar", "lib/zookeeper/NOTICE.txt", "lib/zookeeper/licenses/libzookeeper-java", "lib/zookeeper/licenses/common/Apache-2.0",
 		"share/man/man1/perennial-run.1", "share/man/man1/start-cluster.sh.1", "share/completion/perennial.bash", "examples/wordcount/main.go"} {
 		if _, err := os.Stat(filepath.Join(home, filepath.FromSlash(name))); err != nil {

@@ -47,7 +47,7 @@ func lastLines(r io.ReaderAt, size int64, n int) (int64, error) {
 	for end := size; end > 0 && size-end < maxTail; {
 		begin := max(0, end-block)
 		part := buf[:end-begin]
-		if _, err := r.ReadAt(part, begin); err != nil && err != io.EOF { //nolint:errorlint // as ReadAt returns it
+		if _, err := r.ReadAt(part, begin); err != nil && err != io.EOF {
 			return 0, err
 		}
 		if end == size && part[len(part)-1] == '\n' {

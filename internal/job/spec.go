@@ -51,4 +51,6 @@ type OperatorCounters struct {
 	// Skipped are the records that made the user function fail and were given up: dropped, or sent to the
 	// operator's dead letters.
 	Skipped uint64 `json:"skipped,omitempty"`
+	// Metrics are those of its user function. Of the subtasks of a vertex in one process, the first has them all.
+	Metrics []Metric `json:"metrics,omitempty"`
 }

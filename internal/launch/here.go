@@ -224,7 +224,7 @@ func (l *Launcher) left(ctx context.Context, role string) error {
 	return err
 }
 
-// stop stops those that are chosen.
+// stop stops those that are chosen. label is what they were asked for by.
 func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]daemon.Instance) []daemon.Instance) error {
 	p, err := l.place()
 	if err != nil {

@@ -45,7 +45,16 @@ func doubtful(env *stream.Env) {
 			panic("another")
 		}
 	}, stream.OnError(stream.Skip))
-	stream.To(kept, "out", file.JSONLines[number](env.Arg("output")+"/good"))
+	measured := stream.Apply(kept, "measure", func(ctx *stream.Context) (func(number, func(number)) error, error) {
+		taken, last := ctx.Counter("taken"), ctx.Histogram("digit", 4, 8)
+		return func(n number, emit func(number)) error {
+			taken.Inc()
+			last.Observe(float64(n.N % 10))
+			emit(n)
+			return nil
+		}, nil
+	})
+	stream.To(measured, "out", file.JSONLines[number](env.Arg("output")+"/good"))
 	stream.To(dead, "rejected", file.JSONLines[stream.DeadLetter[number]](env.Arg("output")+"/dead"), stream.Parallelism(1))
 }
 
@@ -122,10 +131,11 @@ func (f *fixture) seesSkipped(t *testing.T, id client.ID) {
 		if err != nil {
 			return err
 		}
-		skipped := map[string]uint64{}
+		skipped, measured := map[string]uint64{}, 0
 		for _, v := range j.Vertices {
 			for _, op := range v.Operators {
 				skipped[op.Name] = op.Skipped
+				measured += len(op.Metrics)
 			}
 		}
 		text, err := f.metrics(t)
@@ -133,6 +143,12 @@ func (f *fixture) seesSkipped(t *testing.T, id client.ID) {
 			return err
 		}
 		series := fmt.Sprintf(`perennial_operator_records_skipped_total{job_id="%s",job_name="test",operator="check"} `, id)
+		own := fmt.Sprintf(`{job_id="%s",job_name="test",operator="measure",vertex="check`, id)
+		for _, name := range []string{"perennial_user_taken_total" + own, "perennial_user_digit_bucket" + own} {
+			if !strings.Contains(text, name) || measured != 2 {
+				return fmt.Errorf("%d metrics of user functions, and no %s in:\n%s", measured, name, text)
+			}
+		}
 		if skipped["check"] == 0 || skipped["skip"] == 0 || !strings.Contains(text, series) || strings.Contains(text, series+"0\n") {
 			return fmt.Errorf("skipped: %v; metrics:\n%s", skipped, text)
 		}

@@ -15,7 +15,8 @@ import (
 // It is made once per operator and subtask, never changes, and may be kept.
 type Context struct {
 	context.Context
-	cfg ContextConfig
+	cfg     ContextConfig
+	metrics *metrics
 }
 
 // ContextConfig is what a Context tells.
@@ -29,6 +30,7 @@ type ContextConfig struct {
 	Inherited   []job.Output      // of a sink: hidden files of earlier attempts that are to become visible
 	Dir         string            // absolute; "" means the process's own working directory
 	Logger      *slog.Logger      // nil: slog.Default
+	Metrics     *MetricNames      // of all subtasks of the job in this process; nil: its own
 }
 
 // NewContext returns a Context that ends with ctx. Tests of connectors may use it with an
@@ -39,18 +41,20 @@ func NewContext(ctx context.Context, cfg ContextConfig) *Context {
 	}
 	cfg.Attempt = max(cfg.Attempt, 1)
 	cfg.Parallelism = max(cfg.Parallelism, 1)
-	return &Context{Context: ctx, cfg: cfg}
+	return &Context{Context: ctx, cfg: cfg, metrics: lonely(cfg.Operator)}
 }
 
 // With returns the same place with another end.
-func (c *Context) With(ctx context.Context) *Context { return &Context{Context: ctx, cfg: c.cfg} }
+func (c *Context) With(ctx context.Context) *Context {
+	return &Context{Context: ctx, cfg: c.cfg, metrics: c.metrics}
+}
 
 // ForReaders returns the context of what lists a source's splits: it runs in one subtask, and
 // tells the parallelism of those that will read them.
 func (c *Context) ForReaders(parallelism int) *Context {
 	cfg := c.cfg
 	cfg.Parallelism = parallelism
-	return &Context{Context: c.Context, cfg: cfg}
+	return &Context{Context: c.Context, cfg: cfg, metrics: c.metrics}
 }
 
 // Logger returns a logger that names the job, operator and subtask on each line.

@@ -36,6 +36,7 @@ type KeyedOperator[K comparable, R any] struct {
 	clock      timers[K]
 	survivor   *Survivor[Timer[K]] // of timers; nil: one that fails fails the job
 	opens      []func(*Context) error
+	planned    *metrics // when the job is planned, those that it asked for
 }
 
 // broadcast is a BroadcastState of any types.
@@ -63,7 +64,7 @@ func DescribeKeyed[K comparable, R any](open func(*KeyedOperator[K, R]) []any) (
 	}
 	open(o)
 	o.checkNames()
-	return o.types(), o.err
+	return o.types(), errors.Join(o.err, o.metrics().err())
 }
 
 // NewKeyed makes the operator of that name in one subtask, with the states that it opens in open, as w

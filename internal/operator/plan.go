@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -74,10 +75,11 @@ func (n *Node) Wire(w *Wiring, inputs []Input, outlet func(edge int) (any, error
 		if len(inputs) > 0 {
 			gate = inputs[0].Gate
 		}
-		return n.Read(w, gate, out)
+		d, err := n.Read(w, gate, out)
+		return d, cmp.Or(err, w.Refused())
 	}
 	steps, err := n.steps(w, out)
-	if err != nil {
+	if err := cmp.Or(err, w.Refused()); err != nil {
 		return nil, err
 	}
 	channels := 0
@@ -114,7 +116,7 @@ func (n *Node) out(w *Wiring, outlet func(edge int) (any, error)) (any, error) {
 		}
 		w.Enter(next.Name)
 		in, err := next.Chain(w, out)
-		if err != nil {
+		if err := cmp.Or(err, w.Refused()); err != nil {
 			return nil, err
 		}
 		outs = append(outs, in)

@@ -11,12 +11,18 @@ import (
 // tallies is the part of a Wiring that tells what each operator has done. Records are counted by the
 // batch.
 type tallies struct {
+	names   *MetricNames
+	refused atomic.Pointer[error] // why a metric could not be made
+
 	mu        sync.Mutex
 	operators map[string]*tally
 }
 
 // tally is of one operator: the subtask's goroutine adds, anyone reads.
-type tally struct{ in, out, skipped atomic.Uint64 }
+type tally struct {
+	in, out, skipped atomic.Uint64
+	metrics          metrics // of its user function
+}
 
 // count returns the tally of an operator, from its first mention on.
 func (t *tallies) count(operator string) *tally {
@@ -27,7 +33,7 @@ func (t *tallies) count(operator string) *tally {
 	}
 	n := t.operators[operator]
 	if n == nil {
-		n = new(tally)
+		n = &tally{metrics: metrics{operator: operator, names: t.names, refused: &t.refused}}
 		t.operators[operator] = n
 	}
 	return n
@@ -39,7 +45,7 @@ func (t *tallies) Operators() map[string]job.OperatorCounters {
 	defer t.mu.Unlock()
 	all := make(map[string]job.OperatorCounters, len(t.operators))
 	for name, n := range t.operators {
-		all[name] = job.OperatorCounters{In: n.in.Load(), Out: n.out.Load(), Skipped: n.skipped.Load()}
+		all[name] = job.OperatorCounters{In: n.in.Load(), Out: n.out.Load(), Skipped: n.skipped.Load(), Metrics: n.metrics.read()}
 	}
 	return all
 }

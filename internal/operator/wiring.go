@@ -69,7 +69,10 @@ type Finisher interface {
 // NewWiring returns an empty subtask that ends with ctx. Of cfg, the operator's name is set for
 // each operator.
 func NewWiring(ctx context.Context, cfg ContextConfig) *Wiring {
-	return &Wiring{ctx: ctx, cfg: cfg, checkpoints: checkpoints{wake: make(chan struct{}, 1)}}
+	if cfg.Metrics == nil {
+		cfg.Metrics = new(MetricNames)
+	}
+	return &Wiring{ctx: ctx, cfg: cfg, checkpoints: checkpoints{wake: make(chan struct{}, 1)}, tallies: tallies{names: cfg.Metrics}}
 }
 
 // KeepIn says, before the subtask is wired, where keyed state is kept, nil: in memory, and a directory for what
@@ -119,7 +122,9 @@ func (w *Wiring) Context(operator string) *Context {
 	if cfg.Logger != nil {
 		cfg.Logger = cfg.Logger.With("operator", operator, "subtask", cfg.Subtask)
 	}
-	return NewContext(w.ctx, cfg)
+	c := NewContext(w.ctx, cfg)
+	c.metrics = &w.count(operator).metrics
+	return c
 }
 
 // Current returns the name of the operator that works now, or that last worked.

@@ -17,7 +17,7 @@ import (
 // answers however these are.
 func metrics(jm *jobmanager.JobManager) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(jm.Figures), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(newCollector(jm.Figures), userCollector{jm.Figures}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	answer := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // none in a test
@@ -105,14 +105,18 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 func (d *described[T]) collect(of T, to chan<- prometheus.Metric, common ...string) {
 	d.read(of, func(value float64, labels ...string) {
-		values := append(append([]string{}, common...), labels...)
-		for i := range values {
-			values[i] = strings.ToValidUTF8(values[i], "\uFFFD") // names are the users'
-		}
-		m, err := prometheus.NewConstMetric(d.desc, d.kind, value, values...)
+		m, err := prometheus.NewConstMetric(d.desc, d.kind, value, valid(append(append([]string{}, common...), labels...))...)
 		if err != nil {
 			m = prometheus.NewInvalidMetric(d.desc, err)
 		}
 		to <- m
 	})
+}
+
+// valid makes labels of names, which are the users'.
+func valid(names []string) []string {
+	for i := range names {
+		names[i] = strings.ToValidUTF8(names[i], "\uFFFD")
+	}
+	return names
 }

@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "write testdata and docs/metrics.md anew
 func scrape(t *testing.T, f jobmanager.Figures) string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newCollector(func() jobmanager.Figures { return f }))
+	figures := func() jobmanager.Figures { return f }
+	registry.MustRegister(newCollector(figures), userCollector{figures})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,7 @@ type Execution struct {
 	ctx      context.Context // ends the uploads
 	left     atomic.Int64    // subtasks that have not come to their end
 	ended    chan struct{}   // closed: all have
+	metrics  operator.MetricNames
 
 	mu      sync.Mutex
 	failure error // the first
@@ -99,14 +100,35 @@ func (x *Execution) Close() {
 	}
 }
 
-// Progress returns the counters of all subtasks, each with the subtask of the same index.
+// Progress returns the counters of all subtasks, each with the subtask of the same index. The metrics of user functions
+// are with the first subtask of each vertex, added up: how many subtasks there are does not tell in a message's length.
 func (x *Execution) Progress() ([]job.Subtask, []job.Counters) {
 	ids := make([]job.Subtask, len(x.subtasks))
 	counters := make([]job.Counters, len(x.subtasks))
+	first := map[int]job.Counters{} // by vertex
 	for i, s := range x.subtasks {
 		ids[i], counters[i] = s.id, s.counters()
+		if sum, there := first[s.id.Vertex]; there {
+			addMetrics(sum, counters[i])
+		} else {
+			first[s.id.Vertex] = counters[i]
+		}
 	}
 	return ids, counters
+}
+
+// addMetrics moves the metrics of one subtask to another.
+func addMetrics(sum, c job.Counters) {
+	for name, op := range c.Operators {
+		if len(op.Metrics) == 0 {
+			continue
+		}
+		to := sum.Operators[name]
+		to.Metrics = job.AddMetrics(to.Metrics, op.Metrics)
+		sum.Operators[name] = to
+		op.Metrics = nil
+		c.Operators[name] = op
+	}
 }
 
 func (x *Execution) checkPeers() error {

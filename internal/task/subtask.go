@@ -161,6 +161,9 @@ func (s *subtask) loop() error {
 		}
 		s.wiring.Waits(outcome == operator.Waiting)
 		now := time.Now()
+		if err := s.wiring.Refused(); err != nil {
+			return err
+		}
 		wake, err := s.flush(now)
 		if err != nil {
 			return err

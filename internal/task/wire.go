@@ -16,7 +16,7 @@ func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 	s := &subtask{x: x, id: id, head: x.plan.Heads[id.Vertex], ctx: ctx, cancel: cancel}
 	s.wiring = operator.NewWiring(ctx, operator.ContextConfig{
 		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
-		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger,
+		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger, Metrics: &x.metrics,
 	})
 	s.wiring.KeepIn(x.plan.Keep, x.cfg.Scratch)
 	x.newGates(s)

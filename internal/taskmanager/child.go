@@ -35,12 +35,13 @@ type child struct {
 	data    *net.UnixConn // its fd 4: data connections are handed over here
 	stderr  string        // path of the file
 	forget  func()        // removes its record from the work directory
+	limits  *confined     // nil: it plans
 	waited  error         //nolint:unused // of cmd.Wait, where awaitExit has to call it: not on Linux
 }
 
 // startTask starts path as a task process with its own process group, working directory and
 // files for its output, and records it in the work directory.
-func (n *node) startTask(path, dir string, spec job.Spec) (*child, error) {
+func (n *node) startTask(path, dir string, key attemptKey, d rpc.Deploy) (*child, error) {
 	control, childControl, err := socketPair("control")
 	if err != nil {
 		return nil, err
@@ -54,7 +55,8 @@ func (n *node) startTask(path, dir string, spec job.Spec) (*child, error) {
 	defer childData.Close()
 	c := &child{control: rpc.New(control), data: data, stderr: filepath.Join(dir, "stderr")}
 	c.cmd, c.forget, err = n.start(func() (*exec.Cmd, error) {
-		cmd := command(path, dir, "task", spec)
+		cmd := command(path, dir, "task", d.Spec)
+		cmd.Env = n.limiter.limits.share(len(d.Slots), n.cfg.Slots).environ(cmd.Env)
 		cmd.ExtraFiles = []*os.File{childControl, childData}
 		return cmd, openOutputs(cmd, dir)
 	})
@@ -64,6 +66,7 @@ func (n *node) startTask(path, dir string, spec job.Spec) (*child, error) {
 		return nil, explainStart(path, err)
 	}
 	c.pid = c.cmd.Process.Pid
+	c.limits = n.limiter.confine(key, d.Slots, c.pid)
 	return c, nil
 }
 
@@ -146,6 +149,7 @@ func (c *child) reap() string {
 func (c *child) close() {
 	c.control.Close()
 	c.data.Close()
+	c.limits.end()
 	c.forget()
 }
 

@@ -21,6 +21,9 @@
 //   - one measures the load (load.go);
 //   - the spawner (child.go) starts every child from one operating system thread.
 //
+// What a task process may take of memory and CPUs is in limits.go: Go keeps to it by its environment, and the kernel by control
+// groups (cgroup_linux.go), which live and go with the processes.
+//
 // An instance is one table. A TaskManager that learns that it was declared dead ends its
 // tasks, forgets everything but the epoch, and begins a new instance.
 //

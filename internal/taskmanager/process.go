@@ -115,7 +115,7 @@ func (p *process) begin(n *node) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.startTask(path, dir, p.deploy.Spec)
+	return n.startTask(path, dir, p.key(), p.deploy)
 }
 
 func (p *process) release(n *node) {
@@ -140,7 +140,7 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
-	status = c.reap()
+	status = c.limits.explain(c.reap())
 	// What the process said last is still in the socket; a grandchild that inherited the
 	// other end does not hold us up.
 	_ = c.control.SetReadDeadline(time.Now().Add(time.Second))

@@ -30,6 +30,7 @@ type Config struct {
 	// to end them. One TaskManager at a time uses it.
 	WorkDir string
 	Storage *storage.Storage
+	Limits  Limits // of all task processes together
 	// Discover sends the RPC addresses of all JobManagers known now, and again at each change,
 	// until ctx is done; then it closes the channel.
 	Discover func(ctx context.Context) <-chan []string
@@ -101,6 +102,7 @@ type node struct {
 	spawner   *spawner
 	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
 	profiles  inspect.Profiles
+	limiter   *limiter
 	cluster   atomic.Pointer[string] // the incarnation, once read; it never changes after that
 }
 
@@ -127,7 +129,9 @@ func Run(ctx context.Context, cfg Config) error {
 		artifacts: newArtifacts(work.artifacts, cfg.Storage),
 		receivers: newReceivers(),
 		spawner:   newSpawner(),
+		limiter:   newLimiter(cfg.Limits, cfg.Slots, cfg.Logger),
 	}
+	defer n.limiter.close()
 	defer n.spawner.close()
 	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())

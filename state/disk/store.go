@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ import (
 type store struct {
 	options
 
+	fit    sync.Once
 	mu     sync.Mutex
 	users  int // backends, and snapshots that are being stored
 	opened int // backends so far: the names of their directories
@@ -61,6 +63,7 @@ func (s *store) Open(p state.Place) (state.Backend, error) {
 func (s *store) enter(p state.Place) (dir string, its share, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fit.Do(func() { s.fitInto(os.Getenv(memoryVariable)) })
 	if its, err = s.share(p.Parallelism); err != nil {
 		return "", its, err
 	}

@@ -162,6 +162,10 @@ func (e *Execution) absorbProgress(p rpc.Progress) {
 	for i, id := range p.Subtasks {
 		if of, s := e.partOf(id), e.find(id); of != nil && s != nil && of.Attempt == p.Attempt {
 			s.before, s.counters = s.counters, p.Counters[i]
+			for name, op := range s.counters.Operators {
+				op.Metrics = job.ValidMetrics(op.Metrics)
+				s.counters.Operators[name] = op
+			}
 		}
 	}
 }

@@ -45,6 +45,7 @@ func (e *Execution) View() api.Job {
 	for i := range e.graph.Vertices {
 		v.Vertices = append(v.Vertices, e.viewVertex(i))
 	}
+	boundMetrics(v.Vertices)
 	return v
 }
 
@@ -130,6 +131,19 @@ func addTotals(v *api.Vertex, c *job.Counters) {
 		op.RecordsIn += n.In
 		op.RecordsOut += n.Out
 		op.Skipped += n.Skipped
+		op.Metrics = job.AddMetrics(op.Metrics, n.Metrics)
+	}
+}
+
+// boundMetrics leaves away what the task processes of a job have too many of together: each has seen to it for itself.
+func boundMetrics(vertices []api.Vertex) {
+	room := job.MostMetrics
+	for v := range vertices {
+		for i := range vertices[v].Operators {
+			op := &vertices[v].Operators[i]
+			op.Metrics = op.Metrics[:min(room, len(op.Metrics))]
+			room -= len(op.Metrics)
+		}
 	}
 }
 

@@ -19,13 +19,15 @@ func TestViewOfCounters(t *testing.T) {
 	e := New(Intent{Phase: Running, Attempt: 2, Assignment: []string{"tm", "tm"}}, g, nil)
 	counters := func(n uint64) job.Counters {
 		return job.Counters{In: n, Out: n - 1, BusyNanos: n * 5e8, BlockedNanos: n * 25e7, IdleNanos: n * 125e6, Operators: map[string]job.OperatorCounters{
-			"in": {Out: n}, "parse": {In: n, Out: n - 1, Skipped: 1},
+			"in": {Out: n}, "parse": {In: n, Out: n - 1, Skipped: 1, Metrics: []job.Metric{
+				{Name: "late", Kind: job.CounterMetric, Count: n}, {Name: "Not a name", Kind: job.CounterMetric}, {Name: "h", Kind: job.HistogramMetric, Bounds: []float64{1}},
+			}},
 		}}
 	}
 	e.Step(Progressed{rpc.Progress{Attempt: 2, Subtasks: []job.Subtask{{Index: 0}, {Index: 1}}, Counters: []job.Counters{counters(10), counters(20)}}})
 	e.Step(Progressed{rpc.Progress{Attempt: 1, Subtasks: []job.Subtask{{Index: 0}}, Counters: []job.Counters{counters(1000)}}}) // of an attempt that was given up
 	v := e.View().Vertices[0]
-	want := []api.Operator{{Name: "in", Kind: "source", RecordsOut: 30}, {Name: "parse", Kind: "map", RecordsIn: 30, RecordsOut: 28, Skipped: 2}}
+	want := []api.Operator{{Name: "in", Kind: "source", RecordsOut: 30}, {Name: "parse", Kind: "map", RecordsIn: 30, RecordsOut: 28, Skipped: 2, Metrics: []job.Metric{{Name: "late", Kind: job.CounterMetric, Count: 30}}}}
 	if diff := cmp.Diff(want, v.Operators); diff != "" {
 		t.Error(diff)
 	}
