@@ -237,7 +237,7 @@ func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]d
 	return l.end(ctx, p, role, label, choose(all))
 }
 
-// end stops instances of a role, and tells of each.
+// end stops instances of a role, and tells of each. label is what they were asked for by, or "": then none will do.
 func (l *Launcher) end(ctx context.Context, p daemon.Place, role, label string, chosen []daemon.Instance) error {
 	if len(chosen) == 0 {
 		if label != "" {
