@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
-		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g), stepDownCommand(g),
+		checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g), jobManagersCommand(g), stepDownCommand(g), metadataCommand(g),
 		demoCommand(), versionCommand(),
 		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)

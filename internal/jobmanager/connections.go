@@ -1,6 +1,10 @@
 package jobmanager
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // connections are the sessions of this process. They outlive terms: a standby holds those of
 // the TaskManagers too, so that a new leader has them at once. While this process leads,
@@ -27,6 +31,13 @@ func (c *connections) attach(r *registry) []*session {
 		list = append(list, s)
 	}
 	return list
+}
+
+// listTaskManagers are the sessions of TaskManagers.
+func (c *connections) listTaskManagers() []*session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.taskManagers))
 }
 
 // detach ends attach. The sessions stay.

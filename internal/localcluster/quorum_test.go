@@ -35,7 +35,7 @@ func TestReplaceQuorumMember(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if <-p.Done(); !strings.Contains(p.Tail(), "has voted") {
+	if f.ended(t, p); !strings.Contains(p.Tail(), "has voted") {
 		t.Errorf("without its data it ended otherwise: %s", p.Tail())
 	}
 	if err := f.client.RemoveFromQuorum(f.ctx, "stranger:1"); err == nil || !strings.Contains(err.Error(), "no such member") {

@@ -33,6 +33,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		"GET /v1/cluster":                    h.cluster,
 		"GET /v1/jobmanagers":                h.jobManagers,
 		"POST /v1/step-down":                 h.stepDown,
+		"POST /v1/metadata/export":           h.export,
 		"GET /v1/quorum":                     h.quorum,
 		"POST /v1/quorum/members":            h.addToQuorum,
 		"DELETE /v1/quorum/members/{member}": h.removeFromQuorum,
@@ -80,6 +81,15 @@ func (h handler) stepDown(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusAccepted, ask, h.jm.StepDown(r.Context(), ask.Epoch)
+}
+
+func (h handler) export(r *http.Request) (int, any, error) {
+	var ask api.ExportRequest
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	e, err := h.jm.Export(r.Context(), ask.Final)
+	return http.StatusOK, e, err
 }
 
 func (h handler) quorum(r *http.Request) (int, any, error) {
