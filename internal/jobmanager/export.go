@@ -71,16 +71,18 @@ func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error
 	}
 }
 
-// move makes the last export, after everything else of the term has ended. It is in storage before
-// the mark is committed, and the mark checks that nothing was committed since by anybody.
+// move makes the last export, after everything else of the term has ended, and tells the standbys. A write of the
+// term that lands later still is one that nobody was told of (R3), and is as if it had not been made.
 func (l *leader) move(ctx context.Context, m *moving) error {
-	defer close(m.done)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patient)
 	defer cancel()
 	defer l.closeStandbys()
-	if m.export, m.err = l.leave(ctx); m.err != nil {
-		m.err = unavailable(m.err)
-		return m.err
+	var err error
+	if m.export, err = l.leave(ctx); err != nil {
+		m.err = unavailable(err)
+	}
+	if close(m.done); err != nil {
+		return err
 	}
 	moved := &MovedError{"the cluster has left this coordination; its last export is " + m.export.Location}
 	for _, s := range l.connections.listStandbys() { // of an embedded quorum the last ones could not find the mark
@@ -89,6 +91,7 @@ func (l *leader) move(ctx context.Context, m *moving) error {
 	return moved
 }
 
+// leave keeps the last export in storage, and commits that the cluster has left.
 func (l *leader) leave(ctx context.Context) (api.Export, error) {
 	file, err := l.export(ctx, true)
 	if err != nil {

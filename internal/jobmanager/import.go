@@ -143,45 +143,50 @@ func importedFrom(ctx context.Context, term coordination.Term) (string, error) {
 	return string(e.Value), err
 }
 
-// commitImport commits the entries, the incarnation last. What an importer that died has committed already stays.
+// commitImport commits the entries, the incarnation last. What an importer that died has committed is made the same.
 func commitImport(ctx context.Context, term coordination.Term, h metadata.Header, entries []metadata.Entry, sum string) error {
+	ops, err := changes(ctx, term, entries)
+	if err != nil {
+		return err
+	}
+	for len(ops) > 0 {
+		n, size := 1, len(ops[0].Value)
+		for ; n < min(len(ops), batchOps) && size+len(ops[n].Value) <= batchBytes; n++ {
+			size += len(ops[n].Value)
+		}
+		if _, err := term.Commit(ctx, ops[:n]...); err != nil {
+			return err
+		}
+		ops = ops[n:]
+	}
+	_, err = term.Commit(ctx, coordination.Create(importedKey, []byte(sum)), coordination.Create(incarnationKey, []byte(h.Incarnation)))
+	return err
+}
+
+// changes are what makes the entries all that there is.
+func changes(ctx context.Context, term coordination.Term, entries []metadata.Entry) (ops []coordination.Op, err error) {
 	there := map[string]coordination.Entry{}
 	for _, prefix := range exported {
 		list, err := term.List(ctx, prefix)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range list {
 			there[e.Key] = e
 		}
 	}
-	var batch []coordination.Op
-	size := 0
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		_, err := term.Commit(ctx, batch...)
-		batch, size = nil, 0
-		return err
-	}
 	for _, e := range entries {
-		op := coordination.Create(e.Key, e.Value)
-		if is, ok := there[e.Key]; ok && bytes.Equal(is.Value, e.Value) {
-			continue
-		} else if ok {
-			op = coordination.Set(e.Key, e.Value, is.Version)
+		is, ok := there[e.Key]
+		switch {
+		case !ok:
+			ops = append(ops, coordination.Create(e.Key, e.Value))
+		case !bytes.Equal(is.Value, e.Value):
+			ops = append(ops, coordination.Set(e.Key, e.Value, is.Version))
 		}
-		if size+len(e.Value) > batchBytes || len(batch) == batchOps {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		batch, size = append(batch, op), size+len(e.Value)
+		delete(there, e.Key)
 	}
-	if err := flush(); err != nil {
-		return err
+	for key, e := range there {
+		ops = append(ops, coordination.Delete(key, e.Version))
 	}
-	_, err := term.Commit(ctx, coordination.Create(importedKey, []byte(sum)), coordination.Create(incarnationKey, []byte(h.Incarnation)))
-	return err
+	return ops, nil
 }

@@ -98,7 +98,7 @@ func TestImportGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := term.Commit(t.Context(), coordination.Create(entries[0].Key, []byte("half"))); err != nil {
+	if _, err := term.Commit(t.Context(), coordination.Create(entries[0].Key, []byte("half")), coordination.Create("jobs/of another import/intent", nil)); err != nil {
 		t.Fatal(err)
 	}
 	store.Close()
