@@ -93,11 +93,10 @@ func back(ctx context.Context, c *config.Config, store *storage.Storage, log *sl
 
 // backEmbedded starts this JobManager's member of the quorum, and returns once it answers.
 func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage, log *slog.Logger) (backing, error) {
-	_, err := store.Incarnation(ctx)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return backing{}, fmt.Errorf("read the cluster's incarnation: %w", err)
+	used, err := quorumUsed(ctx, store)
+	if err != nil {
+		return backing{}, err
 	}
-	used := err == nil
 	masters := c.List(config.JobManagers)
 	self, err := selfAmong(masters, c.Int(config.RestPort), ownNames(c))
 	if err != nil {
@@ -133,6 +132,22 @@ func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage,
 		ended:      server.Done(),
 		close:      server.Close,
 	}, nil
+}
+
+// quorumUsed tells whether the cluster of a storage has been led on the embedded quorum: not, while what was exported
+// from elsewhere waits for it.
+func quorumUsed(ctx context.Context, store *storage.Storage) (bool, error) {
+	_, err := store.Incarnation(ctx)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the cluster's incarnation: %w", err)
+	}
+	if _, err = store.Import(ctx); errors.Is(err, storage.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // raftOffset is how far a member's Raft port is above its REST port.

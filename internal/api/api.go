@@ -22,6 +22,7 @@ import (
 //	GET  /v1/quorum                 members of the embedded quorum                -> Quorum
 //	POST /v1/quorum/members         QuorumAddition with Member; harmless again    -> QuorumAddition, 201
 //	DELETE /v1/quorum/members/{member}  by its REST address                       -> 204
+//	POST /v1/metadata/export        ExportRequest                                 -> Export
 //	HEAD /v1/artifacts/{sha256}     200 if stored, 404 if not
 //	PUT  /v1/artifacts/{sha256}     the binary; 204; 400 when the hash is another
 //	POST /v1/jobs                   job.Spec; its ID makes a retry harmless       -> Job, 201
@@ -206,6 +207,17 @@ type QuorumAddition struct {
 	Member      string   `json:"member"`                // its REST address
 	JobManagers []string `json:"jobmanagers,omitempty"` // that it must know: conf/masters
 	ClusterID   string   `json:"clusterId,omitempty"`
+}
+
+// ExportRequest asks for all that coordination holds. After a final one nobody leads there any more.
+type ExportRequest struct {
+	Final bool `json:"final"`
+}
+
+// Export is a file of package internal/metadata.
+type Export struct {
+	File     []byte `json:"file"`
+	Location string `json:"location,omitempty"` // of a final one, in storage as well
 }
 
 // Summary is a row of the list of jobs.

@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// Version is the release. The control protocol works with one minor version before and after.
-const Version = "0.1.0"
+// Version is the release. The control protocol works with one release before and after. Only the linker sets another one,
+// of the same tree, for tests of upgrades.
+var Version = "0.1.0"
 
 // revision is set by the linker in programs of the distribution, which are the same wherever they are built.
 var revision string

@@ -1,6 +1,11 @@
 package jobmanager
 
-import "sync"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+)
 
 // connections are the sessions of this process. They outlive terms: a standby holds those of
 // the TaskManagers too, so that a new leader has them at once. While this process leads,
@@ -27,6 +32,13 @@ func (c *connections) attach(r *registry) []*session {
 		list = append(list, s)
 	}
 	return list
+}
+
+// listTaskManagers are the sessions of TaskManagers, by instance.
+func (c *connections) listTaskManagers() []*session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.SortedFunc(maps.Values(c.taskManagers), func(a, b *session) int { return cmp.Compare(a.register.Instance, b.register.Instance) })
 }
 
 // detach ends attach. The sessions stay.

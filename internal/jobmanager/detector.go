@@ -35,7 +35,7 @@ type detector struct {
 
 // watch holds a connection to a leader until ctx ends ("") or it is suspected, and says why.
 // Fastest first: a connection that breaks and a redial that is refused; an answer under
-// another id; silence. A *WrongClusterError is about this process, and no suspicion.
+// another id; silence. A *WrongClusterError or *MovedError is about this process, and no suspicion.
 func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason string, wrong error) {
 	began := time.Now() // of the time in which nothing was heard of it as a leader
 	for ctx.Err() == nil {
@@ -50,8 +50,8 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason str
 			return verdict, nil
 		case verdict != "": // it was wrong of late, so it is looked into for longer
 		case err == nil:
-			if reason := d.hold(ctx, conn); reason != "" {
-				return reason, nil
+			if reason, wrong := d.hold(ctx, conn); reason != "" || wrong != nil {
+				return reason, wrong
 			}
 			began = time.Now()
 			continue // redial
@@ -125,8 +125,8 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 }
 
 // hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
-// is silent.
-func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string) {
+// is silent, or says that the cluster has left.
+func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wrong error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -137,23 +137,26 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string) {
 			wait = d.cfg.heartbeatInterval() / 2
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return ""
+			return "", nil
 		}
 		_, m, err := conn.Receive()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && late:
-			return fmt.Sprintf("it was silent for %v", d.timeout())
+			return fmt.Sprintf("it was silent for %v", d.timeout()), nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			late = true // one more read: this process may have been held up itself
 			continue
 		case err != nil:
-			return ""
+			return "", nil
 		}
 		late = false
-		if beat, ok := m.(rpc.Heartbeat); ok {
-			if err := conn.Send(d.standbyHeader(), beat); err != nil {
-				return ""
+		switch m := m.(type) {
+		case rpc.Heartbeat:
+			if err := conn.Send(d.standbyHeader(), m); err != nil {
+				return "", nil
 			}
+		case rpc.Moved:
+			return "", &MovedError{m.Reason}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // elect takes part in elections until ctx ends, and leads whenever this process has claimed.
@@ -27,7 +28,8 @@ func (jm *JobManager) elect(ctx context.Context) error {
 		Lead:      jm.lead,
 		Fatal: func(err error) bool {
 			var wrong *WrongClusterError
-			return errors.As(err, &wrong)
+			var moved *MovedError
+			return errors.As(err, &wrong) || errors.As(err, &moved)
 		},
 		Suspected: suspected,
 		Delay:     func(coordination.Leadership) time.Duration { return jm.cfg.ClaimDelay() },
@@ -35,9 +37,35 @@ func (jm *JobManager) elect(ctx context.Context) error {
 			jm.observe(l)
 			latest(observed, l)
 		},
-		Members: func(m []coordination.Member) { jm.members.Store(&m) },
-		Logger:  jm.log,
+		Members: func(m []coordination.Member) {
+			jm.members.Store(&m)
+			jm.tellWhereabouts()
+		},
+		Logger: jm.log,
 	})
+}
+
+// welcome tells a TaskManager where the JobManagers are that this one knows of: where its own discovery names one
+// of them, it finds the others.
+func (jm *JobManager) welcome() rpc.Welcome {
+	w := rpc.Welcome{ID: jm.cfg.ID}
+	if members := jm.members.Load(); members != nil {
+		for _, m := range *members {
+			var other api.JobManager
+			if json.Unmarshal(m.Data, &other) == nil && other.Address != "" {
+				w.JobManagers = append(w.JobManagers, rpc.Whereabouts{ID: m.ID, Address: other.Address})
+			}
+		}
+	}
+	return w
+}
+
+// tellWhereabouts tells every TaskManager that is connected, as the JobManagers have changed.
+func (jm *JobManager) tellWhereabouts() {
+	w := jm.welcome()
+	for _, s := range jm.connections.listTaskManagers() {
+		s.post(jm.standbyHeader(), w)
+	}
 }
 
 // latest puts v into a channel with room for one, in place of what waits there. It is for one

@@ -185,18 +185,6 @@ func (l *leader) inspect(ctx context.Context, s *session, m rpc.Inspect) (rpc.In
 	}
 }
 
-// listTaskManagers are the sessions of TaskManagers, by instance.
-func (c *connections) listTaskManagers() []*session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	list := make([]*session, 0, len(c.taskManagers))
-	for _, s := range c.taskManagers {
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(a, b *session) int { return cmp.Compare(a.register.Instance, b.register.Instance) })
-	return list
-}
-
 // find is the session of the one TaskManager that part names.
 func (c *connections) find(part string) (*session, error) {
 	all := c.listTaskManagers()

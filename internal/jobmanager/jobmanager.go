@@ -110,7 +110,10 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 	wg.Go(func() { jm.serveAPI(listening, restListener) })
 	jm.log.Info("JobManager is up", "rpc", jm.self.Address, "rest", jm.self.REST, "pid", jm.self.PID)
 
-	err := jm.elect(ctx)
+	err := jm.takeIn(ctx)
+	if err == nil {
+		err = jm.elect(ctx)
+	}
 	stopListening()
 	wg.Wait()
 	if ctx.Err() != nil {

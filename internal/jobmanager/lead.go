@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,7 @@ type leader struct {
 	header rpc.Header // of every message of this term
 	since  time.Time
 
+	moving   atomic.Pointer[moving] // nil: the cluster stays where it is
 	checks   *checks
 	jobs     *jobs
 	garbage  *garbage
@@ -76,6 +78,9 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.serving.Store(nil)
 	l.close()
 	wg.Wait()
+	if m := l.moving.Load(); m != nil {
+		return l.move(ctx, m)
+	}
 	return context.Cause(ctx)
 }
 
@@ -90,11 +95,17 @@ func (jm *JobManager) standBy() {
 func (l *leader) close() {
 	l.leading.Store(nil)
 	l.end(nil)
-	for _, s := range l.connections.listStandbys() {
-		s.close()
+	if l.moving.Load() == nil {
+		l.closeStandbys()
 	}
 	l.jobs.close()
 	l.wg.Wait()
+}
+
+func (l *leader) closeStandbys() {
+	for _, s := range l.connections.listStandbys() {
+		s.close()
+	}
 }
 
 // fail ends the term: its leader was replaced, or cannot know what was committed.

@@ -121,7 +121,7 @@ func (jm *JobManager) receiveTaskManager(ctx context.Context, header rpc.Header,
 	writer.Go(s.write)
 	defer writer.Wait()
 	defer s.close()
-	s.post(rpc.Header{Cluster: cluster}, rpc.Welcome{ID: jm.cfg.ID})
+	s.post(rpc.Header{Cluster: cluster}, jm.welcome())
 	if r := jm.connections.enterTaskManager(s); r != nil {
 		r.post(entered{s})
 	}

@@ -129,6 +129,9 @@ func ensureIncarnation(ctx context.Context, term coordination.Term, s *storage.S
 	switch inCoordination := string(entry.Value); {
 	case err != nil && !errors.Is(err, coordination.ErrNotFound):
 		return "", fmt.Errorf("read the cluster's incarnation: %w", err)
+	case strings.HasPrefix(inCoordination, movedMark):
+		return "", &MovedError{"the cluster has left this coordination, and lives in another: its last export is " + strings.TrimPrefix(inCoordination, movedMark) +
+			"; if it was never imported, import it (perennial metadata import) into an empty place"}
 	case err != nil && inStorage != "":
 		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and coordination knows of none: it was wiped or restored, or is another one. "+
 			"Bring coordination's data back, or start a new cluster with an empty storage.dir", s.Dir(), inStorage)}

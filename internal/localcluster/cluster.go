@@ -33,6 +33,8 @@ type Config struct {
 	// {"zookeeper.quorum": "…"}, or nil for a cluster without high availability.
 	Settings map[string]string
 	Embedded bool // the JobManagers are the quorum
+	// FirstRPC is the RPC port of the first JobManager, which TaskManagers of another cluster of this package may know already; "": a free one.
+	FirstRPC string
 	// Failpoints is the directory in which tests arm them, of every process and task process; "": none.
 	Failpoints string
 }
@@ -78,7 +80,10 @@ func (cl *Cluster) jobManager(i, rest int) *Process {
 		"coordination.local.dir":    filepath.Join(cl.config.Dir, "local"),
 	}
 	if !cl.highlyAvailable() {
-		own["jobmanager.rpc.port"] = cl.rpcPort()
+		own["jobmanager.rpc.port"] = cl.RPCPort()
+	}
+	if i == 0 && cl.config.FirstRPC != "" {
+		own["jobmanager.rpc.port"] = cl.config.FirstRPC
 	}
 	return cl.process("jobmanager", i, own)
 }
@@ -89,7 +94,7 @@ func (cl *Cluster) taskManager(i int) *Process {
 		"taskmanager.dir":   filepath.Join(cl.config.Dir, fmt.Sprintf("taskmanager-%d.d", i+1)),
 	}
 	if !cl.highlyAvailable() {
-		own["jobmanager.rpc.port"] = cl.rpcPort()
+		own["jobmanager.rpc.port"] = cl.RPCPort()
 	}
 	return cl.process("taskmanager", i, own)
 }
@@ -98,9 +103,9 @@ func (cl *Cluster) highlyAvailable() bool {
 	return cl.config.Embedded || cl.config.Settings["zookeeper.quorum"] != "" || cl.config.Settings["etcd.endpoints"] != ""
 }
 
-// rpcPort is the fixed port of a cluster without high availability: free when the ports were
+// RPCPort is the fixed port of a cluster without high availability: free when the ports were
 // chosen, and above the range that they are chosen from by a constant.
-func (cl *Cluster) rpcPort() string {
+func (cl *Cluster) RPCPort() string {
 	_, p, _ := net.SplitHostPort(cl.Rest[0])
 	n, _ := strconv.Atoi(p)
 	return strconv.Itoa(n + 1000)

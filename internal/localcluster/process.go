@@ -53,6 +53,9 @@ func (p *Process) Start() error {
 	return nil
 }
 
+// Replace has the next Start run another program, such as another release.
+func (p *Process) Replace(binary string) { p.binary = binary }
+
 // environment is this process's, without what would configure Perennial.
 func environment() []string {
 	var kept []string

@@ -35,7 +35,7 @@ func TestReplaceQuorumMember(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if <-p.Done(); !strings.Contains(p.Tail(), "has voted") {
+	if f.ended(t, p); !strings.Contains(p.Tail(), "has voted") {
 		t.Errorf("without its data it ended otherwise: %s", p.Tail())
 	}
 	if err := f.client.RemoveFromQuorum(f.ctx, "stranger:1"); err == nil || !strings.Contains(err.Error(), "no such member") {
@@ -44,7 +44,7 @@ func TestReplaceQuorumMember(t *testing.T) {
 	if err := f.client.RemoveFromQuorum(f.ctx, f.cluster.Rest[other]); err == nil || !strings.Contains(err.Error(), "would lose the quorum") {
 		t.Errorf("removing the member that the quorum needs: %v", err)
 	}
-	if err := f.client.RemoveFromQuorum(f.ctx, name); err != nil {
+	if err := f.cluster.Until(f.ctx, func() error { return f.client.RemoveFromQuorum(f.ctx, name) }); err != nil { // once its end was noticed
 		t.Fatal(err)
 	}
 	added, err := f.client.AddToQuorum(f.ctx, name)

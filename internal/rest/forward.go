@@ -13,7 +13,7 @@ import (
 )
 
 // own are the paths that each JobManager answers about itself.
-var own = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true, "/v1/self": true}
+var own = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true, "/v1/self": true, "/v1/self/inspect": true}
 
 // forwarding passes on to the leader what a standby is asked, once: what was passed on, or comes from a client that
 // goes to the leader by itself, is answered with who leads.

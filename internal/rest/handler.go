@@ -50,6 +50,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		"POST /v1/probe":                       h.probe,
 		"POST /v1/self/inspect":                h.inspectSelf,
 		"POST /v1/taskmanagers/{part}/inspect": h.inspectTaskManager,
+		"POST /v1/metadata/export":             h.export,
 	} {
 		mux.Handle(pattern, bounded(answer))
 	}
@@ -105,6 +106,15 @@ func (h handler) stepDown(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusAccepted, ask, h.jm.StepDown(r.Context(), ask.Epoch)
+}
+
+func (h handler) export(r *http.Request) (int, any, error) {
+	var ask api.ExportRequest
+	if err := decode(r.Body, &ask); err != nil {
+		return 0, nil, err
+	}
+	e, err := h.jm.Export(r.Context(), ask.Final)
+	return http.StatusOK, e, err
 }
 
 func (h handler) quorum(r *http.Request) (int, any, error) {

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,12 +19,34 @@ import (
 // it is read.
 const MaxFrame = 4 << 20
 
-// Protocol is the version of what is said. A peer of another one is refused: JobManagers and TaskManagers by how a
-// connection begins, task processes by their Ready.
-const Protocol = 2
+// protocol is Protocol as the linker can set it: tests make two releases of one tree.
+var protocol = "2"
 
-// magic opens a control connection, from the dialing side.
-var magic = [8]byte{'P', 'R', 'N', 'L', 'c', 't', 'l', Protocol}
+// Protocol is the version of what is said. JobManagers and TaskManagers of one version before and one after are taken,
+// so that a cluster can be upgraded one process after the other; both ends of a connection then speak the lower version
+// (Conn.Version). Task processes are as old as their job's binary: see OldestTask.
+var Protocol = func() int {
+	n, err := strconv.Atoi(protocol)
+	if err != nil || n < 1 || n > 255 {
+		panic("rpc: the linker set protocol to " + protocol)
+	}
+	return n
+}()
+
+// OldestTask is the lowest version that task processes may speak: that of the oldest release of this major version.
+const OldestTask = 2
+
+// begins is how a control connection begins, from the dialing side; one byte follows, its Protocol. The accepting side
+// tells its own in the first frame.
+var begins = [7]byte{'P', 'R', 'N', 'L', 'c', 't', 'l'}
+
+// checkVersion refuses a peer that is more than one version away.
+func checkVersion(peer int) error {
+	if peer < Protocol-1 || peer > Protocol+1 {
+		return fmt.Errorf("%w that this program does: it speaks version %d of it, and this program %d; one release apart is the most: upgrade in steps", ErrNotPerennial, peer, Protocol)
+	}
+	return nil
+}
 
 // ErrNotPerennial says that the peer does not speak this protocol.
 var ErrNotPerennial = errors.New("rpc: peer does not speak the control protocol")
@@ -36,7 +60,7 @@ const writeTimeout = 5 * time.Second
 var kinds = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, v := range []Message{
-		Hello{}, Greeting{}, Heartbeat{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
+		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
 		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{},
 	} {
@@ -49,17 +73,21 @@ var kinds = func() map[string]reflect.Type {
 // Unknown fields are ignored and unknown kinds skipped, so that a newer peer can say more.
 type frame struct {
 	Header
-	Kind string          `json:"kind"`
-	Body json.RawMessage `json:"body"`
+	Protocol int             `json:"protocol,omitempty"` // of the sender, in its first frame
+	Kind     string          `json:"kind"`
+	Body     json.RawMessage `json:"body"`
 }
 
 // Conn carries messages both ways. Send may be called from several goroutines,
 // Receive from one.
 type Conn struct {
 	net.Conn
-	r *bufio.Reader
+	r      *bufio.Reader
+	dialed bool         // the other side tells its version in its first frame
+	peer   atomic.Int32 // version of the peer; 0: not known yet
 
-	mu sync.Mutex // serialises writes
+	mu    sync.Mutex // serialises writes
+	spoke bool       // the first frame was sent
 }
 
 // Dialed returns the connection of the side that dialed: it sends the magic first.
@@ -67,10 +95,12 @@ func Dialed(c net.Conn) (*Conn, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return nil, err
 	}
-	if _, err := c.Write(magic[:]); err != nil {
+	if _, err := c.Write(append(begins[:], byte(Protocol))); err != nil {
 		return nil, err
 	}
-	return New(c), nil
+	conn := New(c)
+	conn.dialed = true
+	return conn, nil
 }
 
 // Accepted returns the connection of the side that accepted: it expects the magic within d.
@@ -82,16 +112,26 @@ func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
 	if _, err := io.ReadFull(c, got[:]); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotPerennial, err)
 	}
-	if [7]byte(got[:7]) == [7]byte(magic[:7]) && got[7] != Protocol {
-		return nil, fmt.Errorf("%w: it speaks version %d of it, and this program %d: run one release of Perennial on all hosts", ErrNotPerennial, got[7], Protocol)
-	}
-	if got != magic {
+	if [7]byte(got[:7]) != begins {
 		return nil, fmt.Errorf("%w: it began with %q", ErrNotPerennial, got[:])
+	}
+	if err := checkVersion(int(got[7])); err != nil {
+		return nil, err
 	}
 	if err := c.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	return New(c), nil
+	conn := New(c)
+	conn.peer.Store(int32(got[7]))
+	return conn, nil
+}
+
+// Version is what both ends speak: the lower of their versions, as far as this one knows.
+func (c *Conn) Version() int {
+	if peer := int(c.peer.Load()); peer > 0 {
+		return min(peer, Protocol)
+	}
+	return Protocol
 }
 
 // New returns a connection that needs no magic: a socket pair between parent and child.
@@ -103,7 +143,13 @@ func (c *Conn) Send(h Header, m Message) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Kind(), err)
 	}
-	f, err := json.Marshal(frame{Header: h, Kind: m.Kind(), Body: body})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	said := frame{Header: h, Kind: m.Kind(), Body: body}
+	if !c.spoke {
+		said.Protocol = Protocol
+	}
+	f, err := json.Marshal(said)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Kind(), err)
 	}
@@ -112,12 +158,10 @@ func (c *Conn) Send(h Header, m Message) error {
 	}
 	buf := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(f)), uint32(len(f)))
 	buf = append(buf, f...)
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
+	c.spoke = true
 	_, err = c.Write(buf)
 	return err
 }
@@ -130,6 +174,9 @@ func (c *Conn) Receive() (Header, Message, error) {
 		if err != nil {
 			return Header{}, nil, err
 		}
+		if err := c.hear(f.Protocol); err != nil {
+			return Header{}, nil, err
+		}
 		t, known := kinds[f.Kind]
 		if !known {
 			continue
@@ -140,6 +187,15 @@ func (c *Conn) Receive() (Header, Message, error) {
 		}
 		return f.Header, m.Elem().Interface().(Message), nil
 	}
+}
+
+// hear takes note of the peer's version, where a frame tells it. That of a task process is looked at in its Ready.
+func (c *Conn) hear(version int) error {
+	if version == 0 || !c.dialed {
+		return nil
+	}
+	c.peer.Store(int32(min(version, 256)))
+	return checkVersion(version)
 }
 
 func (c *Conn) readFrame() (frame, error) {

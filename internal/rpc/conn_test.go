@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"reflect"
@@ -38,14 +39,44 @@ func pipe(t *testing.T) (dialed, accepted net.Conn) {
 	return dialed, accepted
 }
 
-// A peer of another release is told apart from a stranger.
+// A peer of the release before or after is taken, and both speak the lower version; further apart is told apart
+// from a stranger.
 func TestOtherProtocol(t *testing.T) {
-	a, b := pipe(t)
-	if _, err := a.Write([]byte("PRNLctl\x01")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Accepted(b, time.Second); !errors.Is(err, ErrNotPerennial) || !strings.Contains(err.Error(), "speaks version 1 of it, and this program 2") {
-		t.Errorf("got %v", err)
+	for _, test := range []struct {
+		peer    int
+		version int // 0: refused
+	}{{Protocol - 2, 0}, {Protocol - 1, Protocol - 1}, {Protocol, Protocol}, {Protocol + 1, Protocol}, {Protocol + 2, 0}} {
+		a, b := pipe(t)
+		if _, err := a.Write(append(begins[:], byte(test.peer))); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Accepted(b, time.Second)
+		says := fmt.Sprintf("speaks version %d of it, and this program %d", test.peer, Protocol)
+		switch {
+		case test.version == 0 && (!errors.Is(err, ErrNotPerennial) || !strings.Contains(err.Error(), says)):
+			t.Errorf("accepted a connection of version %d: %v", test.peer, err)
+		case test.version > 0 && (err != nil || c.Version() != test.version):
+			t.Errorf("with version %d: %v", test.peer, err)
+		}
+
+		if test.peer == 0 {
+			continue // a frame without a version is not the first
+		}
+		a, b = pipe(t)
+		dialed, err := Dialed(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Write(frameOf(fmt.Sprintf(`{"kind":"welcome","protocol":%d,"body":{"id":"x"}}`, test.peer))); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = dialed.Receive()
+		switch {
+		case test.version == 0 && (!errors.Is(err, ErrNotPerennial) || !strings.Contains(err.Error(), says)):
+			t.Errorf("dialed a peer of version %d: %v", test.peer, err)
+		case test.version > 0 && (err != nil || dialed.Version() != test.version):
+			t.Errorf("dialed a peer of version %d: %v", test.peer, err)
+		}
 	}
 }
 

@@ -55,6 +55,11 @@ type Load struct {
 	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
+// Moved is sent by a leader to standbys when the cluster has left this coordination: nobody will lead here any more.
+type Moved struct {
+	Reason string `json:"reason"`
+}
+
 // From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.
 
 // Register opens the connection of a TaskManager.
@@ -166,9 +171,17 @@ type Farewell struct{}
 
 // From a JobManager to a TaskManager.
 
-// Welcome answers Register; every JobManager sends it, leading or not.
+// Welcome answers Register; every JobManager sends it, leading or not, and again when it knows of others.
 type Welcome struct {
 	ID string `json:"id"`
+	// JobManagers are those that the sender knows of, itself included: the TaskManager dials them too.
+	JobManagers []Whereabouts `json:"jobmanagers,omitempty"`
+}
+
+// Whereabouts is where a JobManager is.
+type Whereabouts struct {
+	ID      string `json:"id"`
+	Address string `json:"address"`
 }
 
 // Refused answers Register when the TaskManager cannot take part; the connection is closed.
@@ -324,6 +337,7 @@ type Cancel struct{}
 func (Hello) Kind() string       { return "hello" }
 func (Greeting) Kind() string    { return "greeting" }
 func (Heartbeat) Kind() string   { return "heartbeat" }
+func (Moved) Kind() string       { return "moved" }
 func (Register) Kind() string    { return "register" }
 func (Report) Kind() string      { return "report" }
 func (Status) Kind() string      { return "status" }

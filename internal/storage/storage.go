@@ -6,7 +6,7 @@
 // Everything here is written once. A reader sees a whole object or none, a write that
 // is repeated changes nothing, and a leader that was replaced while it slept can overwrite
 // nothing of its successor's. What is referenced is decided in coordination, never here, and what is
-// removed is removed by name.
+// removed is removed by name; metadata that waited to be imported, once they are.
 //
 // This package starts no goroutine. Its methods do I/O, which ends with their ctx, and may be called at
 // once from several goroutines and processes.

@@ -25,6 +25,13 @@ type pool struct {
 	events  chan<- event
 	linked  context.Context // its end cuts the connections
 	retired chan *dialer
+	said    chan saying
+}
+
+// saying is what a dialer has heard from its JobManager: who it is ("": the connection has ended), and who the others are.
+type saying struct {
+	addr, id string
+	others   []rpc.Whereabouts
 }
 
 // dialer holds one JobManager's connection, and dials again when it ends.
@@ -39,10 +46,11 @@ type dialer struct {
 // run follows discovery until ctx ends, and then waits for the connections to end, which
 // is the table's doing.
 func (p *pool) run(ctx context.Context) {
-	p.retired = make(chan *dialer)
+	p.retired, p.said = make(chan *dialer), make(chan saying)
 	var wg sync.WaitGroup
 	dialers := map[string]*dialer{}
 	lists := p.cfg.Discover(ctx)
+	k := whereabouts{linked: map[string]string{}}
 	for running := true; running; {
 		select {
 		case addrs, ok := <-lists:
@@ -50,7 +58,14 @@ func (p *pool) run(ctx context.Context) {
 				lists = nil
 				break
 			}
-			p.update(ctx, &wg, dialers, addrs)
+			if len(addrs) > 0 {
+				k.found = addrs
+			}
+			p.update(ctx, &wg, dialers, k.addresses())
+		case s := <-p.said:
+			if before := k.addresses(); !slices.Equal(before, k.hear(s)) {
+				p.update(ctx, &wg, dialers, k.addresses())
+			}
 		case d := <-p.retired:
 			if dialers[d.addr] == d {
 				delete(dialers, d.addr)
@@ -64,6 +79,48 @@ func (p *pool) run(ctx context.Context) {
 		if _, ok := <-lists; !ok {
 			lists = nil
 		}
+	}
+}
+
+// maxTold bounds the addresses that are taken over from a JobManager.
+const maxTold = 64
+
+// whereabouts is where JobManagers are, as discovery and they themselves say.
+type whereabouts struct {
+	found  []string          // by discovery
+	told   []rpc.Whereabouts // by the JobManager that was heard last
+	linked map[string]string // id of the JobManager at the other end, by the address that was dialed
+}
+
+// hear takes note, and returns the addresses.
+func (k *whereabouts) hear(s saying) []string {
+	if delete(k.linked, s.addr); s.id != "" {
+		k.linked[s.addr] = s.id
+	}
+	if len(s.others) > 0 {
+		k.told = s.others[:min(len(s.others), maxTold)]
+	}
+	return k.addresses()
+}
+
+// addresses are those to dial. One that was told is not, while a link to its JobManager stands at an address that
+// discovery found: of two links the JobManager would close the older one, again and again.
+func (k *whereabouts) addresses() []string {
+	all := slices.Clone(k.found)
+	for _, w := range k.told {
+		elsewhere := slices.ContainsFunc(k.found, func(addr string) bool { return k.linked[addr] == w.ID })
+		if !elsewhere && !slices.Contains(all, w.Address) {
+			all = append(all, w.Address)
+		}
+	}
+	return all
+}
+
+// tell passes on what a JobManager said. The pool hears it as long as ctx lasts.
+func (d *dialer) tell(ctx context.Context, id string, others []rpc.Whereabouts) {
+	select {
+	case d.said <- saying{d.addr, id, others}:
+	case <-ctx.Done():
 	}
 }
 
@@ -155,8 +212,18 @@ func (d *dialer) session(ctx context.Context, welcomed func()) error {
 
 	var writer sync.WaitGroup
 	writer.Go(l.write)
-	pass := func(e event) { d.events <- e }
+	pass := func(e event) {
+		if r, ok := e.(received); ok {
+			if w, ok := r.m.(rpc.Welcome); ok {
+				d.tell(ctx, l.id, w.JobManagers)
+				return
+			}
+		}
+		d.events <- e
+	}
 	pass(joined{l})
+	d.tell(ctx, l.id, l.others)
+	defer d.tell(ctx, "", nil)
 	err = l.read(d.cfg.Timeouts.Silence, pass)
 	l.conn.Close()
 	pass(left{l})

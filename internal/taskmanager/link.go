@@ -27,6 +27,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interva
 type link struct {
 	addr    string
 	id      string             // of the JobManager
+	others  []rpc.Whereabouts  // the JobManagers that it knows of
 	cluster string             // its incarnation, which is ours
 	epoch   coordination.Epoch // that came with the welcome; 0 from a standby
 	conn    *rpc.Conn
@@ -147,7 +148,7 @@ func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, erro
 	case h.Cluster != cluster:
 		return nil, fmt.Errorf("%w: it belongs to cluster %s, and this TaskManager's storage %s to cluster %s; storage.dir must be the same directory everywhere", errRefused, h.Cluster, n.cfg.Storage.Dir(), cluster)
 	}
-	l := &link{id: welcome.ID, cluster: cluster, conn: conn, epoch: h.Epoch, out: make(chan letter, postBox)}
+	l := &link{id: welcome.ID, others: welcome.JobManagers, cluster: cluster, conn: conn, epoch: h.Epoch, out: make(chan letter, postBox)}
 	return l, conn.SetReadDeadline(time.Time{})
 }
 

@@ -230,8 +230,8 @@ func (l *listener) answer(err error) {
 }
 
 func (p *process) checkReady(r rpc.Ready) error {
-	if r.Protocol != rpc.Protocol {
-		return fmt.Errorf("it was built with a release of Perennial that speaks version %d of the protocol, and this TaskManager speaks %d: build the job again, and submit it", r.Protocol, rpc.Protocol)
+	if r.Protocol < rpc.OldestTask || r.Protocol > rpc.Protocol+1 {
+		return fmt.Errorf("it was built with a release of Perennial that speaks version %d of the protocol, and this TaskManager %d to %d: build the job again, and submit it", r.Protocol, rpc.OldestTask, rpc.Protocol+1)
 	}
 	if r.GraphHash != p.deploy.GraphHash {
 		return fmt.Errorf("it built another graph (%.12s…) than was planned (%.12s…): a job must build the same graph each time it is started with the same arguments", r.GraphHash, p.deploy.GraphHash)

@@ -629,3 +629,24 @@ func startChild(t *testing.T, config childConfig) *exec.Cmd {
 	})
 	return cmd
 }
+
+// What a JobManager tells of the others is dialed, but not a second way to one that is linked already.
+func TestKnownAddresses(t *testing.T) {
+	told := []rpc.Whereabouts{{ID: "a", Address: "127.0.0.1:1"}, {ID: "b", Address: "127.0.0.1:2"}}
+	k := whereabouts{found: []string{"localhost:1"}, linked: map[string]string{}}
+	for _, step := range []struct {
+		said saying
+		want string
+	}{
+		{saying{"localhost:1", "a", nil}, "localhost:1"},
+		{saying{"localhost:1", "a", told}, "localhost:1 127.0.0.1:2"},
+		{saying{"127.0.0.1:2", "b", told}, "localhost:1 127.0.0.1:2"},
+		{saying{"localhost:1", "", nil}, "localhost:1 127.0.0.1:1 127.0.0.1:2"},
+		{saying{"127.0.0.1:1", "a", told}, "localhost:1 127.0.0.1:1 127.0.0.1:2"},
+		{saying{"localhost:1", "a", told}, "localhost:1 127.0.0.1:2"},
+	} {
+		if got := strings.Join(k.hear(step.said), " "); got != step.want {
+			t.Errorf("after %+v: %s, want %s", step.said, got, step.want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -200,7 +201,7 @@ func (s *Server) becomeVoter(ctx context.Context) error {
 		select {
 		case <-again.C:
 		case <-s.etcd.StopNotify():
-			return s.stopped()
+			return s.stopped(ctx)
 		case <-ctx.Done():
 			return fmt.Errorf("embedded quorum: %s has joined and has no vote yet: %w", s.cfg.Self, ctx.Err())
 		}
@@ -213,9 +214,13 @@ func (s *Server) isLearner() bool {
 	return m != nil && m.IsLearner
 }
 
-// stopped says why etcd has stopped by itself, as far as that is known.
-func (s *Server) stopped() error {
-	if s.etcd.Cluster().Member(s.etcd.MemberID()) == nil {
+// stopped says why etcd has stopped by itself, as far as that is known. A member that was removed while it was
+// down may not have it in its own data: the others know.
+func (s *Server) stopped(ctx context.Context) error {
+	own := s.etcd.MemberID()
+	members, err := s.cfg.askMembers(ctx)
+	known := slices.ContainsFunc(members, func(m membership.Member) bool { return m.ID == own })
+	if s.etcd.Cluster().Member(own) == nil || err == nil && !known {
 		return s.cfg.removed()
 	}
 	return errors.New("embedded quorum: etcd stopped: see the log above")

@@ -142,7 +142,13 @@ func within(t testing.TB) context.Context {
 
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
+	each(t, 2*time.Millisecond, what, ok)
+}
+
+// each asks again after a pause: where each refusal is logged.
+func each(t testing.TB, pause time.Duration, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()

@@ -182,7 +182,7 @@ func (s *Server) awaitQuorum(ctx context.Context) error {
 		case <-s.etcd.ReadyNotify():
 			return s.becomeVoter(ctx)
 		case <-s.etcd.StopNotify():
-			return s.stopped()
+			return s.stopped(ctx)
 		case <-ctx.Done():
 			return fmt.Errorf("embedded quorum: %s: no majority of %s was there: %w", s.cfg.Self, s.cfg.names(), ctx.Err())
 		case <-remind.C:

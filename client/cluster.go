@@ -1,11 +1,15 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
 )
@@ -32,4 +36,22 @@ func (c *Client) RemoveFromQuorum(ctx context.Context, member string) error {
 		return nil // an earlier try did it, and its answer was lost
 	}
 	return err
+}
+
+// exportTime is how long a leader may take to end its work and read all that is committed.
+const exportTime = 15 * time.Second
+
+// Export reads all that coordination holds of the cluster, as of one moment. After a final one no JobManager leads
+// there any more, and all of them end; what runs goes on.
+func (c *Client) Export(ctx context.Context, final bool) (api.Export, error) {
+	body, err := json.Marshal(api.ExportRequest{Final: final})
+	if err != nil {
+		return api.Export{}, err
+	}
+	open := func() (io.ReadCloser, int64, error) {
+		return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	}
+	var answer api.Export
+	err = c.retry(ctx, request{method: http.MethodPost, path: "/v1/metadata/export", open: open, timeout: exportTime}, &answer)
+	return answer, err
 }

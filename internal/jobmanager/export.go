@@ -1,0 +1,156 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/metadata"
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// exportTries is how often what is committed is read before an export gives up: it must be the same twice.
+const exportTries = 100
+
+// exported are the prefixes of all keys but that of the incarnation, which is in the header of an export.
+var exported = []string{taskManagersPrefix, jobsPrefix, forgottenKey, garbageKey}
+
+// movedMark begins the incarnation's value in a coordination that the cluster has left.
+const movedMark = "moved: "
+
+// errMoving ends the term that makes the last export.
+var errMoving = errors.New("the cluster leaves this coordination")
+
+// MovedError says that the cluster does not live in this coordination any more.
+type MovedError struct{ message string }
+
+func (e *MovedError) Error() string { return e.message }
+
+// moving is a last export, asked for by the API and made by lead when the owners of jobs have ended.
+type moving struct {
+	export api.Export
+	err    error
+	done   chan struct{}
+}
+
+// Export reads all that coordination holds of the cluster, as of one moment. A final one ends the term first,
+// and no JobManager leads there afterwards; all of them end, and what runs goes on headless.
+func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error) {
+	l, err := jm.current(ctx)
+	if err != nil {
+		return api.Export{}, err
+	}
+	if !final {
+		ctx, cancel := context.WithTimeout(ctx, patient)
+		defer cancel()
+		file, err := l.export(ctx, false)
+		if err != nil {
+			return api.Export{}, unavailable(err)
+		}
+		if err := l.checks.Current(ctx); err != nil {
+			return api.Export{}, unavailable(err)
+		}
+		return api.Export{File: file}, nil
+	}
+	m := &moving{done: make(chan struct{})}
+	if !l.moving.CompareAndSwap(nil, m) {
+		m = l.moving.Load() // asked for twice at once
+	}
+	l.log.Warn("the cluster leaves this coordination: the term ends with a last export")
+	l.end(errMoving)
+	select {
+	case <-m.done:
+		return m.export, m.err
+	case <-ctx.Done():
+		return api.Export{}, ctx.Err()
+	}
+}
+
+// move makes the last export, after everything else of the term has ended, and tells the standbys. A write of the
+// term that lands later still is one that nobody was told of (R3), and is as if it had not been made.
+func (l *leader) move(ctx context.Context, m *moving) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patient)
+	defer cancel()
+	defer l.closeStandbys()
+	var err error
+	if m.export, err = l.leave(ctx); err != nil {
+		m.err = unavailable(err)
+	}
+	if close(m.done); err != nil {
+		return err
+	}
+	moved := &MovedError{"the cluster has left this coordination; its last export is " + m.export.Location}
+	for _, s := range l.connections.listStandbys() { // of an embedded quorum the last ones could not find the mark
+		_ = s.conn.Send(l.header, rpc.Moved{Reason: moved.message}) // one that has gone finds the mark
+	}
+	return moved
+}
+
+// leave keeps the last export in storage, and commits that the cluster has left.
+func (l *leader) leave(ctx context.Context) (api.Export, error) {
+	file, err := l.export(ctx, true)
+	if err != nil {
+		return api.Export{}, err
+	}
+	at, err := l.cfg.Storage.PutExport(ctx, uint64(l.term.Epoch()), file)
+	if err != nil {
+		return api.Export{}, err
+	}
+	was, err := l.term.Get(ctx, incarnationKey)
+	if err != nil {
+		return api.Export{}, err
+	}
+	if _, err := l.term.Commit(ctx, coordination.Set(incarnationKey, []byte(movedMark+at), was.Version)); err != nil {
+		return api.Export{}, fmt.Errorf("commit that the cluster leaves: %w", err)
+	}
+	return api.Export{File: file, Location: at}, nil
+}
+
+// export makes the file.
+func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
+	entries, err := readTwice(ctx, l.term)
+	if err != nil {
+		return nil, err
+	}
+	h := metadata.Header{
+		Release: l.cfg.Version, Incarnation: l.header.Cluster, Epoch: l.term.Epoch(), Taken: time.Now().UTC(), Final: final, JobManagers: []string{l.self.REST},
+	}
+	if members := l.members.Load(); members != nil {
+		for _, m := range *members {
+			var other api.JobManager
+			if json.Unmarshal(m.Data, &other) == nil && !slices.Contains(h.JobManagers, other.REST) {
+				h.JobManagers = append(h.JobManagers, other.REST)
+			}
+		}
+	}
+	return metadata.Write(h, entries)
+}
+
+// readTwice reads all entries until two readings in a row are the same: between them, that was the state.
+func readTwice(ctx context.Context, term coordination.Term) ([]metadata.Entry, error) {
+	var last []coordination.Entry
+	for n := range exportTries {
+		var now []coordination.Entry
+		for _, prefix := range exported {
+			entries, err := term.List(ctx, prefix)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", prefix, err)
+			}
+			now = append(now, entries...)
+		}
+		if n > 0 && slices.EqualFunc(last, now, func(a, b coordination.Entry) bool { return a.Key == b.Key && a.Version == b.Version }) {
+			entries := make([]metadata.Entry, len(now))
+			for i, e := range now {
+				entries[i] = metadata.Entry{Key: e.Key, Value: e.Value}
+			}
+			return entries, nil
+		}
+		last = now
+	}
+	return nil, fmt.Errorf("what is committed changed during each of %d readings, so that they are not of one moment", exportTries)
+}
