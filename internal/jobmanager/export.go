@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -17,7 +18,8 @@ import (
 // exportTries is how often what is committed is read before an export gives up: it must be the same twice.
 const exportTries = 100
 
-// exported are the prefixes of all keys but that of the incarnation, which is in the header of an export.
+// exported are all keys but that of the incarnation, which is in the header of an export: those that end with a slash are
+// prefixes.
 var exported = []string{taskManagersPrefix, jobsPrefix, forgottenKey, garbageKey}
 
 // movedMark begins the incarnation's value in a coordination that the cluster has left.
@@ -135,13 +137,9 @@ func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
 func readTwice(ctx context.Context, term coordination.Term) ([]metadata.Entry, error) {
 	var last []coordination.Entry
 	for n := range exportTries {
-		var now []coordination.Entry
-		for _, prefix := range exported {
-			entries, err := term.List(ctx, prefix)
-			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", prefix, err)
-			}
-			now = append(now, entries...)
+		now, err := readExported(ctx, term)
+		if err != nil {
+			return nil, err
 		}
 		if n > 0 && slices.EqualFunc(last, now, func(a, b coordination.Entry) bool { return a.Key == b.Key && a.Version == b.Version }) {
 			entries := make([]metadata.Entry, len(now))
@@ -153,4 +151,24 @@ func readTwice(ctx context.Context, term coordination.Term) ([]metadata.Entry, e
 		last = now
 	}
 	return nil, fmt.Errorf("what is committed changed during each of %d readings, so that they are not of one moment", exportTries)
+}
+
+// readExported reads all that an export consists of, one key after the other.
+func readExported(ctx context.Context, term coordination.Term) (all []coordination.Entry, err error) {
+	for _, key := range exported {
+		var entries []coordination.Entry
+		if strings.HasSuffix(key, "/") {
+			entries, err = term.List(ctx, key)
+		} else {
+			var e coordination.Entry
+			if e, err = term.Get(ctx, key); err == nil {
+				entries = append(entries, e)
+			}
+		}
+		if err != nil && !errors.Is(err, coordination.ErrNotFound) {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
 }

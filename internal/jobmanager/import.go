@@ -166,14 +166,12 @@ func commitImport(ctx context.Context, term coordination.Term, h metadata.Header
 // changes are what makes the entries all that there is.
 func changes(ctx context.Context, term coordination.Term, entries []metadata.Entry) (ops []coordination.Op, err error) {
 	there := map[string]coordination.Entry{}
-	for _, prefix := range exported {
-		list, err := term.List(ctx, prefix)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range list {
-			there[e.Key] = e
-		}
+	list, err := readExported(ctx, term)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		there[e.Key] = e
 	}
 	for _, e := range entries {
 		is, ok := there[e.Key]
