@@ -1,0 +1,146 @@
+package model
+
+import "slices"
+
+// Switch is a rule, or a part of one, that can be switched off.
+type Switch int
+
+// Off says which are switched off.
+type Off [switches]bool
+
+// without returns an Off with one switch set.
+func without(s Switch) Off {
+	var off Off
+	off[s] = true
+	return off
+}
+
+// The switches, by model.
+const (
+	TakeoverChecksTheEpoch Switch = iota // epochs
+	WriteChecksTheEpoch
+	WriteChecksVersions
+	LowerEpochsAreRefused
+	WriteAhead
+	ClaimThenRead
+	ClaimNotSeenIsNotFailed
+	WriteNotSeenIsNotFailed
+
+	InstanceIsNamed // attempts
+	FarewellsAreFenced
+	DeployAfterCommit
+	RedeployOnEvidence
+	EvidenceNamesTheAttempt
+	PromiseIsKept
+	FreezeWithoutCoordination
+	OwnPauseIsNoSilence
+	FinalStatesAreHeld
+
+	WaitForTheLease // leases
+	FoundDeclarationWaitsAnew
+	RenewWithWhatRemains
+	LeaseFromTheRequest
+	DeadStaysDead
+	StandbysDoNotRenew
+	ProofEndsProcesses
+
+	switches // how many there are
+)
+
+// covered is a switch as the table and docs/rules.md tell of it.
+type covered struct {
+	off    Switch
+	name   string
+	rule   string // whose part it is
+	breaks string // the invariant that the shortest counterexample breaks
+}
+
+// size chooses the bounds of a model.
+type size int
+
+const (
+	small size = iota // for go test: seconds
+	large             // for make model: minutes
+)
+
+// limit is how many states are explored at most; no model has as many.
+func (z size) limit() int {
+	if z == small {
+		return 2_000_000
+	}
+	return 40_000_000
+}
+
+// Model is one state space with the switches that it covers.
+type Model struct {
+	name    string
+	bounds  [2]string // by size
+	run     func(Off, size) Result
+	actions []string
+	covers  []covered
+}
+
+var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptRegister, attemptDead, attemptLost,
+	attemptDeploy, attemptStop, attemptConfirm, attemptDone, attemptCrash, attemptTell, attemptKill, attemptReturn, attemptRefused}
+
+// models are all of them.
+var models = []Model{
+	{
+		name:   "epochs",
+		bounds: [2]string{"2 JobManagers, 2 epochs, 2 ids", "2 JobManagers, 3 epochs, 3 ids"},
+		run:    epochsRun,
+		actions: []string{epochSend, epochLand, epochReply, epochRefused, epochLost, epochMine, epochRead, epochRetire, epochKill,
+			epochDecide, epochAnew, epochWriteLands, epochLearn, epochExecute},
+		covers: []covered{
+			{TakeoverChecksTheEpoch, "TakeoverChecksTheEpoch", "takeover", "I1"},
+			{WriteChecksTheEpoch, "WriteChecksTheEpoch", "R1", "I2"},
+			{WriteChecksVersions, "WriteChecksVersions", "R1", "I8"},
+			{LowerEpochsAreRefused, "LowerEpochsAreRefused", "R2", "I4"},
+			{WriteAhead, "WriteAhead", "R3", "I5"},
+			{ClaimThenRead, "ClaimThenRead", "R7", "I10"},
+			{ClaimNotSeenIsNotFailed, "ClaimNotSeenIsNotFailed", "R8", "L1"},
+			{WriteNotSeenIsNotFailed, "WriteNotSeenIsNotFailed", "R8", "I7"},
+		},
+	},
+	{
+		name:    "attempts",
+		bounds:  [2]string{"2 TaskManagers, 2 subtasks that restart together", ""},
+		run:     attemptsRun(1),
+		actions: attemptActions[:],
+		covers: []covered{
+			{RedeployOnEvidence, "RedeployOnEvidence", "R4", "I5"},
+			{EvidenceNamesTheAttempt, "EvidenceNamesTheAttempt", "R5", "I5"},
+		},
+	},
+	{
+		name:    "regions",
+		bounds:  [2]string{"2 TaskManagers, 2 subtasks, each a region", ""},
+		run:     attemptsRun(2),
+		actions: slices.Concat(attemptActions, []string{attemptStartOne}),
+		covers: []covered{
+			{InstanceIsNamed, "InstanceIsNamed", "R2", "I3"},
+			{FarewellsAreFenced, "FarewellsAreFenced", "R2", "I6"},
+			{DeployAfterCommit, "DeployAfterCommit", "R3", "I3"},
+			{PromiseIsKept, "PromiseIsKept", "R6", "I3"},
+			{FreezeWithoutCoordination, "FreezeWithoutCoordination", "R10", "I6"},
+			{OwnPauseIsNoSilence, "OwnPauseIsNoSilence", "R11", "I6"},
+			{FinalStatesAreHeld, "FinalStatesAreHeld", "R12", "I3"},
+		},
+	},
+	{
+		name:   "leases",
+		bounds: [2]string{"2 leaders, 6 ticks, lease 2, 1 renewal under way", "2 leaders, 9 ticks, lease 2, 2 renewals under way"},
+		run:    leasesRun,
+		actions: []string{leaseTick, leaseConfirm, leaseClaim, leaseAsk, leaseGrants, leaseReceive, leaseDeclare, leaseRedeploy,
+			leaseKill, leaseEnds, leaseHeir, leaseProves},
+		covers: []covered{
+			{WaitForTheLease, "WaitForTheLease", "R4, leases", "I5"},
+			{FoundDeclarationWaitsAnew, "FoundDeclarationWaitsAnew", "R4, leases", "I5"},
+			{RenewWithWhatRemains, "RenewWithWhatRemains", "leases", "I5"},
+			{LeaseFromTheRequest, "LeaseFromTheRequest", "leases", "I5"},
+			{DeadStaysDead, "DeadStaysDead", "leases", "I5"},
+			{StandbysDoNotRenew, "StandbysDoNotRenew", "leases", "I5"},
+			{ProofEndsProcesses, "ProofEndsProcesses", "leases", "I5"},
+		},
+	},
+}
