@@ -1,26 +1,30 @@
 package model
 
-// leases is the model of the leases under `pause`: two leaders in a row, the first of which may be cut off from
-// coordination and live on; a TaskManager that they both may or may not reach, and the task process on
-// it; and time, in ticks. Under `pause` at most one attempt of a subtask runs (I5).
+// leases is the model of the leases under `pause`: leaders in a row, each of which may be cut off from
+// coordination and live on; a TaskManager that they all may or may not reach, and the task process on
+// it; and time, in ticks, which ends never: every time is kept as its distance from now, and what is
+// over is over. Under `pause` at most one attempt of a subtask runs (I5).
 //
-// A lease is leaseTicks long, and a declaration waits that long from the reply of its commit. The fifth
+// A lease is some ticks long, and a declaration waits that long from the reply of its commit. The fifth
 // more is for clocks that run at different rates; here there is one.
 type leases struct {
-	off    Off
-	end    int8 // when time ends
-	grants int8 // renewals under way at most, which the bounds of channels are here
+	off     Off
+	leaders int8
+	length  int8 // of a lease, in ticks
+	grants  int8 // renewals under way at most: the newest
 }
 
-const leaseTicks = 2
+const (
+	maxLeaders = 3
+	maxGrants  = 2
+)
 
 type leasesState struct {
-	now     int8
-	epoch   int8         // in force
-	terms   [3]leaseTerm // by epoch, from 1
-	request int8         // when the TaskManager sent the newest request, -1: none yet
-	grant   [2]leaseGrant
-	until   int8 // the end of the lease that the task process holds
+	epoch   int8                      // in force
+	terms   [maxLeaders + 1]leaseTerm // by epoch, from 1
+	request int8                      // how long ago the TaskManager sent its newest request; the length of a lease: too long
+	grant   [maxGrants]leaseGrant
+	left    int8 // of the lease that the task process holds
 	manager bool // the TaskManager lives
 	task    bool // and its task process
 	heir    bool // a new instance runs on the host of a dead one
@@ -32,32 +36,31 @@ type leasesState struct {
 // leaseTerm is what a leader knows.
 type leaseTerm struct {
 	leads     bool
-	confirmed int8 // when its epoch was last known to be in force
+	confirmed int8 // for how long it is sure of its epoch yet, as far as renewals go
 	declared  bool // it knows of the declaration
-	since     int8 // from when on it waits
+	wait      int8 // how long it waits yet
 }
 
 // leaseGrant is an answer under way. Which leader sent it does not matter: a TaskManager cannot know better.
 type leaseGrant struct {
-	there bool
-	until int8 // as the TaskManager will reckon, from when it sent the request
-	span  int8 // the length that is in it
+	left int8 // of it, reckoned from when the TaskManager sent the request
+	span int8 // the length that is in it; 0: there is none
 }
 
 func (m leases) start() leasesState {
-	s := leasesState{epoch: 1, request: -1, until: leaseTicks, manager: true, task: true}
-	s.terms[1] = leaseTerm{leads: true}
+	s := leasesState{epoch: 1, request: m.length, left: m.length, manager: true, task: true}
+	s.terms[1] = leaseTerm{leads: true, confirmed: m.length}
 	return s
 }
 
 const (
-	leaseTick     = "time goes on, to %d"
+	leaseTick     = "a tick passes"
 	leaseConfirm  = "leader %d asks the quorum, which confirms its epoch"
 	leaseClaim    = "epoch %d is claimed; its leader reads what is committed"
 	leaseAsk      = "the TaskManager asks for renewal"
-	leaseGrants   = "leader %d renews the lease, until %d"
-	leaseStandby  = "a standby renews the lease, until %d"
-	leaseReceive  = "the renewal reaches the TaskManager: its task may run until %d"
+	leaseGrants   = "leader %d renews the lease, which ends in %d ticks"
+	leaseStandby  = "a standby renews the lease, which ends in %d ticks"
+	leaseReceive  = "the renewal reaches the TaskManager: its task may run for %d ticks"
 	leaseDeclare  = "leader %d commits that the TaskManager is dead"
 	leaseRedeploy = "leader %d deploys the next attempt elsewhere"
 	leaseKill     = "the TaskManager is killed; its task process has not noticed yet"
@@ -67,50 +70,60 @@ const (
 )
 
 func (m leases) next(s leasesState, add func(action, leasesState)) {
-	if s.now < m.end {
-		n := s
-		n.now++
-		add(act(leaseTick, int(n.now)), n)
-	}
-	if s.epoch+1 < int8(len(s.terms)) {
+	add(act(leaseTick), m.tick(s))
+	if s.epoch < m.leaders {
 		n := s
 		n.epoch++
-		n.terms[n.epoch] = leaseTerm{leads: true, confirmed: s.now, declared: s.dead, since: s.now}
+		n.terms[n.epoch] = leaseTerm{leads: true, confirmed: m.length, declared: s.dead, wait: m.length}
 		if s.dead && m.off[FoundDeclarationWaitsAnew] {
-			n.terms[n.epoch].since = -leaseTicks
+			n.terms[n.epoch].wait = 0
 		}
 		add(act(leaseClaim, int(n.epoch)), n)
 	}
-	for e := int8(1); e < int8(len(s.terms)); e++ {
-		if s.terms[e].leads {
-			m.leader(s, e, add)
-		}
+	for e := int8(1); e <= s.epoch; e++ {
+		m.leader(s, e, add)
 	}
 	m.taskManager(s, add)
 	m.fate(s, add)
 }
 
+func (m leases) tick(s leasesState) leasesState {
+	s.request = min(s.request+1, m.length)
+	s.left = max(s.left-1, 0)
+	for i := range s.terms {
+		t := &s.terms[i]
+		t.confirmed, t.wait = max(t.confirmed-1, 0), max(t.wait-1, 0)
+	}
+	for i := range s.grant {
+		g := &s.grant[i]
+		if g.left = max(g.left-1, 0); g.left == 0 && !m.off[LeaseFromTheRequest] {
+			*g = leaseGrant{}
+		}
+	}
+	return s
+}
+
 // leader is what the leader of an epoch may do, whether that is in force or not.
 func (m leases) leader(s leasesState, e int8, add func(action, leasesState)) {
 	t := s.terms[e]
-	if e == s.epoch && t.confirmed < s.now {
+	if e == s.epoch {
 		n := s
-		n.terms[e].confirmed = s.now
+		n.terms[e].confirmed = m.length
 		add(act(leaseConfirm, int(e)), n)
 	}
-	span := leaseTicks - (s.now - t.confirmed)
+	span := t.confirmed
 	if m.off[RenewWithWhatRemains] {
-		span = leaseTicks
+		span = m.length
 	}
-	if span > 0 && s.request >= 0 && (!t.declared || m.off[DeadStaysDead]) {
+	if !t.declared || m.off[DeadStaysDead] {
 		m.renew(s, span, action{text: leaseGrants, n: [4]int{int(e)}}, 1, add)
 	}
 	if e == s.epoch && !s.dead {
 		n := s
-		n.dead, n.terms[e].declared, n.terms[e].since = true, true, s.now
+		n.dead, n.terms[e].declared, n.terms[e].wait = true, true, m.length
 		add(act(leaseDeclare, int(e)), n)
 	}
-	waited := s.now >= t.since+leaseTicks || m.off[WaitForTheLease]
+	waited := t.wait == 0 || m.off[WaitForTheLease]
 	if e == s.epoch && s.dead && t.declared && !s.second && (waited || s.proof) {
 		n := s
 		n.second = true
@@ -118,10 +131,13 @@ func (m leases) leader(s leasesState, e int8, add func(action, leasesState)) {
 	}
 }
 
-// renew sends a renewal. An earlier one in its place is lost.
+// renew answers the newest request. An earlier renewal in the place of this one is lost.
 func (m leases) renew(s leasesState, span int8, a action, arg int, add func(action, leasesState)) {
-	g := leaseGrant{true, s.request + span, span}
-	a.n[arg] = int(g.until)
+	if s.request == m.length || span-s.request <= 0 {
+		return
+	}
+	g := leaseGrant{span - s.request, span}
+	a.n[arg] = int(g.left)
 	for i := range m.grants {
 		n := s
 		n.grant[i] = g
@@ -133,25 +149,23 @@ func (m leases) taskManager(s leasesState, add func(action, leasesState)) {
 	if !s.manager {
 		return
 	}
-	if s.request < s.now {
-		n := s
-		n.request = s.now
-		add(act(leaseAsk), n)
+	n := s
+	n.request = 0
+	add(act(leaseAsk), n)
+	if m.off[StandbysDoNotRenew] {
+		m.renew(s, m.length, action{text: leaseStandby}, 0, add)
 	}
-	if m.off[StandbysDoNotRenew] && s.request >= 0 {
-		m.renew(s, leaseTicks, action{text: leaseStandby}, 0, add)
-	}
-	for i := range s.grant {
-		if g := s.grant[i]; g.there {
-			until := g.until
-			if m.off[LeaseFromTheRequest] {
-				until = s.now + g.span
-			}
-			n := s
-			n.grant[i] = leaseGrant{}
-			n.until = max(n.until, until)
-			add(act(leaseReceive, int(n.until)), n)
+	for i, g := range s.grant {
+		if g.span == 0 {
+			continue
 		}
+		n := s
+		n.grant[i] = leaseGrant{}
+		n.left = max(n.left, g.left)
+		if m.off[LeaseFromTheRequest] {
+			n.left = max(n.left, g.span)
+		}
+		add(act(leaseReceive, int(n.left)), n)
 	}
 }
 
@@ -181,7 +195,7 @@ func (m leases) fate(s leasesState, add func(action, leasesState)) {
 }
 
 func (m leases) broken(s leasesState) string {
-	if s.second && s.task && s.now < s.until {
+	if s.second && s.task && s.left > 0 {
 		return "I5: under pause, the old attempt and the next one run at the same time"
 	}
 	return ""
@@ -198,17 +212,17 @@ func (m leases) goals() []goal[leasesState] {
 	return []goal[leasesState]{
 		{"the next attempt runs after the wait, and the TaskManager still lives", func(s leasesState) bool { return s.second && s.manager }},
 		{"the next attempt runs on proof, before the wait is over", func(s leasesState) bool {
-			return s.second && s.proof && s.now < s.terms[s.epoch].since+leaseTicks
+			return s.second && s.proof && s.terms[s.epoch].wait > 0
 		}},
-		{"a leader that was replaced lives while its successor waits", func(s leasesState) bool { return s.epoch == 2 && s.dead }},
-		{"a lease that was renewed is in force", func(s leasesState) bool { return s.now > leaseTicks && s.now < s.until }},
+		{"a leader that was replaced lives while its successor waits", func(s leasesState) bool { return s.epoch == 2 && s.terms[1].confirmed > 0 && s.dead }},
+		{"a renewal is shorter than a lease", func(s leasesState) bool { return s.grant[0].span == 1 }},
 	}
 }
 
 func leasesRun(off Off, z size) Result {
-	m := leases{off: off, end: 6, grants: 1}
+	m := leases{off: off, leaders: 2, length: 2, grants: 1}
 	if z == large {
-		m.end, m.grants = 9, 2
+		m.leaders, m.length, m.grants = 3, 3, 2
 	}
 	return explore(m, z.limit())
 }

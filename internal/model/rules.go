@@ -36,6 +36,19 @@ const (
 	OwnPauseIsNoSilence
 	FinalStatesAreHeld
 
+	CompletionChecksVersions // transactions, files
+	CompletionAfterCommit
+	AcknowledgedIsKept
+	UnpublishedIsNamedAgain
+	RestartClosesTheCheckpoint
+	RestartNamesThePointer
+	MessagesNameTheAttempt // triggers and acknowledgements: if either does, the other need not
+	CompletionsNameTheAttempt
+	CheckpointIsTakenOnce
+	FinishedPublishesNothing
+	InheritedIsNamedAgain
+	InheritedIsSpared
+
 	WaitForTheLease // leases
 	FoundDeclarationWaitsAnew
 	RenewWithWhatRemains
@@ -80,8 +93,10 @@ type Model struct {
 	covers  []covered
 }
 
-var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptRegister, attemptDead, attemptLost,
+var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptDead, attemptLost,
 	attemptDeploy, attemptStop, attemptConfirm, attemptDone, attemptCrash, attemptTell, attemptKill, attemptReturn, attemptRefused}
+
+var checkpointActions = []string{ckRestart, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckDie, ckTake}
 
 // models are all of them.
 var models = []Model{
@@ -128,8 +143,34 @@ var models = []Model{
 		},
 	},
 	{
+		name:    "transactions",
+		bounds:  [2]string{"2 attempts, 2 subtasks, 2 checkpoints, 1 record each", "2 attempts, 2 subtasks, 2 checkpoints, 2 records each"},
+		run:     checkpointsRun(false),
+		actions: slices.Concat(checkpointActions, []string{ckCommit}),
+		covers: []covered{
+			{CompletionChecksVersions, "CompletionChecksVersions", "R1", "I5"},
+			{CompletionAfterCommit, "CompletionAfterCommit", "R3", "I5"},
+			{AcknowledgedIsKept, "AcknowledgedIsKept", "R3", "I5"},
+			{UnpublishedIsNamedAgain, "UnpublishedIsNamedAgain", "R3", "I5"},
+			{RestartClosesTheCheckpoint, "RestartClosesTheCheckpoint", "R4", "I5"},
+			{RestartNamesThePointer, "RestartNamesThePointer", "R4", "I5"},
+			{MessagesNameTheAttempt, "MessagesNameTheAttempt", "R5", "I5"},
+			{CompletionsNameTheAttempt, "CompletionsNameTheAttempt", "R5", "I5"},
+			{CheckpointIsTakenOnce, "CheckpointIsTakenOnce", "R5", "I5"},
+			{FinishedPublishesNothing, "FinishedPublishesNothing", "R12", "I5"},
+			{InheritedIsNamedAgain, "InheritedIsNamedAgain", "R13", "I5"},
+			{InheritedIsSpared, "InheritedIsSpared", "R13", "I5"},
+		},
+	},
+	{
+		name:    "files",
+		bounds:  [2]string{"2 attempts, 2 subtasks, 2 checkpoints, 1 record each", "2 attempts, 2 subtasks, 2 checkpoints, 2 records each"},
+		run:     checkpointsRun(true),
+		actions: slices.Concat(checkpointActions, []string{ckRename, ckRenameLast, ckForget}),
+	},
+	{
 		name:   "leases",
-		bounds: [2]string{"2 leaders, 6 ticks, lease 2, 1 renewal under way", "2 leaders, 9 ticks, lease 2, 2 renewals under way"},
+		bounds: [2]string{"2 leaders, lease 2 ticks, 1 renewal under way", "3 leaders, lease 3 ticks, 2 renewals under way"},
 		run:    leasesRun,
 		actions: []string{leaseTick, leaseConfirm, leaseClaim, leaseAsk, leaseGrants, leaseReceive, leaseDeclare, leaseRedeploy,
 			leaseKill, leaseEnds, leaseHeir, leaseProves},
