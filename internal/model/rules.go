@@ -49,6 +49,24 @@ const (
 	InheritedIsNamedAgain
 	InheritedIsSpared
 
+	OneTransaction // requests
+	RefusalsAreRecorded
+	RecordIsCreated
+	ExpiryCommitsAWatermark
+	SaidOnlyWhenKnown
+	CurrentFollowsACheck
+	AskTheQuorum
+
+	DeadBeforeDeleted // deletion
+	OnlyTheClosedIsGarbage
+	ReferencesAreRetained
+	TriggerNamesTheBase
+
+	ConnectionNamesItsEnds // connections
+
+	StorageKnowsTheIncarnation // incarnation
+	MessagesNameTheIncarnation
+
 	WaitForTheLease // leases
 	FoundDeclarationWaitsAnew
 	RenewWithWhatRemains
@@ -182,6 +200,53 @@ var models = []Model{
 			{DeadStaysDead, "DeadStaysDead", "leases", "I5"},
 			{StandbysDoNotRenew, "StandbysDoNotRenew", "leases", "I5"},
 			{ProofEndsProcesses, "ProofEndsProcesses", "leases", "I5"},
+		},
+	},
+	{
+		name:   "requests",
+		bounds: [2]string{"2 requests, 2 writes each, 2 leaders, 1 question", "2 requests, 2 writes each, 3 leaders, 1 question"},
+		run:    requestsRun,
+		actions: []string{requestTakeover, requestRoom, requestSend, requestRefuse, requestLand, requestAnswer, requestExpire, requestExpired,
+			requestAsk, requestCheck, requestTell},
+		covers: []covered{
+			{SaidOnlyWhenKnown, "SaidOnlyWhenKnown", "R8", "I7"},
+			{OneTransaction, "OneTransaction", "R9", "I7"},
+			{RefusalsAreRecorded, "RefusalsAreRecorded", "R9", "I7"},
+			{RecordIsCreated, "RecordIsCreated", "R9", "I7"},
+			{ExpiryCommitsAWatermark, "ExpiryCommitsAWatermark", "R9", "I7"},
+			{CurrentFollowsACheck, "CurrentFollowsACheck", "R15", "I7"},
+			{AskTheQuorum, "AskTheQuorum", "R7", "I7"},
+		},
+	},
+	{
+		name:    "deletion",
+		bounds:  [2]string{"3 checkpoints, 1 retained, 2 leaders", "4 checkpoints, 1 retained, 3 leaders"},
+		run:     deletionRun,
+		actions: []string{deleteTakeover, deleteReserve, deleteTake, deleteFull, deleteComplete, deleteAbort, deleteHear, deleteFiles},
+		covers: []covered{
+			{DeadBeforeDeleted, "DeadBeforeDeleted", "R13", "I8"},
+			{OnlyTheClosedIsGarbage, "OnlyTheClosedIsGarbage", "R13", "I8"},
+			{ReferencesAreRetained, "ReferencesAreRetained", "R13", "I8"},
+			{TriggerNamesTheBase, "TriggerNamesTheBase", "R13", "I8"},
+		},
+	},
+	{
+		name:    "connections",
+		bounds:  [2]string{"2 attempts, 2 records", "3 attempts, 2 records"},
+		run:     connectionsRun,
+		actions: []string{connectRestart, connectDial, connectSend},
+		covers: []covered{
+			{ConnectionNamesItsEnds, "ConnectionNamesItsEnds", "R14", "I5"},
+		},
+	},
+	{
+		name:    "incarnation",
+		bounds:  [2]string{"1 loss, 2 epochs", "2 losses, 4 epochs"},
+		run:     incarnationRun,
+		actions: []string{incarnationLead, incarnationRefuse, incarnationJob, incarnationWipe, incarnationOther, incarnationMember, incarnationExecute},
+		covers: []covered{
+			{StorageKnowsTheIncarnation, "StorageKnowsTheIncarnation", "R16", "I8"},
+			{MessagesNameTheIncarnation, "MessagesNameTheIncarnation", "R16", "I1"},
 		},
 	},
 }
