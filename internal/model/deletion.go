@@ -7,9 +7,10 @@ package model
 // Collecting is no action: what leaders that follow R13 may delete is a set that only grows. One that does not
 // follow it deletes, as an action, whatever it holds for garbage by what it knows.
 type deletion struct {
-	off    Off
-	epochs int8
-	ids    int8
+	off      Off
+	epochs   int8
+	ids      int8
+	retained int // completed checkpoints that are kept
 }
 
 // checkpointFiles is a set of files, by the checkpoint that wrote them.
@@ -33,9 +34,14 @@ type deletionState struct {
 
 // deletionIntent is what is committed.
 type deletionIntent struct {
-	reserved, open, pointer int8
-	refers                  checkpointFiles // that the retained checkpoint refers to
+	reserved, open int8
+	kept           [maxRetained]int8 // the completed checkpoints that are retained, the newest first
+	refers         checkpointFiles   // what they refer to
 }
+
+const maxRetained = 2
+
+func (in deletionIntent) pointer() int8 { return in.kept[0] }
 
 func (m deletion) start() deletionState { return deletionState{epoch: 1} }
 
@@ -46,6 +52,7 @@ const (
 	deleteFull     = "the attempt takes checkpoint %d, which refers to its own files alone"
 	deleteComplete = "checkpoint %d is completed, and what it does not refer to is dead"
 	deleteAbort    = "checkpoint %d is aborted"
+	deleteStrike   = "checkpoint %d is found damaged: the job goes back to %d"
 	deleteHear     = "the attempt hears that checkpoint %d is completed"
 	deleteFiles    = "the leader of epoch %d deletes the files of checkpoint %d"
 )
@@ -55,13 +62,13 @@ func (m deletion) next(s deletionState, add func(action, deletionState)) {
 		n := s
 		n.epoch++
 		n.known[n.epoch] = s.now
-		add(act(deleteTakeover, int(n.epoch), int(s.now.pointer)), n)
+		add(act(deleteTakeover, int(n.epoch), int(s.now.pointer())), n)
 	}
 	m.decide(s, add)
 	m.take(s, add)
-	if s.now.pointer > s.told {
+	if s.now.pointer() > s.told {
 		n := s
-		n.told = s.now.pointer
+		n.told = s.now.pointer()
 		add(act(deleteHear, int(n.told)), n)
 	}
 	for e := int8(1); e <= s.epoch; e++ {
@@ -78,14 +85,20 @@ func (m deletion) next(s deletionState, add func(action, deletionState)) {
 // decide is what the leader in force commits.
 func (m deletion) decide(s deletionState, add func(action, deletionState)) {
 	in := s.now
+	if in.kept[1] != 0 {
+		n := s
+		n.now.kept, n.now.open = [maxRetained]int8{in.kept[1]}, 0
+		m.commit(&n)
+		add(act(deleteStrike, int(in.kept[0]), int(in.kept[1])), n)
+	}
 	switch {
 	case in.open == 0 && in.reserved < m.ids:
 		n := s
 		n.now.reserved++
 		n.now.open = n.now.reserved
-		n.base[n.now.open] = in.pointer
+		n.base[n.now.open] = in.pointer()
 		m.commit(&n)
-		add(act(deleteReserve, int(n.now.open), int(in.pointer)), n)
+		add(act(deleteReserve, int(n.now.open), int(in.pointer())), n)
 	case in.open != 0:
 		n := s
 		n.now.open = 0
@@ -93,7 +106,11 @@ func (m deletion) decide(s deletionState, add func(action, deletionState)) {
 		add(act(deleteAbort, int(in.open)), n)
 		if s.acked.has(in.open) {
 			n := s
-			n.now = deletionIntent{reserved: in.reserved, pointer: in.open, refers: s.files[in.open]}
+			n.now.open = 0
+			n.now.kept = [maxRetained]int8{in.open}
+			if m.retained > 1 {
+				n.now.kept[1] = in.pointer()
+			}
 			m.commit(&n)
 			add(act(deleteComplete, int(in.open)), n)
 		}
@@ -102,6 +119,7 @@ func (m deletion) decide(s deletionState, add func(action, deletionState)) {
 
 // commit makes what is decided known to its leader, and what it makes garbage with it.
 func (m deletion) commit(s *deletionState) {
+	s.now.refers = s.files[s.now.kept[0]] | s.files[s.now.kept[1]]
 	s.known[s.epoch] = s.now
 	for id := int8(1); id <= s.now.reserved; id++ {
 		if id != s.now.open && !s.now.refers.has(id) {
@@ -121,7 +139,7 @@ func (m deletion) collects(s deletionState, e, id int8) bool {
 	case m.off[DeadBeforeDeleted]: // what will be dead once the open checkpoint is completed
 		return s.garbage.has(id) || e == s.epoch && s.acked.has(in.open) && !s.files[in.open].has(id)
 	case m.off[ReferencesAreRetained]:
-		return s.garbage.has(id) || id < in.pointer
+		return s.garbage.has(id) || id < in.pointer()
 	}
 	return s.garbage.has(id)
 }
@@ -151,7 +169,7 @@ func (m deletion) take(s deletionState, add func(action, deletionState)) {
 
 func (m deletion) broken(s deletionState) string {
 	if s.now.refers&s.deleted != 0 {
-		return "I8: a file is deleted to which the newest completed checkpoint refers"
+		return "I8: a file is deleted to which a retained checkpoint refers"
 	}
 	return s.broke
 }
@@ -164,15 +182,18 @@ func (m deletion) goals() []goal[deletionState] {
 	return []goal[deletionState]{
 		{"the newest checkpoint refers to two others", func(s deletionState) bool { return s.now.refers == 1<<1|1<<2|1<<3 }},
 		{"files are deleted by a leader that was replaced", func(s deletionState) bool {
-			return s.epoch == 2 && s.deleted != 0 && s.known[2].pointer == 0
+			return s.epoch == 2 && s.deleted != 0 && s.known[2].pointer() == 0
 		}},
 	}
 }
 
 func deletionRun(off Off, z size) Result {
-	m := deletion{off: off, epochs: 2, ids: 3}
-	if z == large {
+	m := deletion{off: off, epochs: 2, ids: 3, retained: 2}
+	switch {
+	case z == large:
 		m.epochs, m.ids = 3, 4
+	case off != Off{}: // the fewer are kept, the sooner one is missed
+		m.retained = 1
 	}
 	return explore(m, z.limit())
 }

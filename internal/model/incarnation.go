@@ -2,7 +2,8 @@ package model
 
 // incarnation is the model of a cluster whose coordination loses its data, or is exchanged for another, while storage,
 // TaskManagers and perhaps a leader are what they were. Epochs begin at 1 again, and mean nothing to those that saw
-// others: so a cluster has an incarnation, which storage keeps too (R16).
+// others: so a cluster has an incarnation, which storage keeps too (R16). Data that go back to an earlier state keep their
+// incarnation, and an epoch is claimed again: so a TaskManager follows one leader in an epoch.
 type incarnation struct {
 	off   Off
 	wipes int8
@@ -20,7 +21,8 @@ type incarnationState struct {
 	inside int8 // the incarnation that coordination keeps; 0: none
 	stored int8 // the one that storage keeps
 	named  int8 // how many there were
-	job    int8 // the life in which a job was committed; 0: none was yet
+	job    bool // a job was committed
+	known  bool // coordination knows it
 
 	leaders [maxLives + 1][maxEpochs + 1]int8 // the incarnation under which the leader of an epoch leads, by life; 0: of the other cluster
 	member  int8                              // the incarnation to which the TaskManager belongs; 0: it has not started
@@ -44,6 +46,7 @@ const (
 	incarnationJob     = "a job is committed"
 	incarnationWipe    = "coordination's data are lost"
 	incarnationOther   = "JobManagers are started with the coordination of another cluster"
+	incarnationBack    = "coordination is restored to an earlier state, in which epoch %d was in force"
 	incarnationMember  = "the TaskManager starts: it belongs to incarnation %d"
 	incarnationExecute = "the TaskManager executes a command of epoch %d, from incarnation %d"
 )
@@ -52,18 +55,22 @@ func (m incarnation) next(s incarnationState, add func(action, incarnationState)
 	if s.epoch < m.last {
 		m.lead(s, add)
 	}
-	if s.stored != 0 && s.job == 0 && s.leaders[s.life][s.epoch] != 0 {
+	if s.stored != 0 && !s.job && s.leaders[s.life][s.epoch] != 0 {
 		n := s
-		n.job = s.life
+		n.job, n.known = true, true
 		add(act(incarnationJob), n)
 	}
 	if s.life <= m.wipes {
 		n := s
 		n.life++
-		n.epoch, n.inside = 0, 0
+		n.epoch, n.inside, n.known = 0, 0, false
 		add(act(incarnationWipe), n)
 		n.inside = elsewhere
 		add(act(incarnationOther), n)
+		if s.epoch > 1 {
+			n.epoch, n.inside, n.known = s.epoch-1, s.inside, s.known
+			add(act(incarnationBack, int(n.epoch)), n)
+		}
 	}
 	if s.member == 0 && s.stored != 0 {
 		n := s
@@ -91,7 +98,7 @@ func (m incarnation) lead(s incarnationState, add func(action, incarnationState)
 	}
 	n.epoch++
 	n.leaders[n.life][n.epoch] = n.inside
-	if s.job != 0 && s.job != s.life {
+	if s.job && !s.known {
 		n.broke = "I8: a leader serves, and does not know a job that was committed"
 	}
 	add(act(incarnationLead, int(n.epoch), int(n.inside)), n)
@@ -103,9 +110,16 @@ func (m incarnation) execute(s incarnationState, life, e int8, add func(action, 
 	if of == 0 || s.member == 0 || e < s.seen || of != s.member && !m.off[MessagesNameTheIncarnation] {
 		return
 	}
+	another := s.obeyed[e] != 0 && s.obeyed[e] != life+1
+	if another && !m.off[EpochHasOneLeader] {
+		return
+	}
 	n := s
 	n.seen = e
-	if s.obeyed[e] != 0 && s.obeyed[e] != life+1 {
+	switch {
+	case of != s.member:
+		n.broke = "I4: a command of another cluster is executed"
+	case another:
 		n.broke = "I1: two leaders of one epoch are obeyed"
 	}
 	n.obeyed[e] = life + 1

@@ -66,6 +66,7 @@ const (
 
 	StorageKnowsTheIncarnation // incarnation
 	MessagesNameTheIncarnation
+	EpochHasOneLeader
 
 	WaitForTheLease // leases
 	FoundDeclarationWaitsAnew
@@ -220,9 +221,9 @@ var models = []Model{
 	},
 	{
 		name:    "deletion",
-		bounds:  [2]string{"3 checkpoints, 1 retained, 2 leaders", "4 checkpoints, 1 retained, 3 leaders"},
+		bounds:  [2]string{"3 checkpoints, 2 retained, 2 leaders", "4 checkpoints, 2 retained, 3 leaders"},
 		run:     deletionRun,
-		actions: []string{deleteTakeover, deleteReserve, deleteTake, deleteFull, deleteComplete, deleteAbort, deleteHear, deleteFiles},
+		actions: []string{deleteTakeover, deleteReserve, deleteTake, deleteFull, deleteComplete, deleteAbort, deleteStrike, deleteHear, deleteFiles},
 		covers: []covered{
 			{DeadBeforeDeleted, "DeadBeforeDeleted", "R13", "I8"},
 			{OnlyTheClosedIsGarbage, "OnlyTheClosedIsGarbage", "R13", "I8"},
@@ -243,10 +244,11 @@ var models = []Model{
 		name:    "incarnation",
 		bounds:  [2]string{"1 loss, 2 epochs", "2 losses, 4 epochs"},
 		run:     incarnationRun,
-		actions: []string{incarnationLead, incarnationRefuse, incarnationJob, incarnationWipe, incarnationOther, incarnationMember, incarnationExecute},
+		actions: []string{incarnationLead, incarnationRefuse, incarnationJob, incarnationWipe, incarnationOther, incarnationBack, incarnationMember, incarnationExecute},
 		covers: []covered{
 			{StorageKnowsTheIncarnation, "StorageKnowsTheIncarnation", "R16", "I8"},
-			{MessagesNameTheIncarnation, "MessagesNameTheIncarnation", "R16", "I1"},
+			{MessagesNameTheIncarnation, "MessagesNameTheIncarnation", "R16", "I4"},
+			{EpochHasOneLeader, "EpochHasOneLeader", "proposed", "I1"},
 		},
 	},
 }
