@@ -5,7 +5,8 @@ import "math/bits"
 // checkpoints is the model of checkpoints and of what becomes visible: a job of two subtasks, each of which reads
 // records and puts each out again. An output is visible once, whoever makes it so, and none is lost (I5).
 //
-// An attempt may be superseded at any time, and its task processes may run on for ever: the policy is `run`. With
+// An attempt may be superseded at any time, and its task processes may run on for ever, the policy being `run`, or not: one that
+// died is one that takes no further step, so death is no action. With
 // transactional sinks the attempts make their output visible, once they hear that a checkpoint that names it is
 // completed; with sinks that write files the leaders do. Commits are atomic, as epochs shows, and what follows from
 // a commit may be said at any time from then on, by any leader.
@@ -83,7 +84,6 @@ const (
 	notStarted taskPhase = iota
 	reads
 	finished
-	gone
 )
 
 func (m checkpoints) start() checkpointsState { return checkpointsState{attempt: 1} }
@@ -99,9 +99,9 @@ const (
 	ckStart      = "subtask %d of attempt %d starts from checkpoint %d"
 	ckRead       = "subtask %d of attempt %d puts out record %d"
 	ckFinish     = "subtask %d of attempt %d finishes"
-	ckDie        = "subtask %d of attempt %d dies"
 	ckTake       = "subtask %d of attempt %d takes and acknowledges checkpoint %d"
 	ckCommit     = "subtask %d of attempt %d hears that checkpoint %d is completed, and makes visible what it has waiting"
+	ckInherit    = "subtask %d of attempt %d makes visible what it inherited"
 	ckDrop       = "subtask %d of attempt %d hears that checkpoint %d is aborted, and throws away what it had for it"
 	ckRename     = "a leader makes visible what checkpoint %d names"
 	ckRenameLast = "a leader makes visible what the end of the job names"
@@ -248,11 +248,6 @@ func (m checkpoints) run(s checkpointsState, a int8, i int, add func(action, che
 		}
 		add(act(ckFinish, i, int(a)), n)
 	}
-	if t.phase == reads || t.phase == finished {
-		n := s
-		n.tasks[a][i] = task{phase: gone}
-		add(act(ckDie, i, int(a)), n)
-	}
 }
 
 // begin starts a subtask from a checkpoint. It names again what that names, and clears what else lower
@@ -308,7 +303,10 @@ func (m checkpoints) hear(s checkpointsState, a int8, i int, add func(action, ch
 		}
 	}
 	if !m.files && t.pending&below(a) != 0 { // what a restored attempt inherits was named by a completed checkpoint
-		m.commit(s, a, i, t.taken, add)
+		n := s
+		n.tasks[a][i].pending &^= below(a)
+		m.show(&n, i, t.pending&below(a))
+		add(act(ckInherit, i, int(a)), n)
 	}
 }
 
@@ -410,7 +408,8 @@ func (m checkpoints) counted(s checkpointsState, i int) string {
 	return ""
 }
 
-// stuck is a job that does not come to its end although it could restart, or whose output does not appear.
+// stuck is a job that does not come to its end, or whose output does not appear. One that commits transactions needs a
+// checkpoint at its end, and here they may all have been aborted.
 func (m checkpoints) stuck(s checkpointsState) string {
 	for i := range subtasks {
 		for r := range m.records {
@@ -419,7 +418,7 @@ func (m checkpoints) stuck(s checkpointsState) string {
 			}
 		}
 	}
-	if !s.ended && s.attempt < m.attempts {
+	if !s.ended && (m.files || s.reserved < m.ids) {
 		return "L1: the job does not come to its end"
 	}
 	return ""

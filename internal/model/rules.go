@@ -115,7 +115,7 @@ type Model struct {
 var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptDead, attemptLost,
 	attemptDeploy, attemptStop, attemptConfirm, attemptDone, attemptCrash, attemptTell, attemptKill, attemptReturn, attemptRefused}
 
-var checkpointActions = []string{ckRestart, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckDie, ckTake}
+var checkpointActions = []string{ckRestart, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckTake}
 
 // models are all of them.
 var models = []Model{
@@ -165,7 +165,7 @@ var models = []Model{
 		name:    "transactions",
 		bounds:  [2]string{"2 attempts, 2 subtasks, 2 checkpoints, 1 record each", "2 attempts, 2 subtasks, 2 checkpoints, 2 records each"},
 		run:     checkpointsRun(false),
-		actions: slices.Concat(checkpointActions, []string{ckCommit}),
+		actions: slices.Concat(checkpointActions, []string{ckCommit, ckInherit}),
 		covers: []covered{
 			{CompletionChecksVersions, "CompletionChecksVersions", "R1", "I5"},
 			{CompletionAfterCommit, "CompletionAfterCommit", "R3", "I5"},
