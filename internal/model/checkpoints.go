@@ -210,6 +210,11 @@ func (m checkpoints) completed(s checkpointsState, id int8, of [subtasks]int8, h
 	if m.off[CompletionAfterCommit] {
 		early := s
 		early.completions[id].put(s.attempt)
+		for i := range subtasks {
+			if m.files {
+				m.show(&early, i, n.manifests[id][i].names)
+			}
+		}
 		add(act(ckEarly, int(id), int(s.attempt)), early)
 	}
 	if id < s.pointer {
@@ -458,9 +463,11 @@ func (m checkpoints) goals() []goal[checkpointsState] {
 func checkpointsRun(files bool) func(Off, size) Result {
 	return func(off Off, z size) Result {
 		m := checkpoints{off: off, files: files, attempts: 2, ids: 2, records: 1}
-		if z == large {
-			m.records = 2
+		if z == small {
+			return explore(m, z.limit())
 		}
-		return explore(m, z.limit())
+		attempts, ids, records := m, m, m
+		attempts.attempts, ids.ids, records.records = 3, 3, 2
+		return join(explore(attempts, z.limit()), explore(ids, z.limit()), explore(records, z.limit()))
 	}
 }

@@ -67,6 +67,23 @@ type Result struct {
 	Missed     []string       // goals that were not reached
 }
 
+// join makes one result of explorations of one model within different bounds: what went wrong in one, or all of them together.
+func join(results ...Result) Result {
+	all := results[0]
+	for _, r := range results[1:] {
+		if all.Broken != "" || all.Unfinished {
+			return all
+		}
+		r.States, r.Depth, r.Elapsed = r.States+all.States, max(r.Depth, all.Depth), r.Elapsed+all.Elapsed
+		for a, n := range all.Fired {
+			r.Fired[a] += n
+		}
+		r.Missed = append(r.Missed, all.Missed...)
+		all = r
+	}
+	return all
+}
+
 // explorer is a breadth-first search. Of a state it remembers a hash of 64 bits and how it came there: with ten
 // million states two share a hash, and one of them is missed, with a probability of 3 in a million.
 type explorer[S comparable] struct {

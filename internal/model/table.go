@@ -1,32 +1,29 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
-// Run explores every model within its larger bounds, and then without each of its rules in turn. It prints a table,
-// and below it what is wrong. It reports whether nothing is.
-func Run(w io.Writer) bool {
+// Run explores every model within its larger bounds, and then, within the smaller ones, without each of its rules in turn. It
+// prints one table, and below it what is wrong; progress tells meanwhile where it is. It reports whether nothing is wrong.
+func Run(w, progress io.Writer) bool {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "model\tbounds\tstates\tdepth\tseconds\trules\tviolations\tcounterexamples")
 	var wrong []string
 	for _, m := range models {
+		fmt.Fprintf(progress, "%s: %s\n", m.name, m.bounds[large])
 		r := m.run(Off{}, large)
-		wrong = append(wrong, m.wrong(r)...)
-		violations := 0
-		if r.Broken != "" {
-			violations = 1
-		}
 		found, missed := m.counterexamples()
-		wrong = append(wrong, missed...)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.1f\t%s\t%d\t%d of %d switches\n", m.name, m.bounds[large], r.States, r.Depth,
-			r.Elapsed.Round(100*time.Millisecond).Seconds(), m.rules(), violations, found, len(m.covers))
-		table.Flush()
+		wrong = slices.Concat(wrong, m.wrong(r), missed)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.1f\t%s\t%s\t%d of %d switches\n",
+			m.name, m.bounds[large], r.States, r.Depth, r.Elapsed.Seconds(), m.rules(), cmp.Or(r.Broken, "0"), found, len(m.covers))
 	}
+	table.Flush()
 	for _, line := range wrong {
 		fmt.Fprintln(w, line)
 	}
@@ -76,9 +73,7 @@ func (m Model) counterexamples() (found int, missed []string) {
 func (m Model) rules() string {
 	var list []string
 	for _, c := range m.covers {
-		if !strings.Contains(strings.Join(list, " ")+" ", c.rule+" ") {
-			list = append(list, c.rule)
-		}
+		list = append(list, c.rule)
 	}
-	return strings.Join(list, " ")
+	return strings.Join(slices.Compact(list), " ")
 }

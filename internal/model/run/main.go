@@ -9,7 +9,7 @@ import (
 )
 
 func main() {
-	if !model.Run(os.Stdout) {
+	if !model.Run(os.Stdout, os.Stderr) {
 		os.Exit(1)
 	}
 }
