@@ -5,7 +5,8 @@ import "math/bits"
 // checkpoints is the model of checkpoints and of what becomes visible: a job of two subtasks, each of which reads
 // records and puts each out again. An output is visible once, whoever makes it so, and none is lost (I5).
 //
-// An attempt may be superseded at any time, and its task processes may run on for ever, the policy being `run`, or not: one that
+// Each subtask is a region: they restart together, or one alone, under an attempt that is the job's next (decision 0011). An attempt may
+// be superseded at any time, and its task processes may run on for ever, the policy being `run`, or not: one that
 // died is one that takes no further step, so death is no action. With
 // transactional sinks the attempts make their output visible, once they hear that a checkpoint that names it is
 // completed; with sinks that write files the leaders do. Commits are atomic, as epochs shows, and what follows from
@@ -41,12 +42,14 @@ func copies(record int8) (set outputs) {
 }
 
 type checkpointsState struct {
-	attempt  int8 // the committed intent
+	attempt  [subtasks]int8 // the committed intent
+	newest   int8           // attempt of any
 	open     int8
 	reserved int8
 	pointer  int8
 	ended    bool
-	restore  [maxAttempts + 1]int8
+	// from are the checkpoints that a deploy may say an attempt starts from: what the intent says when it is sent.
+	from [maxAttempts + 1][subtasks]epochs8
 
 	completed epochs8 // ids
 	manifests [maxIDs + 1][subtasks]contribution
@@ -54,12 +57,17 @@ type checkpointsState struct {
 
 	tasks [maxAttempts + 1][subtasks]task
 	acks  [maxIDs + 1][maxAttempts + 1][subtasks]contribution
-	// what may be said to which attempts, by id
-	triggers, completions, aborts, published [maxIDs + 1]epochs8
+	// what may be said to which parts, by id
+	triggers, completions, aborts, published [maxIDs + 1]partsSet
 
 	written, visible, deleted [subtasks]outputs
 	broke                     string
 }
+
+// partsSet is a set of subtasks under an attempt, which is what messages name.
+type partsSet uint8
+
+func partOf(a int8, i int) partsSet { return 1 << (4*int8(i) + a) }
 
 // contribution is what a subtask adds to a checkpoint.
 type contribution struct {
@@ -86,14 +94,22 @@ const (
 	finished
 )
 
-func (m checkpoints) start() checkpointsState { return checkpointsState{attempt: 1} }
+func (m checkpoints) start() checkpointsState {
+	s := checkpointsState{}
+	m.commitAttempt(&s, both)
+	return s
+}
+
+// both says which subtasks: bit i is for subtask i.
+const both = 1<<subtasks - 1
 
 const (
-	ckRestart    = "attempt %d is committed, from checkpoint %d"
-	ckReserve    = "checkpoint %d of attempt %d is reserved"
-	ckComplete   = "checkpoint %d is completed, in attempt %d"
-	ckLate       = "the completion of checkpoint %d, decided in attempt %d, lands late"
-	ckEarly      = "a leader says that checkpoint %d of attempt %d is completed, and has not committed it"
+	ckRestart    = "attempt %d is committed, of both subtasks, from checkpoint %d"
+	ckRestartOne = "attempt %d is committed, of subtask %d alone, from checkpoint %d"
+	ckReserve    = "checkpoint %d of attempts %d and %d is reserved"
+	ckComplete   = "checkpoint %d is completed, of attempts %d and %d"
+	ckLate       = "the completion of checkpoint %d, of attempts %d and %d, lands late"
+	ckEarly      = "a leader says that checkpoint %d of attempts %d and %d is completed, and has not committed it"
 	ckAbort      = "checkpoint %d is aborted"
 	ckEnd        = "the end of the job is committed"
 	ckStart      = "subtask %d of attempt %d starts from checkpoint %d"
@@ -110,10 +126,12 @@ const (
 
 func (m checkpoints) next(s checkpointsState, add func(action, checkpointsState)) {
 	m.decide(s, add)
-	for a := int8(1); a <= s.attempt; a++ {
+	for a := int8(1); a <= s.newest; a++ {
 		for i := range subtasks {
-			m.run(s, a, i, add)
-			m.hear(s, a, i, add)
+			if s.from[a][i] != 0 {
+				m.run(s, a, i, add)
+				m.hear(s, a, i, add)
+			}
 		}
 	}
 	if m.files {
@@ -127,24 +145,25 @@ func (m checkpoints) decide(s checkpointsState, add func(action, checkpointsStat
 	if s.ended {
 		return
 	}
-	tasks, visible := s.tasks[s.attempt], m.unpublished(s) == [subtasks]outputs{}
-	if s.attempt < m.attempts && visible {
+	visible := m.unpublished(s) == [subtasks]outputs{}
+	if s.newest < m.attempts && visible {
 		m.restart(s, add)
 	}
 	if s.open != 0 {
 		n := s
 		n.open = 0
-		n.aborts[s.open].put(s.attempt)
+		n.aborts[s.open] |= m.present(s)
 		add(act(ckAbort, int(s.open)), n)
 		m.complete(s, add)
 	}
+	tasks := [subtasks]task{s.tasks[s.attempt[0]][0], s.tasks[s.attempt[1]][1]}
 	up := func(t task) bool { return t.phase == reads || t.phase == finished }
 	if s.open == 0 && s.reserved < m.ids && up(tasks[0]) && up(tasks[1]) && visible {
 		n := s
 		n.reserved++
 		n.open = n.reserved
-		n.triggers[n.open].put(s.attempt)
-		add(act(ckReserve, int(n.open), int(s.attempt)), n)
+		n.triggers[n.open] = m.present(s)
+		add(act(ckReserve, int(n.open), int(s.attempt[0]), int(s.attempt[1])), n)
 	}
 	settled := m.files || tasks[0].pending|tasks[1].pending == 0
 	if tasks[0].phase == finished && tasks[1].phase == finished && settled {
@@ -165,24 +184,47 @@ func (m checkpoints) unpublished(s checkpointsState) (left [subtasks]outputs) {
 	return left
 }
 
-// restart commits the next attempt: one write closes the open checkpoint and names what is restored (R4).
+// present are the committed attempts of the subtasks.
+func (m checkpoints) present(s checkpointsState) partsSet {
+	return partOf(s.attempt[0], 0) | partOf(s.attempt[1], 1)
+}
+
+// restart commits the next attempt, of any of the subtasks.
 func (m checkpoints) restart(s checkpointsState, add func(action, checkpointsState)) {
-	n := s
-	n.attempt++
-	n.restore[n.attempt] = s.pointer
-	if !m.off[RestartClosesTheCheckpoint] {
-		n.open = 0
+	for which := 1; which <= both; which++ {
+		n := s
+		m.commitAttempt(&n, which)
+		if which == both {
+			add(act(ckRestart, int(n.newest), int(s.pointer)), n)
+		} else {
+			add(act(ckRestartOne, int(n.newest), which-1, int(s.pointer)), n)
+		}
 	}
-	add(act(ckRestart, int(n.attempt), int(s.pointer)), n)
+}
+
+// commitAttempt is one write, which closes the open checkpoint and names what is restored (R4). There is one such name for all
+// subtasks: one that was not deployed yet under its older attempt starts from there too.
+func (m checkpoints) commitAttempt(s *checkpointsState, which int) {
+	s.newest++
+	if !m.off[RestartClosesTheCheckpoint] {
+		s.open = 0
+	}
+	for i := range subtasks {
+		if which&(1<<i) != 0 {
+			s.attempt[i] = s.newest
+		}
+		s.from[s.attempt[i]][i].put(s.pointer)
+	}
 }
 
 // complete commits a checkpoint once all acknowledgements are there: of the committed attempt (R5), or of any.
 func (m checkpoints) complete(s checkpointsState, add func(action, checkpointsState)) {
-	for a := int8(1); a <= s.attempt; a++ {
-		for b := int8(1); b <= s.attempt; b++ {
-			named := a == b && (a == s.attempt || m.off[RestartClosesTheCheckpoint] && s.triggers[s.open].has(a))
-			if named || m.off[MessagesNameTheAttempt] {
-				m.completed(s, s.open, [subtasks]int8{a, b}, ckComplete, add)
+	for a := int8(1); a <= s.newest; a++ {
+		for b := int8(1); b <= s.newest; b++ {
+			of, parts := [subtasks]int8{a, b}, partOf(a, 0)|partOf(b, 1)
+			triggered := s.triggers[s.open]&parts == parts
+			if of == s.attempt || triggered && m.off[RestartClosesTheCheckpoint] || m.off[MessagesNameTheAttempt] {
+				m.completed(s, s.open, of, ckComplete, add)
 			}
 		}
 	}
@@ -191,7 +233,7 @@ func (m checkpoints) complete(s checkpointsState, add func(action, checkpointsSt
 // late lets the completion of a checkpoint that was closed since land, if nothing checks what it was decided from (R1).
 func (m checkpoints) late(s checkpointsState, add func(action, checkpointsState)) {
 	for id := int8(1); id <= s.reserved && m.off[CompletionChecksVersions]; id++ {
-		for a := int8(1); a <= s.attempt; a++ {
+		for a := int8(1); a <= s.newest; a++ {
 			if id != s.open && !s.completed.has(id) {
 				m.completed(s, id, [subtasks]int8{a, a}, ckLate, add)
 			}
@@ -209,21 +251,21 @@ func (m checkpoints) completed(s checkpointsState, id int8, of [subtasks]int8, h
 	}
 	if m.off[CompletionAfterCommit] {
 		early := s
-		early.completions[id].put(s.attempt)
+		early.completions[id] |= m.present(s)
 		for i := range subtasks {
 			if m.files {
 				m.show(&early, i, n.manifests[id][i].names)
 			}
 		}
-		add(act(ckEarly, int(id), int(s.attempt)), early)
+		add(act(ckEarly, int(id), int(of[0]), int(of[1])), early)
 	}
 	if id < s.pointer {
 		n.broke = "I8: the pointer to the newest completed checkpoint went back"
 	}
 	n.pointer, n.open = id, 0
 	n.completed.put(id)
-	n.completions[id].put(s.attempt)
-	add(act(how, int(id), int(of[0])), n)
+	n.completions[id] |= m.present(s)
+	add(act(how, int(id), int(of[0]), int(of[1])), n)
 }
 
 // run is what a subtask does by itself.
@@ -233,9 +275,8 @@ func (m checkpoints) run(s checkpointsState, a int8, i int, add func(action, che
 	nt := &n.tasks[a][i]
 	switch t.phase {
 	case notStarted:
-		m.begin(s, a, i, s.restore[a], add)
-		for id := int8(0); id <= s.pointer && m.off[RestartNamesThePointer]; id++ {
-			if id == 0 || s.completed.has(id) {
+		for id := int8(0); id <= s.pointer; id++ {
+			if s.from[a][i].has(id) || m.off[RestartNamesThePointer] && (id == 0 || s.completed.has(id)) {
 				m.begin(s, a, i, id, add)
 			}
 		}
@@ -288,18 +329,18 @@ func (m checkpoints) hear(s checkpointsState, a int8, i int, add func(action, ch
 	}
 	for id := int8(1); id <= s.reserved; id++ {
 		again := id > t.taken || m.off[CheckpointIsTakenOnce] && id == t.taken && t.prepared < t.read
-		if again && m.reaches(s.triggers[id], a, MessagesNameTheAttempt) {
+		if again && m.reaches(s.triggers[id], a, i, MessagesNameTheAttempt) {
 			m.take(s, a, i, id, add)
 		}
-		if m.reaches(s.completions[id], a, CompletionsNameTheAttempt) && !m.files {
+		if m.reaches(s.completions[id], a, i, CompletionsNameTheAttempt) && !m.files {
 			m.commit(s, a, i, id, add)
 		}
-		if s.published[id].has(a) {
+		if s.published[id]&partOf(a, i) != 0 {
 			n := s
 			n.tasks[a][i].pending &^= m.due(t, a, id)
 			add(act(ckForget, i, int(a), int(id)), n)
 		}
-		if m.off[AcknowledgedIsKept] && s.aborts[id].has(a) {
+		if m.off[AcknowledgedIsKept] && s.aborts[id]&partOf(a, i) != 0 {
 			n := s
 			dropped := m.due(t, a, id) &^ m.due(t, a, id-1)
 			n.tasks[a][i].pending &^= dropped
@@ -315,9 +356,13 @@ func (m checkpoints) hear(s checkpointsState, a int8, i int, add func(action, ch
 	}
 }
 
-// reaches reports whether a message to some attempts is taken for one to attempt a.
-func (m checkpoints) reaches(to epochs8, a int8, rule Switch) bool {
-	return to.has(a) || m.off[rule] && to != 0
+// reaches reports whether a message to some parts is taken for one to this.
+func (m checkpoints) reaches(to partsSet, a int8, i int, rule Switch) bool {
+	mine := partOf(a, i)
+	if m.off[MessagesNameTheRegion] {
+		mine = partOf(a, 0) | partOf(a, 1)
+	}
+	return to&mine != 0 || m.off[rule] && to != 0
 }
 
 func (m checkpoints) take(s checkpointsState, a int8, i int, id int8, add func(action, checkpointsState)) {
@@ -364,7 +409,7 @@ func (m checkpoints) rename(s checkpointsState, add func(action, checkpointsStat
 		for i := range subtasks {
 			m.show(&n, i, s.manifests[id][i].names)
 		}
-		n.published[id].put(s.attempt)
+		n.published[id] |= m.present(s)
 		add(act(ckRename, int(id)), n)
 	}
 	if s.ended {
@@ -431,8 +476,12 @@ func (m checkpoints) stuck(s checkpointsState) string {
 
 // twin has the subtasks exchanged.
 func (m checkpoints) twin(s checkpointsState) checkpointsState {
+	s.attempt[0], s.attempt[1] = s.attempt[1], s.attempt[0]
 	swap := func(c *[subtasks]contribution) { c[0], c[1] = c[1], c[0] }
 	for id := range s.manifests {
+		for _, to := range []*partsSet{&s.triggers[id], &s.completions[id], &s.aborts[id], &s.published[id]} {
+			*to = *to>>4 | *to<<4
+		}
 		swap(&s.manifests[id])
 		for a := range s.acks[id] {
 			swap(&s.acks[id][a])
@@ -440,6 +489,7 @@ func (m checkpoints) twin(s checkpointsState) checkpointsState {
 	}
 	for a := range s.tasks {
 		s.tasks[a][0], s.tasks[a][1] = s.tasks[a][1], s.tasks[a][0]
+		s.from[a][0], s.from[a][1] = s.from[a][1], s.from[a][0]
 	}
 	for _, o := range []*[subtasks]outputs{&s.last, &s.written, &s.visible, &s.deleted} {
 		o[0], o[1] = o[1], o[0]
@@ -450,13 +500,18 @@ func (m checkpoints) twin(s checkpointsState) checkpointsState {
 func (m checkpoints) goals() []goal[checkpointsState] {
 	return []goal[checkpointsState]{
 		{"the job ends in its last attempt, with all output visible", func(s checkpointsState) bool {
-			return s.ended && s.attempt == m.attempts && s.visible[0] != 0 && s.visible[1] != 0
+			return s.ended && s.newest == m.attempts && s.visible[0] != 0 && s.visible[1] != 0
 		}},
-		{"the last id is completed", func(s checkpointsState) bool { return s.completed.has(m.ids) }},
+		{"the last id is completed, of two attempts", func(s checkpointsState) bool {
+			return s.completed.has(m.ids) && s.attempt[0] != s.attempt[1]
+		}},
 		{"what a restored attempt inherited is visible", func(s checkpointsState) bool {
-			return s.restore[s.attempt] != 0 && s.manifests[s.restore[s.attempt]][0].names != 0 && s.visible[0]&below(s.attempt) != 0
+			a := s.attempt[0]
+			return !s.from[a][0].has(0) && s.manifests[s.pointer][0].names != 0 && s.visible[0]&below(a) != 0
 		}},
-		{"an attempt that was superseded acknowledges", func(s checkpointsState) bool { return s.open == 0 && s.attempt == 2 && s.acks[1][1][0].there }},
+		{"an attempt that was superseded acknowledges", func(s checkpointsState) bool {
+			return s.open == 0 && s.attempt == [subtasks]int8{2, 2} && s.acks[1][1][0].there
+		}},
 	}
 }
 

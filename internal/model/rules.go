@@ -43,6 +43,7 @@ const (
 	RestartClosesTheCheckpoint
 	RestartNamesThePointer
 	MessagesNameTheAttempt // triggers and acknowledgements: if either does, the other need not
+	MessagesNameTheRegion
 	CompletionsNameTheAttempt
 	CheckpointIsTakenOnce
 	FinishedPublishesNothing
@@ -120,7 +121,7 @@ var checkpointBounds = [2]string{
 var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptDead, attemptLost,
 	attemptDeploy, attemptStop, attemptConfirm, attemptDone, attemptCrash, attemptTell, attemptKill, attemptReturn, attemptRefused}
 
-var checkpointActions = []string{ckRestart, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckTake}
+var checkpointActions = []string{ckRestart, ckRestartOne, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckTake}
 
 // models are all of them.
 var models = []Model{
@@ -179,6 +180,7 @@ var models = []Model{
 			{RestartClosesTheCheckpoint, "RestartClosesTheCheckpoint", "R4", "I5"},
 			{RestartNamesThePointer, "RestartNamesThePointer", "R4", "I5"},
 			{MessagesNameTheAttempt, "MessagesNameTheAttempt", "R5", "I5"},
+			{MessagesNameTheRegion, "MessagesNameTheRegion", "R5", "I5"},
 			{CompletionsNameTheAttempt, "CompletionsNameTheAttempt", "R5", "I5"},
 			{CheckpointIsTakenOnce, "CheckpointIsTakenOnce", "R5", "I5"},
 			{FinishedPublishesNothing, "FinishedPublishesNothing", "R12", "I5"},
