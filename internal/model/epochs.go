@@ -281,8 +281,8 @@ func (m epochs) execute(s epochsState, add func(action, epochsState)) {
 	}
 }
 
-// learned reports whether the author of a write knows, or knew before it ended, that it landed. That it is not
-// remembered which leader learned what before it ended costs nothing: a later TaskManager's step is possible in either case.
+// learned reports whether the author of a write knows that it landed. One that has retired is not remembered here:
+// what it sent may arrive before it retires, which no TaskManager can tell from after.
 func (m epochs) learned(s epochsState, e int8, w write) bool {
 	for _, c := range s.candidates {
 		if c.epoch == e && c.known >= w.version {
@@ -337,8 +337,11 @@ func (m epochs) goals() []goal[epochsState] {
 
 func epochsRun(off Off, z size) Result {
 	m := epochs{off: off, candidates: 2, last: 2, ids: 2}
-	if z == large {
-		m.candidates, m.last, m.ids = 2, 3, 3
+	if z == small {
+		return explore(m, z.limit())
 	}
-	return explore(m, z.limit())
+	long, wide := m, m
+	long.last, long.ids = 4, 3
+	wide.candidates = 3
+	return join(explore(long, z.limit()), explore(wide, z.limit()))
 }

@@ -222,7 +222,7 @@ func (m leases) goals() []goal[leasesState] {
 func leasesRun(off Off, z size) Result {
 	m := leases{off: off, leaders: 2, length: 2, grants: 1}
 	if z == large {
-		m.leaders, m.length, m.grants = 3, 3, 2
+		m.leaders, m.length, m.grants = 3, 5, 2
 	}
 	return explore(m, z.limit())
 }

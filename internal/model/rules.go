@@ -115,7 +115,7 @@ var attemptBounds = [2]string{
 
 var checkpointBounds = [2]string{
 	"2 subtasks, 2 attempts, 2 checkpoints, 1 record each",
-	"the same, and with a third attempt, a third checkpoint or a second record",
+	"2 subtasks; a third attempt, or a third checkpoint, or a second record",
 }
 
 var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptDead, attemptLost,
@@ -127,7 +127,7 @@ var checkpointActions = []string{ckRestart, ckRestartOne, ckReserve, ckComplete,
 var models = []Model{
 	{
 		name:   "epochs",
-		bounds: [2]string{"2 JobManagers, 2 epochs, 2 ids", "2 JobManagers, 3 epochs, 3 ids"},
+		bounds: [2]string{"2 JobManagers, 2 epochs, 2 ids", "2 JobManagers, 4 epochs, 3 ids; 3 JobManagers, 2 epochs, 2 ids"},
 		run:    epochsRun,
 		actions: []string{epochSend, epochLand, epochReply, epochRefused, epochLost, epochMine, epochRead, epochRetire, epochKill,
 			epochDecide, epochAnew, epochWriteLands, epochLearn, epochExecute},
@@ -207,7 +207,7 @@ var models = []Model{
 	},
 	{
 		name:   "leases",
-		bounds: [2]string{"2 leaders, lease 2 ticks, 1 renewal under way", "3 leaders, lease 3 ticks, 2 renewals under way"},
+		bounds: [2]string{"2 leaders, lease 2 ticks, 1 renewal under way", "3 leaders, lease 5 ticks, 2 renewals under way"},
 		run:    leasesRun,
 		actions: []string{leaseTick, leaseConfirm, leaseClaim, leaseAsk, leaseGrants, leaseReceive, leaseDeclare, leaseRedeploy,
 			leaseKill, leaseEnds, leaseHeir, leaseProves},
