@@ -14,6 +14,7 @@ type attempts struct {
 	epochs  int8 // the highest
 	last    int8 // the highest attempt
 	faults  int8 // how many times a TaskManager dies, is cut off, or a task process crashes
+	cancels bool // the job may be cancelled
 }
 
 const (
@@ -49,11 +50,22 @@ func (s *epochs8) put(n int8) { *s |= 1 << n }
 
 // attemptsIntent is what is committed about the job.
 type attemptsIntent struct {
-	last     int8        // attempt of the job
-	attempt  [parts]int8 // 0: none yet
-	givenUp  [parts]bool
-	finished bool
+	last    int8        // attempt of the job
+	attempt [parts]int8 // 0: none yet
+	givenUp [parts]bool
+	phase   jobPhase
 }
+
+type jobPhase int8
+
+const (
+	jobRuns jobPhase = iota
+	jobCancels
+	jobCanceled
+	jobFinished
+)
+
+func (in attemptsIntent) terminal() bool { return in.phase >= jobCanceled }
 
 // hostState is the TaskManager of a host.
 type hostState struct {
@@ -95,6 +107,8 @@ const (
 	attemptEarly    = "the leader of epoch %d deploys attempt %d of subtask %d before it is committed"
 	attemptGiveUp   = "subtask %d of attempt %d is committed as given up"
 	attemptFinish   = "the end of the job is committed"
+	attemptCancel   = "that the job is to be cancelled is committed"
+	attemptCanceled = "that the job is cancelled is committed"
 	attemptDead     = "instance %d, which has ended, is committed as dead"
 	attemptLost     = "instance %d, which is cut off, is committed as dead"
 	attemptAwake    = "the leader wakes from a pause, hears nothing of instance %d, and commits it as dead"
@@ -139,9 +153,9 @@ func (m attempts) mayBeSent(s *attemptsState) {
 		a := s.intent.attempt[p]
 		switch {
 		case a == 0:
-		case s.intent.finished:
+		case s.intent.terminal():
 			s.confirms[p][a].put(s.epoch)
-		case s.intent.givenUp[p]:
+		case s.intent.givenUp[p] || s.intent.phase == jobCancels:
 			s.stops[p][a].put(s.epoch)
 		default:
 			s.deploys[p][a].put(s.epoch)
@@ -152,8 +166,15 @@ func (m attempts) mayBeSent(s *attemptsState) {
 // leader decides, from what is committed.
 func (m attempts) leader(s attemptsState, add func(action, attemptsState)) {
 	in := s.intent
-	if in.finished {
+	if in.phase != jobRuns {
+		m.cancel(s, add)
 		return
+	}
+	if m.cancels {
+		n := s
+		n.intent.phase = jobCancels
+		m.mayBeSent(&n)
+		add(act(attemptCancel), n)
 	}
 	for p := range parts {
 		if !in.givenUp[p] && m.lost(s, p) {
@@ -173,11 +194,21 @@ func (m attempts) leader(s attemptsState, add func(action, attemptsState)) {
 	}
 	if s.heard == in.attempt && in.givenUp == [parts]bool{} {
 		n := s
-		n.intent.finished = true
+		n.intent.phase = jobFinished
 		m.mayBeSent(&n)
 		add(act(attemptFinish), n)
 	}
 	m.begin(s, add)
+}
+
+// cancel commits the end of a job that is being cancelled, once there is evidence that nothing of it runs.
+func (m attempts) cancel(s attemptsState, add func(action, attemptsState)) {
+	if s.intent.phase == jobCancels && m.ended(s, 0) && m.ended(s, 1) {
+		n := s
+		n.intent.phase = jobCanceled
+		m.mayBeSent(&n)
+		add(act(attemptCanceled), n)
+	}
 }
 
 // lost reports whether the leader has reason to give a part up.
@@ -228,12 +259,17 @@ func (m attempts) commitAttempt(n attemptsState, at [parts]int8, add func(action
 	}
 }
 
-// evidence reports whether the attempt of a part that was given up is known to run no more (R4, R5).
+// evidence reports whether the attempt of a part that was given up is known to run no more.
 func (m attempts) evidence(s attemptsState, p int) bool {
+	return !s.intent.givenUp[p] || m.ended(s, p)
+}
+
+// ended reports whether the committed attempt of a part is known to run no more (R4, R5).
+func (m attempts) ended(s attemptsState, p int) bool {
 	a := s.intent.attempt[p]
 	at := s.where[p][a]
 	switch {
-	case !s.intent.givenUp[p] || a == 0 || m.off[RedeployOnEvidence]:
+	case a == 0 || m.off[RedeployOnEvidence]:
 		return true
 	case m.off[EvidenceNamesTheAttempt]:
 		return s.dead[at] || s.promised[p][at] > 0
@@ -354,7 +390,7 @@ func (m attempts) deploy(s attemptsState, n *attemptsState, h, p int, a int8) {
 		if n.started[p].has(a) {
 			n.broke = "I3: an attempt was started twice"
 		}
-		if s.intent.finished && !s.dead[at] {
+		if s.intent.terminal() && !s.dead[at] {
 			n.broke = "I9: an attempt was started after the end of the job"
 		}
 		n.started[p].put(a)
@@ -378,7 +414,7 @@ func (m attempts) stop(s attemptsState, n *attemptsState, h, p int, a int8) {
 func (m attempts) interrupted(s attemptsState, n *attemptsState, h int) {
 	for p := range parts {
 		before, after := s.hosts[h].parts[p], n.hosts[h].parts[p]
-		if before.current > 0 && before.state == runs && after.current != before.current && s.faults == 0 {
+		if before.current > 0 && before.state == runs && after.current != before.current && s.faults == 0 && s.intent.phase != jobCancels {
 			n.broke = "I6: a task was interrupted, with faults of JobManagers and coordination alone"
 		}
 	}
@@ -429,6 +465,9 @@ func (m attempts) broken(s attemptsState) string {
 		for _, t := range s.hosts {
 			if entry := t.parts[p]; entry.current > 0 && entry.state == runs && !s.dead[t.instance] {
 				running++
+				if s.intent.phase == jobCanceled {
+					return "I9: an attempt runs after the job was cancelled"
+				}
 				if entry.current > s.intent.attempt[p] {
 					return "I3: an attempt runs that is above the committed one"
 				}
@@ -447,7 +486,7 @@ func (m attempts) stuck(s attemptsState) string {
 	for i := range int8(instances) {
 		usable = usable || m.known(s, i) && !s.dead[i]
 	}
-	if s.intent.finished || !usable || s.intent.last == m.last {
+	if s.intent.terminal() || !usable || s.intent.last == m.last && s.intent.phase == jobRuns {
 		return ""
 	}
 	return "L1: the job does not come to an end"
@@ -480,11 +519,12 @@ func other(i int8) int8 { return (i + perHost) % instances }
 
 func (m attempts) goals() []goal[attemptsState] {
 	return []goal[attemptsState]{
-		{"the job finishes in its last attempt", func(s attemptsState) bool { return s.intent.finished && s.intent.last == m.last }},
+		{"the job finishes in its last attempt", func(s attemptsState) bool { return s.intent.phase == jobFinished && s.intent.last == m.last }},
 		{"an instance that was declared dead runs on beside its successor", func(s attemptsState) bool {
 			a, b := s.hosts[0], s.hosts[1]
 			return a.parts[0].current > 0 && b.parts[0].current > 0 && (s.dead[a.instance] || s.dead[b.instance])
 		}},
+		{"a job that ran is cancelled", func(s attemptsState) bool { return s.intent.phase == jobCanceled && s.started[0] != 0 }},
 		{"a task is adopted by each leader", func(s attemptsState) bool {
 			return s.epoch == m.epochs && s.hosts[0].seen == m.epochs && s.hosts[0].parts[0].current == 1
 		}},
@@ -497,12 +537,18 @@ func (m attempts) goals() []goal[attemptsState] {
 func attemptsRun(regions int) func(Off, size) Result {
 	return func(off Off, z size) Result {
 		m := attempts{off: off, regions: regions, epochs: 2, last: 2, faults: 2}
+		some, all := m, m
+		some.faults, some.cancels = 1, true
+		all.last = 3
 		switch {
 		case z == large:
-			m.last = 3
+			m.cancels = true
+			return join(explore(m, z.limit()), explore(all, z.limit()))
 		case off[EvidenceNamesTheAttempt]: // which it takes three attempts to be hurt by
-			m.epochs, m.last = 1, 3
+			return explore(all, z.limit())
+		case off != Off{}:
+			return explore(m, z.limit())
 		}
-		return explore(m, z.limit())
+		return explore(some, z.limit())
 	}
 }

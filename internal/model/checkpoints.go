@@ -124,7 +124,8 @@ const (
 	ckForget     = "subtask %d of attempt %d hears that what checkpoint %d names is visible"
 )
 
-func (m checkpoints) next(s checkpointsState, add func(action, checkpointsState)) {
+func (m checkpoints) next(s checkpointsState, each func(action, checkpointsState)) {
+	add := func(a action, to checkpointsState) { each(a, m.forget(to)) }
 	m.decide(s, add)
 	for a := int8(1); a <= s.newest; a++ {
 		for i := range subtasks {
@@ -137,6 +138,25 @@ func (m checkpoints) next(s checkpointsState, add func(action, checkpointsState)
 	if m.files {
 		m.rename(s, add)
 	}
+}
+
+// forget drops what nobody asks for any more while every rule is on: acknowledgements of closed checkpoints and of attempts that
+// were superseded, and aborts.
+func (m checkpoints) forget(s checkpointsState) checkpointsState {
+	if m.off != (Off{}) {
+		return s
+	}
+	s.aborts = [maxIDs + 1]partsSet{}
+	for id := range s.acks {
+		for a := range s.acks[id] {
+			for i := range subtasks {
+				if int8(id) != s.open || int8(a) != s.attempt[i] {
+					s.acks[id][a][i] = contribution{}
+				}
+			}
+		}
+	}
+	return s
 }
 
 // decide commits the next step.
@@ -509,8 +529,8 @@ func (m checkpoints) goals() []goal[checkpointsState] {
 			a := s.attempt[0]
 			return !s.from[a][0].has(0) && s.manifests[s.pointer][0].names != 0 && s.visible[0]&below(a) != 0
 		}},
-		{"an attempt that was superseded acknowledges", func(s checkpointsState) bool {
-			return s.open == 0 && s.attempt == [subtasks]int8{2, 2} && s.acks[1][1][0].there
+		{"an attempt that was superseded takes a checkpoint", func(s checkpointsState) bool {
+			return s.attempt[0] == 2 && s.tasks[2][0].phase == reads && s.tasks[1][0].taken == 1 && s.pointer == 0
 		}},
 	}
 }

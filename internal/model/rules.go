@@ -26,7 +26,7 @@ const (
 	ClaimNotSeenIsNotFailed
 	WriteNotSeenIsNotFailed
 
-	InstanceIsNamed // attempts
+	InstanceIsNamed // attempts, regions
 	FarewellsAreFenced
 	DeployAfterCommit
 	RedeployOnEvidence
@@ -99,8 +99,8 @@ const (
 // limit is how many states are explored at most; no model has as many.
 func (z size) limit() int { return [...]int{2_000_000, 40_000_000}[z] }
 
-// Model is one state space with the switches that it covers.
-type Model struct {
+// model is one state space with the switches that it covers.
+type model struct {
 	name    string
 	bounds  [2]string // by size
 	run     func(Off, size) Result
@@ -109,8 +109,8 @@ type Model struct {
 }
 
 var attemptBounds = [2]string{
-	"2 TaskManagers, 2 subtasks, 2 leaders, 2 attempts, 2 faults",
-	"2 TaskManagers, 2 subtasks, 2 leaders, 3 attempts, 2 faults",
+	"2 TaskManagers, 2 subtasks, 2 leaders, 2 attempts, 1 fault, a cancel",
+	"2 TaskManagers, 2 subtasks, 2 leaders, 2 faults; 2 attempts and a cancel, or 3 attempts",
 }
 
 var checkpointBounds = [2]string{
@@ -118,13 +118,13 @@ var checkpointBounds = [2]string{
 	"2 subtasks; a third attempt, or a third checkpoint, or a second record",
 }
 
-var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptDead, attemptLost,
+var attemptActions = []string{attemptTakeover, attemptStart, attemptGiveUp, attemptFinish, attemptCancel, attemptCanceled, attemptDead, attemptLost,
 	attemptDeploy, attemptStop, attemptConfirm, attemptDone, attemptCrash, attemptTell, attemptKill, attemptReturn, attemptRefused}
 
 var checkpointActions = []string{ckRestart, ckRestartOne, ckReserve, ckComplete, ckAbort, ckEnd, ckStart, ckRead, ckFinish, ckTake}
 
 // models are all of them.
-var models = []Model{
+var models = []model{
 	{
 		name:   "epochs",
 		bounds: [2]string{"2 JobManagers, 2 epochs, 2 ids", "2 JobManagers, 4 epochs, 3 ids; 3 JobManagers, 2 epochs, 2 ids"},
@@ -146,7 +146,7 @@ var models = []Model{
 		name:    "attempts",
 		bounds:  attemptBounds,
 		run:     attemptsRun(1),
-		actions: attemptActions[:],
+		actions: attemptActions,
 		covers: []covered{
 			{RedeployOnEvidence, "RedeployOnEvidence", "R4", "I5"},
 			{EvidenceNamesTheAttempt, "EvidenceNamesTheAttempt", "R5", "I5"},

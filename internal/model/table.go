@@ -31,7 +31,7 @@ func Run(w, progress io.Writer) bool {
 }
 
 // wrong says what is wrong with an exploration with every rule on.
-func (m Model) wrong(r Result) (lines []string) {
+func (m model) wrong(r Result) (lines []string) {
 	if r.Broken != "" {
 		lines = append(lines, fmt.Sprintf("%s: %s:\n  %s", m.name, r.Broken, strings.Join(r.Trace, "\n  ")))
 		return lines
@@ -58,7 +58,7 @@ func (m Model) wrong(r Result) (lines []string) {
 }
 
 // counterexamples explores the model without each of its switches, within the smaller bounds.
-func (m Model) counterexamples() (found int, missed []string) {
+func (m model) counterexamples() (found int, missed []string) {
 	for _, c := range m.covers {
 		if r := m.run(without(c.off), small); strings.HasPrefix(r.Broken, c.breaks+":") {
 			found++
@@ -70,7 +70,7 @@ func (m Model) counterexamples() (found int, missed []string) {
 }
 
 // rules lists the rules that the model's switches belong to, each once.
-func (m Model) rules() string {
+func (m model) rules() string {
 	var list []string
 	for _, c := range m.covers {
 		list = append(list, c.rule)
