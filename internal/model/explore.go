@@ -78,7 +78,7 @@ func join(results ...Result) Result {
 		for a, n := range all.Fired {
 			r.Fired[a] += n
 		}
-		r.Missed = append(r.Missed, all.Missed...)
+		r.Missed = slices.DeleteFunc(r.Missed, func(goal string) bool { return !slices.Contains(all.Missed, goal) })
 		all = r
 	}
 	return all

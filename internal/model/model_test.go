@@ -96,6 +96,9 @@ func TestExplore(t *testing.T) {
 	if r := explore(ring{8, 5}, 100); r.Broken != "I0: here" || fmt.Sprint(r.Trace) != "[to 1 from 1 straight to 4 to 5]" || len(r.Missed) != 1 {
 		t.Errorf("a counterexample: %+v", r)
 	}
+	if r := join(explore(ring{8, 9}, 100), explore(ring{6, 9}, 100)); r.States != 14 || r.Depth != 5 || len(r.Missed) != 0 || r.Fired["to %d"] != 14 {
+		t.Errorf("both: %+v", r)
+	}
 	if r := explore(ring{8, 9}, 5); !r.Unfinished {
 		t.Errorf("more states than allowed: %+v", r)
 	}
