@@ -31,22 +31,22 @@ type attemptsState struct {
 	dead   [instances]bool // as committed
 
 	where                    [parts][maxTries + 1]int8 // the instance of each attempt
-	deploys, stops, confirms [parts][maxTries + 1]epochs8
+	deploys, stops, confirms [parts][maxTries + 1]set8
 	heard                    [parts]int8            // the attempt that the present leader knows to have finished
 	promised                 [parts][instances]int8 // what TaskManagers said: no attempt up to this one runs, or will
-	started                  [parts]epochs8         // attempts that were started
+	started                  [parts]set8            // attempts that were started
 
 	hosts  [hosts]hostState
 	faults int8
 	broke  string
 }
 
-// epochs8 is a set of small numbers.
-type epochs8 uint8
+// set8 is a set of small numbers.
+type set8 uint8
 
-func (s epochs8) has(n int8) bool { return s&(1<<n) != 0 }
+func (s set8) has(n int8) bool { return s&(1<<n) != 0 }
 
-func (s *epochs8) put(n int8) { *s |= 1 << n }
+func (s *set8) put(n int8) { *s |= 1 << n }
 
 // attemptsIntent is what is committed about the job.
 type attemptsIntent struct {

@@ -49,9 +49,9 @@ type checkpointsState struct {
 	pointer  int8
 	ended    bool
 	// from are the checkpoints that a deploy may say an attempt starts from: what the intent says when it is sent.
-	from [maxAttempts + 1][subtasks]epochs8
+	from [maxAttempts + 1][subtasks]set8
 
-	completed epochs8 // ids
+	completed set8 // ids
 	manifests [maxIDs + 1][subtasks]contribution
 	last      [subtasks]outputs // what the committed end of the job names
 
@@ -241,8 +241,8 @@ func (m checkpoints) commitAttempt(s *checkpointsState, which int) {
 func (m checkpoints) complete(s checkpointsState, add func(action, checkpointsState)) {
 	for a := int8(1); a <= s.newest; a++ {
 		for b := int8(1); b <= s.newest; b++ {
-			of, parts := [subtasks]int8{a, b}, partOf(a, 0)|partOf(b, 1)
-			triggered := s.triggers[s.open]&parts == parts
+			of, named := [subtasks]int8{a, b}, partOf(a, 0)|partOf(b, 1)
+			triggered := s.triggers[s.open]&named == named
 			if of == s.attempt || triggered && m.off[RestartClosesTheCheckpoint] || m.off[MessagesNameTheAttempt] {
 				m.completed(s, s.open, of, ckComplete, add)
 			}

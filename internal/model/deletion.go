@@ -14,7 +14,7 @@ type deletion struct {
 }
 
 // checkpointFiles is a set of files, by the checkpoint that wrote them.
-type checkpointFiles = epochs8
+type checkpointFiles = set8
 
 const maxFiles = 4
 

@@ -24,7 +24,7 @@ type requestsState struct {
 	record    [maxRequests + 1]outcome
 	effects   [maxRequests + 1]int8
 	writes    [maxRequests + 1][maxWrites]requestWrite
-	answered  [maxRequests + 1]epochs8 // outcomes that the client heard
+	answered  [maxRequests + 1]set8 // outcomes that the client heard
 
 	known    [maxEpochs + 1]int8 // effects that each leader knows of
 	begun    [maxEpochs + 1]bool
