@@ -100,6 +100,10 @@ cross:
 bench: zookeeper versitygw ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
+.PHONY: model
+model: ## the failover protocol, explored: each model within its bounds, and without each of its rules (docs/model.md)
+	GOMEMLIMIT=3GiB go run ./internal/model/run
+
 SEED := 1
 MINUTES := 5
 
