@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -89,5 +90,33 @@ func TestRegionsAreTheirOwn(t *testing.T) {
 	told{other, rpc.Acknowledge{Acks: []job.Acknowledgement{{Checkpoint: 1, Subtask: job.Subtask{Vertex: 1}}, {Checkpoint: 1}}}}.apply(tab)
 	if len(first.current.acks) != 1 || len(second.current.acks) != 0 {
 		t.Errorf("region 0 holds %v, region 1 %v", first.current.acks, second.current.acks)
+	}
+}
+
+// An epoch has one leader. Another JobManager that says that it leads under it has it from coordination that was restored
+// to an earlier state (the trace of internal/model's EpochHasOneLeader); a higher epoch is anybody's.
+func TestOneLeaderOfAnEpoch(t *testing.T) {
+	id := job.NewID()
+	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
+	defer tab.kill()
+	first, second := &link{id: "first", out: make(chan letter, postBox)}, &link{id: "second", out: make(chan letter, postBox)}
+	for _, c := range []struct {
+		name   string
+		l      *link
+		epoch  coordination.Epoch
+		obeyed bool
+	}{
+		{"the first", first, 2, true},
+		{"another of the same epoch", second, 2, false},
+		{"the first over another connection", &link{id: "first", out: first.out}, 2, true},
+		{"another of a higher one", second, 3, true},
+		{"the first of that", first, 3, false},
+	} {
+		received{c.l, rpc.Header{Epoch: c.epoch}, rpc.Lead{}}.apply(tab)
+		before := tab.entry(partKey{id, 0}).promised
+		received{c.l, rpc.Header{Epoch: c.epoch}, rpc.Stop{Instance: tab.instance, Job: id, Attempt: before + 1}}.apply(tab)
+		if obeyed := tab.entry(partKey{id, 0}).promised > before; obeyed != c.obeyed {
+			t.Errorf("%s: obeyed %v, want %v", c.name, obeyed, c.obeyed)
+		}
 	}
 }

@@ -39,6 +39,7 @@ type table struct {
 
 	seen   coordination.Epoch // the highest ever; never falls (I4)
 	leader *link              // that sent Lead under seen; nil while headless
+	led    string             // the JobManager that was first to send Lead under seen; "": none was
 	links  map[*link]bool
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
@@ -236,7 +237,7 @@ func (e received) apply(t *table) {
 // see raises the highest epoch: whoever led before leads no more.
 func (t *table) see(epoch coordination.Epoch) {
 	t.seen = epoch
-	t.leader = nil
+	t.leader, t.led = nil, ""
 }
 
 func (t *table) refuseStale(e received) {
@@ -270,8 +271,16 @@ func (t *table) refused(addr string, h rpc.Header, m rpc.Refused) {
 	}
 }
 
-// follow makes l the leader's link and tells it all that runs or is held (R12).
+// follow makes l the leader's link and tells it all that runs or is held (R12). Under one epoch only one JobManager
+// is followed, for ever: coordination that was restored to an earlier state would have the epoch claimed twice (I1).
 func (t *table) follow(l *link, epoch coordination.Epoch) {
+	if t.led != "" && t.led != l.id {
+		t.log.Error("refused a leader: another one led under the same epoch. Coordination was restored to an earlier state; "+
+			"tasks run on. Stop all JobManagers, and import the newest metadata, or begin anew with another storage.dir",
+			"jobmanager", l.addr, "id", l.id, "epoch", epoch, "before", t.led)
+		return
+	}
+	t.led = l.id
 	if t.leader != l {
 		t.log.Info("following a leader", "jobmanager", l.addr, "id", l.id, "epoch", epoch)
 	}
