@@ -201,7 +201,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-var sample = regexp.MustCompile(`^([a-z_]+)(?:\{(.*)\})? (\S+)$`)
+var sample = regexp.MustCompile(`^([a-z_0-9]+)(?:\{(.*)\})? (\S+)$`)
 
 // said reads what a leader said in a test of internal/rest, as if it had said it for a while.
 func said(t *testing.T, file string) []string {
