@@ -49,15 +49,28 @@ func (jm *JobManager) elect(ctx context.Context) error {
 // of them, it finds the others.
 func (jm *JobManager) welcome() rpc.Welcome {
 	w := rpc.Welcome{ID: jm.cfg.ID}
-	if members := jm.members.Load(); members != nil {
-		for _, m := range *members {
-			var other api.JobManager
-			if json.Unmarshal(m.Data, &other) == nil && other.Address != "" {
-				w.JobManagers = append(w.JobManagers, rpc.Whereabouts{ID: m.ID, Address: other.Address})
-			}
+	for _, other := range jm.published() {
+		if other.Address != "" {
+			w.JobManagers = append(w.JobManagers, rpc.Whereabouts{ID: other.ID, Address: other.Address})
 		}
 	}
 	return w
+}
+
+// published are the JobManagers as they tell of themselves, as far as this one has heard; those that cannot be read are left out.
+func (jm *JobManager) published() (all []api.JobManager) {
+	members := jm.members.Load()
+	if members == nil {
+		return nil
+	}
+	for _, m := range *members {
+		var one api.JobManager
+		if json.Unmarshal(m.Data, &one) == nil {
+			one.ID = m.ID
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // tellWhereabouts tells every TaskManager that is connected, as the JobManagers have changed.

@@ -2,7 +2,6 @@ package jobmanager
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,12 +121,9 @@ func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
 	h := metadata.Header{
 		Release: l.cfg.Version, Incarnation: l.header.Cluster, Epoch: l.term.Epoch(), Taken: time.Now().UTC(), Final: final, JobManagers: []string{l.self.REST},
 	}
-	if members := l.members.Load(); members != nil {
-		for _, m := range *members {
-			var other api.JobManager
-			if json.Unmarshal(m.Data, &other) == nil && !slices.Contains(h.JobManagers, other.REST) {
-				h.JobManagers = append(h.JobManagers, other.REST)
-			}
+	for _, other := range l.published() {
+		if !slices.Contains(h.JobManagers, other.REST) {
+			h.JobManagers = append(h.JobManagers, other.REST)
 		}
 	}
 	return metadata.Write(h, entries)

@@ -104,10 +104,11 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 		}
 	}
 	if c.Graph != nil && before.Phase == execution.Running { // a change can be refused; what runs is not to wait for it
-		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
+		if err := o.storeGraph(ctx, c.Graph); err != nil {
 			o.counts.storageFailures.Add(1)
 			return execution.NotStored{Error: err.Error()}, nil
 		}
+		c.Graph = nil
 	}
 	var value []byte
 	err := o.persist(ctx, "store what is committed", func() (err error) {
@@ -132,13 +133,19 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	return execution.Committed{Intent: in}, nil
 }
 
+// storeGraph stores a plan, which is not removed before it is committed.
+func (o *owner) storeGraph(ctx context.Context, g *job.Graph) error {
+	if err := o.garbage.use(storage.GraphName(g.Hash())); err != nil {
+		return err
+	}
+	_, err := o.cfg.Storage.PutGraph(ctx, g)
+	return err
+}
+
 // store writes what the intent names to storage, and returns the value to commit.
 func (o *owner) store(ctx context.Context, c execution.Commit, in *execution.Intent) ([]byte, error) {
 	if c.Graph != nil {
-		if err := o.garbage.use(storage.GraphName(c.Graph.Hash())); err != nil {
-			return nil, err
-		}
-		if _, err := o.cfg.Storage.PutGraph(ctx, c.Graph); err != nil {
+		if err := o.storeGraph(ctx, c.Graph); err != nil {
 			return nil, err
 		}
 	}
@@ -160,8 +167,7 @@ func (o *owner) tell(before, in execution.Intent) {
 	}
 	switch {
 	case len(in.GivenUp) > len(before.GivenUp):
-		reason, _, _ := strings.Cut(strings.TrimSpace(in.Failure), "\n")
-		o.log.Warn("a part of the job restarts; the others run on", "job", o.id, "regions", in.GivenUp, "reason", reason)
+		o.log.Warn("a part of the job restarts; the others run on", "job", o.id, "regions", in.GivenUp, "reason", inOneLine(in.Failure))
 	case in.Aborted > before.Aborted && in.Failures <= 1:
 		o.log.Warn("a checkpoint was given up; the job goes on, and it is said when one succeeds again", "job", o.id, "reason", in.LastAbort)
 	case before.Failures > 0 && in.Failures == 0 && in.Aborted == before.Aborted:
@@ -177,12 +183,17 @@ func (o *owner) report(in execution.Intent) {
 		log.Info("the job is " + string(in.Phase))
 		return
 	}
-	reason, more, _ := strings.Cut(strings.TrimSpace(in.Failure), "\n")
+	log.Warn("the job is "+string(in.Phase), "reason", inOneLine(in.Failure))
+}
+
+// inOneLine is the first line of a failure, and the second if the first announces it.
+func inOneLine(failure string) string {
+	reason, more, _ := strings.Cut(strings.TrimSpace(failure), "\n")
 	if strings.HasSuffix(reason, ":") {
 		next, _, _ := strings.Cut(more, "\n")
 		reason += " " + next
 	}
-	log.Warn("the job is "+string(in.Phase), "reason", reason)
+	return reason
 }
 
 // publish makes the committed outputs visible. It repeats what a moment's trouble prevented,

@@ -146,11 +146,7 @@ func (l *Launcher) Stop(ctx context.Context, role, label string) error {
 // StopDrained stops the newest TaskManager with this label after it was drained, which has it end by itself. If drain fails
 // nothing is stopped.
 func (l *Launcher) StopDrained(ctx context.Context, label string, drain func(context.Context, daemon.Instance) error) error {
-	p, err := l.place()
-	if err != nil {
-		return err
-	}
-	all, err := p.List(TaskManager)
+	p, all, err := l.list(TaskManager)
 	if err != nil {
 		return err
 	}
@@ -211,11 +207,10 @@ func (l *Launcher) StopEntries(ctx context.Context, entries []string) error {
 
 // left says what of a role runs on this host after a cluster's were stopped.
 func (l *Launcher) left(ctx context.Context, role string) error {
-	p, err := l.place()
-	if err != nil || ctx.Err() != nil { // interrupted: some of it may be about to end
-		return err
+	if ctx.Err() != nil { // interrupted: some of it may be about to end
+		return nil
 	}
-	all, err := p.List(role)
+	_, all, err := l.list(role)
 	for _, i := range all {
 		if i.Alive {
 			fmt.Fprintf(l.Out, "%s still runs, as process %d; %s.sh stop-all stops it\n", i, i.PID, role)
@@ -224,13 +219,17 @@ func (l *Launcher) left(ctx context.Context, role string) error {
 	return err
 }
 
+// list is the instances of a role on this host, and the place where they are.
+func (l *Launcher) list(role string) (p daemon.Place, all []daemon.Instance, err error) {
+	if p, err = l.place(); err == nil {
+		all, err = p.List(role)
+	}
+	return p, all, err
+}
+
 // stop stops those that are chosen. label is what they were asked for by.
 func (l *Launcher) stop(ctx context.Context, role, label string, choose func([]daemon.Instance) []daemon.Instance) error {
-	p, err := l.place()
-	if err != nil {
-		return err
-	}
-	all, err := p.List(role)
+	p, all, err := l.list(role)
 	if err != nil {
 		return err
 	}
@@ -271,11 +270,7 @@ var errNotRunning = errors.New("does not run")
 // Status tells of the instances of a role on this host, all or those with a label. It fails if none
 // runs.
 func (l *Launcher) Status(ctx context.Context, role, label string) error {
-	p, err := l.place()
-	if err != nil {
-		return err
-	}
-	all, err := p.List(role)
+	p, all, err := l.list(role)
 	if err != nil {
 		return err
 	}

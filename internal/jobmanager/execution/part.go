@@ -53,8 +53,9 @@ func (e *Execution) layOut() {
 				index[at] = i
 				l.parts = append(l.parts, e.carried(part{Instance: at.instance, Region: r, Attempt: at.attempt}))
 			}
-			l.parts[i].add(r, slot, region.Subtasks(e.graph, slot))
-			for _, s := range region.Subtasks(e.graph, slot) {
+			subtasks := region.Subtasks(e.graph, slot)
+			l.parts[i].add(r, slot, subtasks)
+			for _, s := range subtasks {
 				l.at[s] = i
 			}
 		}
