@@ -40,9 +40,9 @@ type leader struct {
 // learns that a newer epoch is in force, and says why. A *WrongClusterError says that this
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
-	claimed, why := time.Now(), jm.vacancies.before(term.Epoch())
-	if why.alive {
-		jm.detector.replacing(why.previous, term.Epoch())
+	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
+	if took.alive {
+		jm.detector.replacing(took.previous, term.Epoch())
 	}
 	incarnation, err := ensureIncarnation(ctx, term, jm.cfg.Storage)
 	if err != nil {
@@ -63,6 +63,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 		l.close()
 		return err
 	}
+	took.read = time.Now()
 	var wg sync.WaitGroup
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
@@ -70,8 +71,9 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.jobs.begin()
 
 	l.awaitAdoption()
-	if ctx.Err() == nil {
-		jm.serve(l, why, claimed)
+	if took.asked, took.adopted = l.registry.askedAt(ctx), time.Now(); ctx.Err() == nil {
+		t := l.serve(took)
+		wg.Go(func() { l.remember(ctx, *t) })
 		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
@@ -102,10 +104,26 @@ func (l *leader) close() {
 	l.wg.Wait()
 }
 
+// closeStandbys tells them first, if this process gives leadership up of its own will.
 func (l *leader) closeStandbys() {
+	why, will := ofOwnWill(l.over())
 	for _, s := range l.connections.listStandbys() {
+		if will {
+			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
+		}
 		s.close()
 	}
+}
+
+// ofOwnWill says why a term ends of the leader's own will, if it does.
+func ofOwnWill(cause error) (why string, will bool) {
+	switch {
+	case errors.Is(cause, errSteppedDown):
+		return cause.Error(), true
+	case errors.Is(cause, context.Canceled): // of the whole process
+		return "its process was told to end", true
+	}
+	return "", false
 }
 
 // fail ends the term: its leader was replaced, or cannot know what was committed.
