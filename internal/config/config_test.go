@@ -54,6 +54,17 @@ func TestQuorumTurnsHighAvailabilityOn(t *testing.T) {
 	}
 }
 
+// TestHostInBrackets: an IPv6 address may have them, and is the same address as without.
+func TestHostInBrackets(t *testing.T) {
+	c, err := Load("", nil, []string{"rest.bind-host=[::1]", "jobmanager.rpc.address=fd00::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bind, host := c.String(RestBind), c.String(JobManagerAddress); bind != "::1" || host != "fd00::1" {
+		t.Errorf("%s and %s, want addresses without brackets", bind, host)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	tests := []struct {
 		name      string

@@ -89,7 +89,7 @@ func (h Host) names(ctx context.Context) (list []Finding) {
 // open tells whether other hosts are to reach this one.
 func (h Host) open() bool {
 	return slices.ContainsFunc([]config.Name{config.JobManagerBind, config.RestBind, config.TaskManagerBind}, func(n config.Name) bool {
-		ip := net.ParseIP(strings.Trim(h.Config.String(n), "[]"))
+		ip := net.ParseIP(h.Config.String(n))
 		return h.Config.String(n) != "localhost" && (ip == nil || !ip.IsLoopback())
 	})
 }
@@ -165,7 +165,7 @@ func (h Host) storage(ctx context.Context) []Finding {
 
 // ports says of each port of this host whether it is free, or whose it is.
 func (h Host) ports(ctx context.Context) (list []Finding) {
-	rest := net.JoinHostPort(strings.Trim(h.Config.String(config.RestBind), "[]"), h.Config.String(config.RestPort))
+	rest := net.JoinHostPort(h.Config.String(config.RestBind), h.Config.String(config.RestPort))
 	self, selfErr := h.Self(ctx, rest)
 	for _, p := range []struct {
 		key, bind config.Name
@@ -175,7 +175,7 @@ func (h Host) ports(ctx context.Context) (list []Finding) {
 			continue // any free one is taken
 		}
 		about := string(p.key) + " " + port
-		ln, err := net.Listen("tcp", net.JoinHostPort(strings.Trim(h.Config.String(p.bind), "[]"), port))
+		ln, err := net.Listen("tcp", net.JoinHostPort(h.Config.String(p.bind), port))
 		switch {
 		case err == nil:
 			ln.Close()
