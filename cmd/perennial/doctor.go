@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/coordination/zookeeper"
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/diagnose"
 	"github.com/perennial-io/perennial/internal/inspect"
@@ -52,6 +53,10 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 	if err != nil {
 		return []diagnose.Finding{{Check: "configuration", About: "this program", Text: err.Error(), Advice: "unpack the archive anew"}}
 	}
+	servers, err := serversOf(c)
+	if err != nil {
+		return []diagnose.Finding{{Check: "configuration", About: string(config.ZooKeeperQuorum), Text: err.Error(), Advice: "mend it; docs/configuration.md has every key"}}
+	}
 	if dir, err := l.DataDir(); err == nil {
 		_ = os.Chdir(dir) // relative paths are in it, once there is one
 	}
@@ -59,7 +64,7 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 	cl := client.New(locator(c))
 	defer cl.Close()
 	host := diagnose.Host{
-		Config: c, ConfDir: l.ConfDir, LogDir: cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), "log"), Self: cl.Self,
+		Config: c, ConfDir: l.ConfDir, LogDir: cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), "log"), Servers: servers, Self: cl.Self,
 		Storage: func(ctx context.Context) (inspect.Tokens, error) { return openStorage(ctx, c) },
 	}
 	findings = append(findings, host.Check(ctx)...)
@@ -75,6 +80,17 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 		of = []diagnose.Finding{{Check: "jobmanager", About: "the leader", OK: true, Text: "none answers, so only this host was looked at; --running takes that for a mistake"}}
 	}
 	return append(findings, of...)
+}
+
+// serversOf are the servers of coordination, host:port.
+func serversOf(c *config.Config) (servers []string, err error) {
+	switch c.String(config.HighAvailability) {
+	case "zookeeper":
+		servers, _, err = zookeeper.ParseServers(c.String(config.ZooKeeperQuorum))
+	case "etcd":
+		servers = c.List(config.EtcdEndpoints)
+	}
+	return servers, err
 }
 
 func printFindings(w io.Writer, findings []diagnose.Finding) error {

@@ -66,6 +66,15 @@ func TestDoctorHost(t *testing.T) {
 			t.Errorf("%q is not in:\n%s", want, r.stdout)
 		}
 	}
+	r = typed(t, "doctor", "-D", "rest.port="+nobody(t), "-D", "zookeeper.quorum=127.0.0.1:"+port+",[::1],127.0.0.2/above")
+	for _, want := range []string{"127.0.0.1:" + port + " ", "[::1]:2181 ", "127.0.0.2:2181 "} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("of a quorum with default ports and a chroot, %q is not in:\n%s", want, r.stdout)
+		}
+	}
+	if strings.Contains(r.stdout, "does not resolve") {
+		t.Error(r.stdout)
+	}
 	r = typed(t, "doctor", "-D", "log.level=loud")
 	r.expect(t, exitFailed)
 	if !strings.Contains(r.stdout, "expected one of debug") {

@@ -27,6 +27,8 @@ type Host struct {
 	Config  *config.Config
 	ConfDir string // "": none
 	LogDir  string
+	// Servers are those of coordination, host:port; nil where it has none of its own.
+	Servers []string
 	// Storage opens the shared storage.
 	Storage func(context.Context) (inspect.Tokens, error)
 	// Self asks the JobManager of a REST address who it is.
@@ -68,11 +70,9 @@ func (h Host) names(ctx context.Context) (list []Finding) {
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTime)
 	defer cancel()
 	names := []string{h.Config.String(config.JobManagerAddress)}
-	for _, key := range []config.Name{config.JobManagers, config.ZooKeeperQuorum, config.EtcdEndpoints} {
-		for _, entry := range h.Config.List(key) {
-			host, _, _ := net.SplitHostPort(entry)
-			names = append(names, host)
-		}
+	for _, entry := range slices.Concat(h.Config.List(config.JobManagers), h.Servers) {
+		host, _, _ := net.SplitHostPort(entry) // checked when it was set
+		names = append(names, host)
 	}
 	if h.ConfDir != "" {
 		workers, _ := config.ReadWorkers(h.ConfDir) // files says what is wrong with it
@@ -210,10 +210,9 @@ func (h Host) quorum(ctx context.Context) []Finding {
 	case key == "":
 		return []Finding{fine("quorum", mode, "there is no high availability, and one JobManager")}
 	}
-	servers := h.Config.List(key)
 	var list []Finding
 	answering := 0
-	for _, s := range servers {
+	for _, s := range h.Servers {
 		d := net.Dialer{Timeout: dialTime}
 		conn, err := d.DialContext(ctx, "tcp", s)
 		if err != nil {
@@ -224,8 +223,8 @@ func (h Host) quorum(ctx context.Context) []Finding {
 		answering++
 		list = append(list, fine("quorum", s, "accepts connections"))
 	}
-	if answering <= len(servers)/2 {
-		return append(list, wrong("quorum", mode, fmt.Errorf("%d of %d servers accept connections, and a majority is %d", answering, len(servers), len(servers)/2+1), "without a majority nobody can lead; running tasks go on"))
+	if answering <= len(h.Servers)/2 {
+		return append(list, wrong("quorum", mode, fmt.Errorf("%d of %d servers accept connections, and a majority is %d", answering, len(h.Servers), len(h.Servers)/2+1), "without a majority nobody can lead; running tasks go on"))
 	}
-	return append(list, fine("quorum", mode, "%d of %d servers accept connections", answering, len(servers)))
+	return append(list, fine("quorum", mode, "%d of %d servers accept connections", answering, len(h.Servers)))
 }
