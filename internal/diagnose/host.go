@@ -26,7 +26,8 @@ const dialTime = 2 * time.Second
 type Host struct {
 	Config  *config.Config
 	ConfDir string // "": none
-	LogDir  string
+	// Directories are those that processes write to on this host.
+	Directories []Directory
 	// Servers are those of coordination, host:port; nil where it has none of its own.
 	Servers []string
 	// Storage opens the shared storage.
@@ -34,6 +35,9 @@ type Host struct {
 	// Self asks the JobManager of a REST address who it is.
 	Self func(ctx context.Context, rest string) (client.Self, error)
 }
+
+// Directory is one, and the key or variable that names it.
+type Directory struct{ Key, Path string }
 
 // Check looks at everything, in the order in which it matters.
 func (h Host) Check(ctx context.Context) (list []Finding) {
@@ -107,10 +111,10 @@ func nameFinding(name string, addresses []string, err error, open bool) Finding 
 
 // directories writes to the local directories, or to what is there of them.
 func (h Host) directories(context.Context) (list []Finding) {
-	for _, d := range []struct{ about, path string }{{"taskmanager.dir", h.Config.String(config.TaskManagerDir)}, {"logs", h.LogDir}} {
-		about := d.about + " " + d.path
-		if err := writable(d.path); err != nil {
-			list = append(list, wrong("directory", about, err, "free space on its disk, or name a directory that this user can write"))
+	for _, d := range h.Directories {
+		about := d.Key + " " + d.Path
+		if err := writable(d.Path); err != nil {
+			list = append(list, wrong("directory", about, err, "free space on its disk, or have "+d.Key+" name a directory that this user can write"))
 		} else {
 			list = append(list, fine("directory", about, "can be written"))
 		}
