@@ -109,7 +109,7 @@ func (l *Launcher) Command(role, label string, number int) (daemon.Command, erro
 			set(config.TaskManagerHost, label)
 		}
 		if number > 1 {
-			set(config.TaskManagerDir, l.Config.String(config.TaskManagerDir)+"-"+strconv.Itoa(number))
+			set(config.TaskManagerDir, strings.TrimRight(l.Config.String(config.TaskManagerDir), "/")+"-"+strconv.Itoa(number))
 		}
 	}
 	if _, err := config.Load(l.ConfDir, l.Environ, overrides); err != nil {

@@ -36,6 +36,8 @@ func TestCommand(t *testing.T) {
 		"a TaskManager of a host": {TaskManager, "b", 1, nil, []string{"taskmanager", "--conf", conf, "-D", "taskmanager.host=b"}},
 		"a TaskManager here":      {TaskManager, "localhost", 1, nil, []string{"taskmanager", "--conf", conf}},
 		"a second TaskManager":    {TaskManager, "", 2, nil, []string{"taskmanager", "--conf", conf, "-D", "taskmanager.dir=./taskmanager-2"}},
+		"a second, beside the first": {TaskManager, "", 2, []string{"taskmanager.dir=/srv/tm/"},
+			[]string{"taskmanager", "--conf", conf, "-D", "taskmanager.dir=/srv/tm/", "-D", "taskmanager.dir=/srv/tm-2"}},
 	} {
 		c, err := config.Load("", nil, test.overrides)
 		if err != nil {
