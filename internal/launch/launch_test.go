@@ -51,6 +51,30 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestWriteServer: what a server is started with is for its user alone, as conf/zoo.cfg may be.
+func TestWriteServer(t *testing.T) {
+	conf, data := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(conf, "zoo.cfg"), []byte("server.3=a:1:2\nssl.keyStore.password=secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := config.ReadEnsemble(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, before := range []string{"nothing", "a file of before"} {
+		file, err := writeServer(e, e.Servers[0], data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("over %s: %v %v", before, info.Mode(), err)
+		}
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestEntries: which processes a configuration asks for, and on which hosts.
 func TestEntries(t *testing.T) {
 	for name, test := range map[string]struct {

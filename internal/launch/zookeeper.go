@@ -105,7 +105,10 @@ func writeServer(e *config.Ensemble, s config.ZooKeeperServer, data string) (str
 		return "", err
 	}
 	file := filepath.Join(dir, "zoo.cfg")
-	return file, os.WriteFile(file, []byte(e.File(s, dir)), 0o644)
+	if err := os.WriteFile(file, []byte(e.File(s, dir)), 0o600); err != nil { // it has the passwords of key stores
+		return "", err
+	}
+	return file, os.Chmod(file, 0o600) // it may have been there
 }
 
 // java is $JAVA_HOME/bin/java, or the one in PATH.
