@@ -130,6 +130,9 @@ func (r *ServerReport) askAdmin(ctx context.Context, commands string) error {
 	return nil
 }
 
+// admin asks admin servers: straight, as sessions go, whatever proxy the environment names.
+var admin = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 func fetch(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, wordPatience)
 	defer cancel()
@@ -137,8 +140,7 @@ func fetch(ctx context.Context, url string, into any) error {
 	if err != nil {
 		return err
 	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := admin.Do(req)
 	if err != nil {
 		return errors.Unwrap(err) // the URL is told already
 	}
