@@ -22,7 +22,7 @@ func files(t *testing.T, dir string) func(context.Context) ([]Log, error) {
 	return func(context.Context) (logs []Log, err error) {
 		names, err := filepath.Glob(dir + "/*")
 		for _, name := range names {
-			logs = append(logs, Log{Title: filepath.Base(name), Ask: func(_ context.Context, q inspect.Question) (inspect.Piece, error) {
+			logs = append(logs, Log{Title: filepath.Base(name), Attempt: filepath.Base(name) != "process", Ask: func(_ context.Context, q inspect.Question) (inspect.Piece, error) {
 				f, err := os.Open(name)
 				if err != nil {
 					return inspect.Piece{}, err
@@ -71,8 +71,23 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestFollow: what comes is written once, logs that come are read from their beginning, one that becomes shorter is too, and
-// trouble passes.
+// TestOneFails: what the others have is shown all the same.
+func TestOneFails(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "1\n")
+	put(t, dir, "c", "3\n")
+	if err := os.Mkdir(filepath.Join(dir, "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	err := Reading{Find: files(t, dir), Lines: 1}.Run(t.Context(), &out)
+	if want := "==> a <==\n1\n\n==> c <==\n3\n"; err == nil || !strings.HasPrefix(err.Error(), "b: ") || out.String() != want {
+		t.Errorf("%v, %q, want %q", err, &out, want)
+	}
+}
+
+// TestFollow: what comes is written once, logs of attempts that come are read from their beginning, one that becomes shorter is
+// too, of a process's the end is, and trouble passes.
 func TestFollow(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a", "1\n2\n")
@@ -118,6 +133,9 @@ func TestFollow(t *testing.T) {
 		put(t, dir, "b", "z\n")
 		round()
 		expect("2\n3\n4\n\n==> b <==\nx\ny\nz\n")
+		put(t, dir, "process", "of before\nof now\n")
+		round()
+		expect("2\n3\n4\n\n==> b <==\nx\ny\nz\n\n==> process <==\nof now\n")
 		cancel()
 		if err := <-done; err != nil || troubles.String() != "nobody answers" {
 			t.Errorf("%v, troubles %q", err, &troubles)
