@@ -19,8 +19,10 @@ import (
 	"github.com/perennial-io/perennial/internal/inspect"
 )
 
-// dialTime bounds a connection to a server of the quorum.
-const dialTime = 2 * time.Second
+const (
+	dialTime    = 2 * time.Second  // for a connection to a server of the quorum
+	storageTime = 10 * time.Second // for all that is asked of the shared storage
+)
 
 // Host checks what this host can tell of a configuration, before a start and after.
 type Host struct {
@@ -145,11 +147,25 @@ func writable(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
+// storage waits for the shared storage no longer than it must: a mount whose server is away lets go of nobody, and the other
+// checks are to be told.
 func (h Host) storage(ctx context.Context) []Finding {
-	about := h.Config.String(config.StorageDir)
+	ctx, cancel := context.WithTimeoutCause(ctx, storageTime, fmt.Errorf("no answer within %v", storageTime))
+	defer cancel()
+	found := make(chan Finding, 1)
+	go func() { found <- h.tryStorage(ctx) }()
+	select {
+	case f := <-found:
+		return []Finding{f}
+	case <-ctx.Done():
+		return []Finding{wrong("storage", h.Config.String(config.StorageDir), context.Cause(ctx), "see whether its server, or the network to it, is away")}
+	}
+}
+
+func (h Host) tryStorage(ctx context.Context) Finding {
 	s, err := h.Storage(ctx)
 	if err != nil {
-		return []Finding{wrong("storage", about, err, "see docs/storage.md")}
+		return wrong("storage", h.Config.String(config.StorageDir), err, "see docs/storage.md")
 	}
 	token := "doctor-" + string(client.NewID())
 	err = s.PutToken(ctx, token)
@@ -162,9 +178,9 @@ func (h Host) storage(ctx context.Context) []Finding {
 		err = errors.New("what was written is not there")
 	}
 	if err != nil {
-		return []Finding{wrong("storage", s.Dir(), err, "see docs/storage.md")}
+		return wrong("storage", s.Dir(), err, "see docs/storage.md")
 	}
-	return []Finding{fine("storage", s.Dir(), "can be written and read from this host")}
+	return fine("storage", s.Dir(), "can be written and read from this host")
 }
 
 // ports says of each port of this host whether it is free, or whose it is.
