@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,12 +95,13 @@ func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out, troubles strings.Builder
-		find, away := files(t, dir), false
+		var away atomic.Bool
+		find := files(t, dir)
 		done := make(chan error)
 		go func() {
 			done <- Reading{Follow: true, Lines: 1, Trouble: func(_ string, err error) { troubles.WriteString(err.Error()) },
 				Find: func(ctx context.Context) ([]Log, error) {
-					if away {
+					if away.Load() {
 						return nil, errors.New("nobody answers")
 					}
 					return find(ctx)
@@ -117,11 +119,11 @@ func TestFollow(t *testing.T) {
 		put(t, dir, "a", "3\n")
 		round()
 		expect("2\n3\n")
-		away = true
+		away.Store(true)
 		put(t, dir, "a", "4\n")
 		round()
 		round()
-		away = false
+		away.Store(false)
 		round()
 		expect("2\n3\n4\n")
 		put(t, dir, "b", "x\ny\n")
