@@ -75,6 +75,30 @@ func TestWriteServer(t *testing.T) {
 	}
 }
 
+// TestJars: of the distribution, whatever its directory is called, or of ZOOKEEPER_HOME.
+func TestJars(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "perennial [1]")
+	for _, jar := range []string{"lib/zookeeper/a.jar", "other/lib/b.jar", "other/c.jar"} {
+		path := filepath.Join(dir, jar)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for environ, want := range map[string][]string{
+		"":                                 {"lib/zookeeper/a.jar"},
+		"ZOOKEEPER_HOME=" + dir + "/other": {"other/lib/b.jar", "other/c.jar"},
+	} {
+		l := &Launcher{Binary: filepath.Join(dir, "bin", "perennial"), Environ: []string{environ}}
+		got, err := l.jars()
+		for i := range want {
+			want[i] = filepath.Join(dir, want[i])
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q %v, want %q", environ, got, err, want)
+		}
+	}
+}
+
 // TestEntries: which processes a configuration asks for, and on which hosts.
 func TestEntries(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -130,17 +130,19 @@ func (l *Launcher) java() (string, error) {
 
 // jars are those that came along, or ZOOKEEPER_HOME's, or Debian's.
 func (l *Launcher) jars() ([]string, error) {
-	places := []string{filepath.Join(l.Home(), "lib", "zookeeper", "*.jar")}
+	places := []string{filepath.Join(l.Home(), "lib", "zookeeper")}
 	if home := l.env("ZOOKEEPER_HOME"); home != "" {
-		places = []string{filepath.Join(home, "lib", "*.jar"), filepath.Join(home, "*.jar")}
+		places = []string{filepath.Join(home, "lib"), home}
 	}
 	var jars []string
 	for _, place := range places {
-		found, err := filepath.Glob(place)
+		found, err := fs.Glob(os.DirFS(place), "*.jar") // whatever characters the place itself has
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		jars = append(jars, found...)
+		for _, jar := range found {
+			jars = append(jars, filepath.Join(place, jar))
+		}
 	}
 	if len(jars) > 0 {
 		return jars, nil
