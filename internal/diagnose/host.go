@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -85,10 +86,16 @@ func (h Host) names(ctx context.Context) (list []Finding) {
 		names = append(names, workers...)
 	}
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		addresses, err := net.DefaultResolver.LookupHost(ctx, name)
-		list = append(list, nameFinding(name, addresses, err, h.open()))
+	names = slices.Compact(names)
+	list = make([]Finding, len(names))
+	var lookups sync.WaitGroup
+	for i, name := range names {
+		lookups.Go(func() {
+			addresses, err := net.DefaultResolver.LookupHost(ctx, name)
+			list[i] = nameFinding(name, addresses, err, h.open())
+		})
 	}
+	lookups.Wait()
 	return list
 }
 
