@@ -49,7 +49,7 @@ func (r *ServerReport) ask(ctx context.Context, d *dialer, adminPort int) {
 }
 
 // errUnreachable is a question that could not be put.
-var errUnreachable = errors.New("not reached")
+var errUnreachable = errors.New("anything: it is not reached")
 
 // word sends a four-letter word over a connection of its own.
 func (d *dialer) word(ctx context.Context, server, word string) (string, error) {
