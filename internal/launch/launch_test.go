@@ -84,9 +84,11 @@ func TestJars(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Chdir(dir)
 	for environ, want := range map[string][]string{
 		"":                                 {"lib/zookeeper/a.jar"},
 		"ZOOKEEPER_HOME=" + dir + "/other": {"other/lib/b.jar", "other/c.jar"},
+		"ZOOKEEPER_HOME=other":             {"other/lib/b.jar", "other/c.jar"}, // where it is typed, and not where the server is started
 	} {
 		l := &Launcher{Binary: filepath.Join(dir, "bin", "perennial"), Environ: []string{environ}}
 		got, err := l.jars()
@@ -96,6 +98,19 @@ func TestJars(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %q %v, want %q", environ, got, err, want)
 		}
+	}
+}
+
+// TestJava: JAVA_HOME is where it is typed, and not where the server is started.
+func TestJava(t *testing.T) {
+	dir := t.TempDir()
+	java := filepath.Join(dir, "jre", "bin", "java")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(java), 0o755), os.WriteFile(java, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if got, err := (&Launcher{Environ: []string{"JAVA_HOME=jre"}}).java(); got != java || err != nil {
+		t.Errorf("%q %v, want %q", got, err, java)
 	}
 }
 

@@ -114,7 +114,9 @@ func writeServer(e *config.Ensemble, s config.ZooKeeperServer, data string) (str
 // java is $JAVA_HOME/bin/java, or the one in PATH.
 func (l *Launcher) java() (string, error) {
 	const remedy = "install a Java runtime, version 8 or newer (Debian's package default-jre-headless); or do without ZooKeeper: high-availability: embedded needs none"
-	if home := l.env("JAVA_HOME"); home != "" {
+	if home, err := l.directory("JAVA_HOME", ""); err != nil {
+		return "", err
+	} else if home != "" {
 		java := filepath.Join(home, "bin", "java")
 		if _, err := exec.LookPath(java); err != nil {
 			return "", fmt.Errorf("ZooKeeper needs Java, and JAVA_HOME is %s, where there is no bin/java; set it to a Java runtime, or unset it to use the one in PATH; %s", home, remedy)
@@ -131,7 +133,9 @@ func (l *Launcher) java() (string, error) {
 // jars are those that came along, or ZOOKEEPER_HOME's, or Debian's.
 func (l *Launcher) jars() ([]string, error) {
 	places := []string{filepath.Join(l.Home(), "lib", "zookeeper")}
-	if home := l.env("ZOOKEEPER_HOME"); home != "" {
+	if home, err := l.directory("ZOOKEEPER_HOME", ""); err != nil {
+		return nil, err
+	} else if home != "" {
 		places = []string{filepath.Join(home, "lib"), home}
 	}
 	var jars []string
