@@ -65,6 +65,15 @@ func TestHostInBrackets(t *testing.T) {
 	}
 }
 
+// TestSecretsAreNotRepeated: who uses an endpoint with credentials refuses it, without a word of them.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	for _, endpoint := range []string{"http://user:secret@h:1", "http://user:sec/ret@h", "http://user:secret%zz@h", "user:secret@h"} {
+		if _, err := Load("", nil, []string{"storage.s3.endpoint=" + endpoint}); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	tests := []struct {
 		name      string

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,4 +123,16 @@ func TestStorageHangs(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	})
+}
+
+// TestStorageWithCredentials: what they are is not told.
+func TestStorageWithCredentials(t *testing.T) {
+	c, err := config.Load("", nil, []string{"storage.dir=s3://key:secret@bucket/p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := Host{Config: c, Storage: func(context.Context) (inspect.Tokens, error) { return nil, errors.New("refused") }}
+	if f := h.storage(t.Context()); len(f) != 1 || f[0].OK || strings.Contains(fmt.Sprint(f), "secret") {
+		t.Errorf("%+v", f)
+	}
 }

@@ -165,14 +165,22 @@ func (h Host) storage(ctx context.Context) []Finding {
 	case f := <-found:
 		return []Finding{f}
 	case <-ctx.Done():
-		return []Finding{wrong("storage", h.Config.String(config.StorageDir), context.Cause(ctx), "see whether its server, or the network to it, is away")}
+		return []Finding{wrong("storage", h.storageDir(), context.Cause(ctx), "see whether its server, or the network to it, is away")}
 	}
+}
+
+// storageDir is what to call a storage that is not open. One with credentials in it, which is refused, is not repeated.
+func (h Host) storageDir() string {
+	if dir := h.Config.String(config.StorageDir); !strings.Contains(dir, "@") {
+		return dir
+	}
+	return string(config.StorageDir)
 }
 
 func (h Host) tryStorage(ctx context.Context) Finding {
 	s, err := h.Storage(ctx)
 	if err != nil {
-		return wrong("storage", h.Config.String(config.StorageDir), err, "see docs/storage.md")
+		return wrong("storage", h.storageDir(), err, "see docs/storage.md")
 	}
 	token := "doctor-" + string(client.NewID())
 	err = s.PutToken(ctx, token)
