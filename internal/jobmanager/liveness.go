@@ -184,10 +184,12 @@ func (h committed) apply(r *registry) {
 		}
 		if m.record.Draining {
 			r.drains(m)
-			return
+		} else {
+			r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
 		}
-		r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
-		r.lead(m)
+		if !m.led { // it is new, or has connected anew meanwhile
+			r.lead(m)
+		}
 		return
 	}
 	m.led, m.ready = false, false
