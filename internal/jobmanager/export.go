@@ -39,6 +39,13 @@ type moving struct {
 	done   chan struct{}
 }
 
+// tooLate answers who asks for a last export of a term that has ended without one.
+func (l *leader) tooLate() *moving {
+	m := &moving{err: unavailable(l.over()), done: make(chan struct{})}
+	close(m.done)
+	return m
+}
+
 // Export reads all that coordination holds of the cluster, as of one moment. A final one ends the term first,
 // and no JobManager leads there afterwards; all of them end, and what runs goes on headless.
 func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error) {
@@ -58,6 +65,11 @@ func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error
 		}
 		return api.Export{File: file}, nil
 	}
+	return l.leaveHere(ctx)
+}
+
+// leaveHere has the term end with a last export.
+func (l *leader) leaveHere(ctx context.Context) (api.Export, error) {
 	m := &moving{done: make(chan struct{})}
 	if !l.moving.CompareAndSwap(nil, m) {
 		m = l.moving.Load() // asked for twice at once

@@ -9,6 +9,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
+	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/metadata"
 )
@@ -74,6 +75,24 @@ func TestMove(t *testing.T) {
 		t.Errorf("in the place that the cluster has left: %v", e.err)
 	}
 	e.err = nil
+}
+
+// A last export that is asked for as the term ends by itself is answered, and the cluster stays.
+func TestLastExportOfATermThatIsOver(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	l := a.leading.Load()
+	w.usurp()
+	w.leader()
+	w.eventually("the term is over", func() bool { return a.serving.Load() != l })
+	w.eventually("answered", func() bool { // its goroutines may not have ended yet
+		_, err := l.leaveHere(t.Context())
+		return code(err) == api.Unavailable
+	})
+	if _, err := a.Export(t.Context(), false); err != nil {
+		t.Error(err)
+	}
 }
 
 // An importer that dies in between is followed by one that goes on; what is elsewhere is refused.

@@ -78,7 +78,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.serving.Store(nil)
 	l.close()
 	wg.Wait()
-	if m := l.moving.Load(); m != nil {
+	if m := l.moving.Swap(l.tooLate()); m != nil {
 		return l.move(ctx, m)
 	}
 	return context.Cause(ctx)
