@@ -3,7 +3,6 @@ package jobmanager
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,6 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
-
-// recordRetention is how long the record of a dead TaskManager is kept.
-const recordRetention = 24 * time.Hour
 
 // leader is what lives for one term.
 type leader struct {
@@ -140,29 +136,7 @@ func (l *leader) load() error {
 			o.tellFates(l.registry.managers)
 		}
 	}
-	l.forgetDead()
 	return nil
-}
-
-// forgetDead deletes the records of TaskManagers that died long ago. What a running job
-// was assigned to is kept.
-func (l *leader) forgetDead() {
-	var ops []coordination.Op
-	for instance, m := range l.registry.managers {
-		old := m.record.State == dead && time.Since(m.record.Ended) > recordRetention
-		if old && len(l.registry.holders(instance)) == 0 && len(ops) < 64 {
-			ops = append(ops, coordination.Delete(taskManagersPrefix+instance, m.version))
-			delete(l.registry.managers, instance)
-		}
-	}
-	if len(ops) == 0 {
-		return
-	}
-	l.wg.Go(func() {
-		if _, err := l.term.Commit(l.ctx, ops...); err != nil {
-			l.fail(fmt.Errorf("forget dead TaskManagers: %w", err))
-		}
-	})
 }
 
 // awaitAdoption waits until every running job has heard from its TaskManagers, and for a

@@ -36,7 +36,7 @@ const youngest = time.Hour
 // houseInterval is between two looks for what can be forgotten, at most.
 const houseInterval = time.Minute
 
-// forgetBatch is how many jobs are forgotten with one commit.
+// forgetBatch is how many jobs or dead TaskManagers are forgotten with one commit.
 const forgetBatch = 64
 
 // forgottenKey holds the highest id of a job that was forgotten: it, and what is below it and not there, was answered

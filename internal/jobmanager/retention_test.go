@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -102,6 +103,49 @@ func TestJobsAreForgotten(t *testing.T) {
 	}
 	if _, err := b.Submit(t.Context(), w.spec()); err != nil {
 		t.Error("a new job: ", err)
+	}
+}
+
+// Records of TaskManagers that died long ago go while a leader leads, however many they are: where they come and go, a term of
+// months would leave its successor thousands to read.
+func TestDeadTaskManagersAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2).start()
+	w.leader()
+	id := w.submit(n)
+	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
+	l := n.leading.Load()
+	long := time.Now().Add(-recordRetention - time.Hour)
+	records := map[string]taskManagerRecord{
+		"tm-fresh": {State: dead, Ended: time.Now()},
+		"tm-held":  {State: dead, Ended: long},
+	}
+	for i := range 3 * forgetBatch {
+		records[fmt.Sprint("tm-old-", i)] = taskManagerRecord{State: dead, Ended: long}
+	}
+	l.ask(func(r *registry) {
+		r.claims["a job"] = []string{"tm-held"}
+		for instance, record := range records {
+			versions, err := l.term.Commit(t.Context(), coordination.Create(taskManagersPrefix+instance, []byte("{}")))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.managers[instance] = &taskManager{instance: instance, record: record, version: versions[0]}
+		}
+	})
+	w.eventually("forgotten", func() bool {
+		list, err := l.term.List(t.Context(), taskManagersPrefix)
+		return err == nil && len(list) == 3
+	})
+	for _, stays := range []string{"tm-1", "tm-fresh", "tm-held"} {
+		if _, err := l.term.Get(t.Context(), taskManagersPrefix+stays); err != nil {
+			t.Errorf("%s: %v", stays, err)
+		}
+	}
+	if j := w.job(id); j.State != job.Running || n.leading.Load() != l {
+		t.Errorf("the job is %s", j.State)
 	}
 }
 
