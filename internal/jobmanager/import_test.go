@@ -148,6 +148,29 @@ func TestImportGoesOn(t *testing.T) {
 	c.err = nil
 }
 
+// Metadata that were left to be imported where the cluster lives keep no JobManager from standing by: else the leader would have
+// no successor, and nobody would know.
+func TestImportWhereTheClusterLives(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.taskManager("tm-1", 1).start()
+	w.leader()
+	backup, err := a.Export(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.storage.PutImport(t.Context(), backup.File); err != nil {
+		t.Fatal(err)
+	}
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	a.kill()
+	w.leader(a)
+	if _, err := w.storage.Import(t.Context()); err != nil {
+		t.Error("what nobody has imported is gone: ", err)
+	}
+}
+
 // readTwice takes no two moments for one.
 func TestExportIsOfOneMoment(t *testing.T) {
 	store := memory.New().Open()
