@@ -184,7 +184,7 @@ func TestExportIsOfOneMoment(t *testing.T) {
 	}
 	for _, changes := range []int{0, 3, exportTries} {
 		busy := &busyTerm{Term: term, changes: changes}
-		entries, err := readTwice(t.Context(), busy)
+		entries, err := readTwice(t.Context(), busy, newWorld(t).storage)
 		if changes == exportTries {
 			if err == nil || !strings.Contains(err.Error(), "not of one moment") {
 				t.Errorf("of what never rests: %v", err)

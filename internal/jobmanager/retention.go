@@ -177,8 +177,12 @@ func (j *jobs) forget(ctx context.Context, ids []job.ID) ([]*owner, error) {
 
 // clear removes what a job that was forgotten has left in storage. Checkpoints of one that failed are a person's to remove.
 func (o *owner) clear(ctx context.Context) {
-	in := o.written.Load().intent
+	last := o.written.Load()
+	in := last.intent
 	var err error
+	if last.blob != "" {
+		o.removeIntent(ctx, last.blob)
+	}
 	if in.Outputs != "" {
 		err = o.cfg.Storage.DeleteOutputs(ctx, in.Outputs)
 	}

@@ -1,9 +1,12 @@
 package jobmanager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +150,48 @@ func TestDeadTaskManagersAreForgotten(t *testing.T) {
 	if j := w.job(id); j.State != job.Running || n.leading.Load() != l {
 		t.Errorf("the job is %s", j.State)
 	}
+}
+
+// An intent that is too large for coordination is an object in storage. Each commit makes another, and one of a job is there at a time.
+// An export has it whole, and a job that is forgotten leaves none.
+func TestLargeIntentsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) {
+		c.Retention.Time = 100 * time.Millisecond
+		c.Checkpoints.Interval = 5 * time.Millisecond
+	}
+	a := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2)
+	tm.dir = t.TempDir()
+	tm.start()
+	w.leader()
+	objects := func() int {
+		list, err := os.ReadDir(filepath.Join(w.storage.Dir(), "intents"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return len(slices.DeleteFunc(list, func(e os.DirEntry) bool { return e.Name()[0] == '.' })) // half written
+	}
+	spec := w.spec()
+	spec.Args = []string{strings.Repeat("x", maxIntent)}
+	if _, err := a.Submit(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("checkpoints", func() bool { return w.job(spec.ID).Checkpoints.Completions > 5 })
+	if n := objects(); n > 2 { // the one in force, and the one that is about to be
+		t.Errorf("%d objects of one job's intent", n)
+	}
+	w.eventually("an export has it", func() bool { // it may change all the while
+		e, err := a.Export(t.Context(), false)
+		return err == nil && bytes.Contains(e.File, []byte(spec.Args[0]))
+	})
+	a.kill()
+	b := w.start("jm-b")
+	w.leader(a)
+	w.eventually("checkpoints", func() bool { return b.leading.Load() != nil && w.job(spec.ID).Checkpoints.Completions > 10 })
+	tm.change(spec.ID, job.Finished, "")
+	w.eventually("forgotten", func() bool { _, err := b.Job(t.Context(), spec.ID); return code(err) == api.NotFound })
+	w.eventually("all are gone, but for one that the leader before may not have committed", func() bool { return objects() <= 1 })
 }
 
 // outputs is how the list of what a job puts out is called.
