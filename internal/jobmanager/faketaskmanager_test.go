@@ -204,6 +204,8 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 		f.note("stops attempt %d", m.Attempt)
 		f.promised[m.Job] = max(f.promised[m.Job], m.Attempt)
 		reply(rpc.Stopped{Job: m.Job, Attempt: m.Attempt})
+	case rpc.Inspect:
+		reply(rpc.Inspected{Query: m.Query})
 	case rpc.Retire:
 		f.note("retires")
 		reply(rpc.Farewell{})

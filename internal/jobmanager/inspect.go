@@ -17,38 +17,44 @@ import (
 )
 
 const (
-	maxInspections = 32              // questions that wait for their answers
-	inspectTime    = 2 * time.Second // for which a question waits
+	maxInspections = 32              // questions that wait for their answers; others wait to be asked
+	inspectTime    = 2 * time.Second // for which a question waits, and before it is asked
 )
 
 // inspections are the questions that were asked of TaskManagers. They pass by the registry, and no rule of the protocol
 // depends on them: an answer that nobody waits for any more is dropped.
 type inspections struct {
+	room chan struct{} // one for each that is asked
+
 	mu      sync.Mutex
 	last    uint64
 	waiting map[uint64]chan rpc.Inspected // each has room for its answer
 }
 
-// begin makes room for an answer, or reports that there is none.
-func (i *inspections) begin() (query uint64, answer chan rpc.Inspected, ok bool) {
+func newInspections() *inspections {
+	return &inspections{room: make(chan struct{}, maxInspections), waiting: make(map[uint64]chan rpc.Inspected)}
+}
+
+// begin makes room for an answer, once there is some: TaskManagers that are asked all together may be many.
+func (i *inspections) begin(ctx context.Context) (query uint64, answer chan rpc.Inspected, err error) {
+	select {
+	case i.room <- struct{}{}:
+	case <-ctx.Done():
+		return 0, nil, ctx.Err()
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.waiting) >= maxInspections {
-		return 0, nil, false
-	}
-	if i.waiting == nil {
-		i.waiting = make(map[uint64]chan rpc.Inspected)
-	}
 	i.last++
 	answer = make(chan rpc.Inspected, 1)
 	i.waiting[i.last] = answer
-	return i.last, answer, true
+	return i.last, answer, nil
 }
 
 func (i *inspections) end(query uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.waiting, query)
+	<-i.room
 }
 
 // answered gives an answer to who waits for it. The session's reader calls it.
@@ -158,8 +164,10 @@ func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) ([]api.JobFile, e
 
 // inspect asks over a session, and waits for the answer.
 func (l *leader) inspect(ctx context.Context, s *session, m rpc.Inspect) (rpc.Inspected, error) {
-	query, answer, ok := l.inspections.begin()
-	if !ok {
+	asking, cancel := context.WithTimeout(ctx, inspectTime)
+	defer cancel()
+	query, answer, err := l.inspections.begin(asking)
+	if err != nil {
 		return rpc.Inspected{}, &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("%d questions about logs and profiles wait for their answers already; ask again", maxInspections)}
 	}
 	defer l.inspections.end(query)

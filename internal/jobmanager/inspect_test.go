@@ -1,19 +1,22 @@
 package jobmanager
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // TestInspections: each answer reaches who asked, once, and questions are bounded.
 func TestInspections(t *testing.T) {
-	var i inspections
-	first, firstAnswer, _ := i.begin()
-	second, secondAnswer, _ := i.begin()
+	i := newInspections()
+	first, firstAnswer, _ := i.begin(t.Context())
+	second, secondAnswer, _ := i.begin(t.Context())
 	i.answered(rpc.Inspected{Query: second, Error: "second"})
 	i.answered(rpc.Inspected{Query: second, Error: "again"}) // which nobody waits for
 	if a := <-secondAnswer; a.Error != "second" || len(firstAnswer) > 0 {
@@ -24,13 +27,36 @@ func TestInspections(t *testing.T) {
 	if len(firstAnswer) > 0 {
 		t.Error("an answer came after the end")
 	}
-	for range maxInspections {
-		if _, _, ok := i.begin(); !ok {
-			t.Fatal("there is no room")
+	for range maxInspections - 1 { // the second has not ended
+		if _, _, err := i.begin(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, _, ok := i.begin(); ok {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := i.begin(over); err == nil {
 		t.Errorf("more than %d questions wait", maxInspections)
+	}
+}
+
+// All TaskManagers of a cluster are asked, however many they are.
+func TestProbeOfManyTaskManagers(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	const many = maxInspections + 8
+	for i := range many {
+		w.taskManager(fmt.Sprintf("tm-%02d", i), 1).start()
+	}
+	w.leader()
+	w.eventually("registered", func() bool { c, err := n.Cluster(t.Context()); return err == nil && c.TaskManagers == many })
+	list, err := n.ProbeTaskManagers(t.Context(), inspect.Probe{})
+	if err != nil || len(list) != many {
+		t.Fatal(len(list), err)
+	}
+	for _, p := range list {
+		if p.Error != "" {
+			t.Errorf("%s: %s", p.TaskManager, p.Error)
+		}
 	}
 }
 

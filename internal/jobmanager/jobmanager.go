@@ -43,7 +43,7 @@ type JobManager struct {
 	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
 	counts      counts
-	inspections inspections
+	inspections *inspections
 	profiles    inspect.Profiles
 }
 
@@ -88,7 +88,7 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 		host = cfg.Host
 	}
 	jm := &JobManager{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(), inspections: newInspections(),
 		self: api.JobManager{
 			ID: cfg.ID, Address: advertised(cfg.Host, rpcAddr), REST: advertised(cfg.Host, restAddr),
 			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host, Version: cfg.Version,
