@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
@@ -92,6 +93,34 @@ func TestLastExportOfATermThatIsOver(t *testing.T) {
 	})
 	if _, err := a.Export(t.Context(), false); err != nil {
 		t.Error(err)
+	}
+}
+
+// Standbys hear of the leader until its last export is made, however long that takes: one that took over in between would refuse it.
+func TestLastExportTakesItsTime(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.taskManager("tm-1", 1).start()
+	w.leader()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	l := a.leading.Load()
+	a.cut() // it waits for coordination
+	long := monotonic() + 3*a.cfg.HeartbeatTimeout
+	answer := make(chan error, 1)
+	go func() { _, err := l.leaveHere(context.Background()); answer <- err }()
+	w.eventually("longer than standbys wait", func() bool {
+		heard := slices.ContainsFunc(a.connections.listStandbys(), func(s *session) bool { return time.Duration(s.heard.Load()) > long })
+		return heard || b.leading.Load() != nil
+	})
+	a.heal()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	for _, n := range []*node{a, b} {
+		n.stop()
+		<-n.done
+		n.err = nil
 	}
 }
 

@@ -56,13 +56,16 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
-		l.close()
+		l.close(nil)
 		return err
 	}
-	var wg sync.WaitGroup
+	var wg, informer sync.WaitGroup
+	informing, silence := context.WithCancel(context.WithoutCancel(ctx))
+	defer informer.Wait()
+	defer silence()
+	informer.Go(func() { l.inform(informing) })
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
-	wg.Go(func() { l.inform(ctx) })
 	l.jobs.begin()
 
 	l.awaitAdoption()
@@ -72,9 +75,13 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	}
 	<-ctx.Done()
 	jm.serving.Store(nil)
-	l.close()
+	m := l.moving.Swap(l.tooLate())
+	if m == nil {
+		silence() // else nobody is to take over before the last export is made
+	}
+	l.close(m)
 	wg.Wait()
-	if m := l.moving.Swap(l.tooLate()); m != nil {
+	if m != nil {
 		return l.move(ctx, m)
 	}
 	return context.Cause(ctx)
@@ -87,11 +94,11 @@ func (jm *JobManager) standBy() {
 	jm.leading.Store(nil)
 }
 
-// close waits for the owners of jobs, and has the standbys ask anew who leads.
-func (l *leader) close() {
+// close waits for the owners of jobs, and has the standbys ask anew who leads, unless the cluster moves.
+func (l *leader) close(m *moving) {
 	l.leading.Store(nil)
 	l.end(nil)
-	if l.moving.Load() == nil {
+	if m == nil {
 		l.closeStandbys()
 	}
 	l.jobs.close()
