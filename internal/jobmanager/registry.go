@@ -30,6 +30,7 @@ type registry struct {
 	sequence   uint64        // of heartbeats
 	ticked     time.Duration // when, see monotonic
 	validating bool          // after an own pause, until the epoch is known to be in force (R11)
+	forgetting bool          // records of dead TaskManagers are being deleted
 }
 
 // happening is what another goroutine tells the registry.
