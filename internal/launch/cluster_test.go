@@ -15,6 +15,18 @@ import (
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
+// TestUsedStorage: somebody who turns high availability on for a cluster that has run without is told at the start why that
+// does not do, and what does.
+func TestUsedStorage(t *testing.T) {
+	u, p := newUser(t, os.Getuid()), ports(t, 3)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: 0\n", p[0])})
+	u.types("jobmanager.sh", "start").expect(t, 0)
+	u.types("jobmanager.sh", "stop").expect(t, 0)
+	three := fmt.Sprintf("jobmanagers=localhost:%d,localhost:%d,localhost:%d", p[0], p[1], p[2])
+	u.types("jobmanager.sh", "start", "localhost", strconv.Itoa(p[0]), "-D", "high-availability=embedded", "-D", three).
+		expect(t, 0, "not ready yet", "the data directory is empty, and this cluster has been used", "perennial metadata export")
+}
+
 // TestCluster (M12, M13): three JobManagers that are the quorum themselves, two TaskManagers, a job that is kept
 // over a stop and a start, and one that is cancelled with the cluster.
 func TestCluster(t *testing.T) {

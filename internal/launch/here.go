@@ -66,7 +66,7 @@ func (l *Launcher) wait(ctx context.Context, all []*daemon.Starting) error {
 		case err != nil:
 			return "", err
 		case !ready:
-			return fmt.Sprintf("%s is started as process %d, and not ready yet: its log, %s, tells what it waits for\n", s.Instance, s.PID, s.Log), nil
+			return fmt.Sprintf("%s is started as process %d, and not ready yet: its log, %s, tells what it waits for; it ends:\n%s\n", s.Instance, s.PID, s.Log, s.LastLine()), nil
 		}
 		return fmt.Sprintf("%s is started as process %d; log %s\n", s.Instance, s.PID, s.Log), nil
 	}, l.Out)
