@@ -185,7 +185,9 @@ func TestStopsWhatItStarted(t *testing.T) {
 			return nil
 		})
 		u.types("jobmanager.sh", "start").expect(t, 0, "jobmanager 1 (localhost:")
-		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "runs already")
+		u.types("taskmanager.sh", "stop").expect(t, 0)
+		u.types("taskmanager.sh", "start").expect(t, 0, "taskmanager 1 is started")
+		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "taskmanager 1 runs already")
 		u.types("stop-cluster.sh").expect(t, 0)
 		if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
 			t.Errorf("processes %v are left", pids)
