@@ -423,7 +423,9 @@ func TestForeignLink(t *testing.T) {
 	if err := os.Symlink(precious, p.instance("role", 1).file); err != nil {
 		t.Fatal(err)
 	}
-	_, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) { return Command{Args: []string{"true"}, Ready: func() bool { return true }}, nil }})
+	_, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) {
+		return Command{Args: []string{"true"}, Ready: func() bool { return true }}, nil
+	}})
 	if err == nil || !strings.Contains(err.Error(), "PERENNIAL_PID_DIR") {
 		t.Errorf("start: %v", err)
 	}
