@@ -150,7 +150,10 @@ func Run(ctx context.Context, cfg Config) error {
 			n.log.Warn("the instance cannot be noted in the work directory: its successor will not be able to say that it has ended", "error", err)
 		}
 		if declaredDead := t.run(ctx); !declaredDead {
-			return work.instances.leave(t.instance)
+			if err := work.instances.leave(t.instance); err != nil {
+				n.log.Warn("the end cannot be noted in the work directory: unless the leader has heard of it, what ran here counts as restarted", "error", err)
+			}
+			return nil
 		}
 		seen = t.seen
 	}

@@ -548,6 +548,21 @@ func TestRetire(t *testing.T) {
 	close(m.done)
 }
 
+// A TaskManager that cannot note its end, as its disk is full, has ended in order all the same: one that was drained is not to be
+// started again for a failure.
+func TestEndIsNoFailure(t *testing.T) {
+	jm := newJobManager(t, "jm", 1)
+	m := startManager(t, nil)
+	m.announce(jm)
+	jm.lead()
+	if err := os.Mkdir(filepath.Join(m.workDir, "instances.tmp"), 0o755); err != nil { // in the way
+		t.Fatal(err)
+	}
+	if err := m.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // The work directory tells who used it: an instance that was stopped in order, although nobody heard its farewell, and
 // one that was killed.
 func TestPredecessorsAreNamed(t *testing.T) {
