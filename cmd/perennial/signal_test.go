@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -76,6 +77,29 @@ func TestReloadRefusesPace(t *testing.T) {
 		t.Error("the level was changed with it")
 	}
 	b.interrupt(t)
+}
+
+// TestTermWhileStorageHangs: a process that cannot end in order, as its file system does not answer, has ended within 2 s
+// all the same, and says so. A named pipe that nobody writes to hangs as such a file does.
+func TestTermWhileStorageHangs(t *testing.T) {
+	t.Parallel()
+	for role, ready := range map[string]string{"jobmanager": "JobManager is up", "taskmanager": "offers slots"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			pipe := filepath.Join(dir, "cluster", "incarnation")
+			if err := errors.Join(os.Mkdir(filepath.Dir(pipe), 0o755), syscall.Mkfifo(pipe, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			b, _ := configured(t, "", role, "-D", "rest.port=0", "-D", "jobmanager.rpc.port="+nobody(t), "-D", "storage.dir="+dir)
+			b.says(t, ready)
+			status, took := b.interrupt(t)
+			if status != 1 || took > 2*time.Second {
+				t.Errorf("it ended with status %d after %v", status, took)
+			}
+			b.says(t, "it ends as if it were killed")
+		})
+	}
 }
 
 // TestTerm: a process that is asked to end hands over and has ended within 2 s, with status 0, even where a client holds
