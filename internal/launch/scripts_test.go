@@ -66,6 +66,7 @@ func TestDrainedStop(t *testing.T) {
 		p := ports(t, 2)
 		rest, rpc := "rest.port="+strconv.Itoa(p[0]), "jobmanager.rpc.port="+strconv.Itoa(p[1])
 		u.types("taskmanager.sh", "start", "--drain").expect(t, 2, "--drain is for stop")
+		u.types("taskmanager.sh", "stop", "--timeout", "5s").expect(t, 2, "--timeout for stop --drain")
 		u.types("taskmanager.sh", "stop", "--drain", "-D", rest).expect(t, 0, "no taskmanager to stop")
 		u.types("jobmanager.sh", "start", "-D", rest, "-D", rpc).expect(t, 0)
 		u.types("taskmanager.sh", "start", "-D", rest, "-D", "jobmanager.rpc.port=1").expect(t, 0) // where nobody is

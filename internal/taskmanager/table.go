@@ -49,7 +49,7 @@ type table struct {
 
 	inspecting int // questions whose answers have not come
 
-	running  int  // attempts whose process goroutine has not ended
+	running  int      // attempts whose process goroutine has not ended
 	ending   bool     // takes no new work
 	leaving  bool     // has said goodbye
 	declared bool     // dead, by a committed write
