@@ -159,7 +159,9 @@ func TestFollowTroubled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out, troubles strings.Builder
 		text, round := "1\n2\n", 0
-		b := Log{Title: "b", Ask: func(ctx context.Context, q inspect.Question) (inspect.Piece, error) { return fixed("b", text, nil).Ask(ctx, q) }}
+		b := Log{Title: "b", Ask: func(ctx context.Context, q inspect.Question) (inspect.Piece, error) {
+			return fixed("b", text, nil).Ask(ctx, q)
+		}}
 		find := func(context.Context) ([]Log, error) {
 			switch round++; round {
 			case 1:

@@ -182,12 +182,36 @@ func TestForeground(t *testing.T) {
 			}
 			return err
 		})
+		address := []string{"127.0.0.1", strconv.Itoa(p[0])}
+		u.types("jobmanager.sh", append([]string{"status"}, address...)...).expect(t, 0, "answers at 127.0.0.1:"+address[1], "These scripts did not start it")
+		u.types("jobmanager.sh", "status", "-D", "rest.port="+address[1]).expect(t, 0, "answers at localhost:"+address[1])
+		u.types("jobmanager.sh", "stop").expect(t, 0, "no jobmanager to stop")
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Error(err)
 		}
+		u.types("jobmanager.sh", append([]string{"status"}, address...)...).expect(t, 1, "does not run")
+
+		tm := u.command(filepath.Join(home, "bin", "taskmanager.sh"), "start-foreground")
+		if err := tm.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tm.Process.Kill(); _ = tm.Wait() }()
+		eventually(t, func() error {
+			if r := u.types("taskmanager.sh", "status"); r.status != 0 || !strings.Contains(r.stdout, "a TaskManager works in "+u.dir) {
+				return fmt.Errorf("%s%s", r.stdout, r.stderr)
+			}
+			return nil
+		})
+		if err := tm.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := tm.Wait(); err != nil {
+			t.Error(err)
+		}
+		u.types("taskmanager.sh", "status").expect(t, 1, "does not run")
 	})
 }
 
