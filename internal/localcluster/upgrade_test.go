@@ -43,6 +43,9 @@ func TestRollingUpgrade(t *testing.T) {
 			settings := c.settings(t)
 			settings["checkpoint.interval"], settings["taskmanager.timeout"] = "200ms", "2s"
 			f := newFixture(t, localcluster.Config{JobManagers: 3, Embedded: c.embedded, Settings: settings})
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // ten processes end and begin, one after the other
+			defer cancel()
+			f.ctx = ctx
 			j := f.submit(t, "long", 16_000, 500)
 			list, err := f.client.JobManagers(f.ctx)
 			if err != nil {
