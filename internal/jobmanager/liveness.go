@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -17,6 +18,14 @@ const recordRetention = 24 * time.Hour
 
 // farewell is the reason of a TaskManager that has ended by itself, and has said so.
 const farewell = "it said that it ends"
+
+// farewellReason names what such a TaskManager had to kill, too.
+func farewellReason(m rpc.Farewell) string {
+	if len(m.Killed) == 0 {
+		return farewell
+	}
+	return farewell + "; it killed " + strings.Join(m.Killed, ", and ")
+}
 
 // probeTimeout bounds a dial to a data port: only a refusal says something.
 const probeTimeout = time.Second

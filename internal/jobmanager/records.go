@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/storage"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Keys in coordination.
@@ -89,20 +90,20 @@ func blobOf(value []byte) string {
 
 // decodeIntent reverses encodeIntent.
 func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
-	stored := storedIntent{Intent: new(execution.Intent)}
-	if err := json.Unmarshal(value, &stored); err != nil {
+	held := storedIntent{Intent: new(execution.Intent)}
+	if err := stored.Decode(value, &held); err != nil {
 		return execution.Intent{}, err
 	}
-	if stored.Blob != "" {
-		b, err := s.Intent(ctx, stored.Blob)
+	if held.Blob != "" {
+		b, err := s.Intent(ctx, held.Blob)
 		if err != nil {
 			return execution.Intent{}, err
 		}
-		if err := json.Unmarshal(b, stored.Intent); err != nil {
+		if err := stored.Decode(b, held.Intent); err != nil {
 			return execution.Intent{}, err
 		}
 	}
-	in := *stored.Intent
+	in := *held.Intent
 	if in.Holds() && (in.GraphHash == "" || in.Attempt == 0 || len(in.Assignment) != in.Slots) {
 		return in, fmt.Errorf("it is %s and lacks a plan, an attempt or an assignment of its %d slots", in.Phase, in.Slots)
 	}
@@ -118,7 +119,7 @@ func readTaskManagers(ctx context.Context, term coordination.Term) ([]storedTask
 	var list []storedTaskManager
 	for _, e := range entries {
 		s := storedTaskManager{instance: strings.TrimPrefix(e.Key, taskManagersPrefix), version: e.Version}
-		if err := json.Unmarshal(e.Value, &s.record); err != nil {
+		if err := stored.Decode(e.Value, &s.record); err != nil {
 			return nil, fmt.Errorf("read %s: %w", e.Key, err)
 		}
 		list = append(list, s)

@@ -24,6 +24,7 @@ type registry struct {
 
 	managers map[string]*taskManager
 	claims   map[job.ID][]string // slots that jobs hold: the instance of each
+	reserved map[job.ID]int      // how many of them are reserved for a move
 	wants    []*want             // jobs that wait for slots, in order of arrival
 	plans    []*planning         // jobs that wait for their plan
 
@@ -59,7 +60,7 @@ type taskManager struct {
 func newRegistry(l *leader, records []storedTaskManager) *registry {
 	r := &registry{
 		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}), asked: make(chan time.Time, 1),
-		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
+		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string), reserved: make(map[job.ID]int),
 	}
 	for _, s := range records {
 		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}
