@@ -175,9 +175,9 @@ type JobManager struct {
 	ID      string             `json:"id"`
 	Address string             `json:"address"` // RPC
 	REST    string             `json:"rest"`
-	Role    string             `json:"role"`  // leader or standby
-	Epoch   coordination.Epoch `json:"epoch"` // the leader's; of a standby, the one it follows
-	Since   time.Time          `json:"since"` // in this role
+	Role    string             `json:"role,omitempty"`  // leader or standby
+	Epoch   coordination.Epoch `json:"epoch,omitempty"` // the leader's; of a standby, the one it follows
+	Since   time.Time          `json:"since"`           // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
 	Version string             `json:"version"`
