@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -36,6 +37,10 @@ func taskManagerCommand(g *global) *cobra.Command {
 }
 
 func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
+	lease, err := lease(c)
+	if err != nil {
+		return err
+	}
 	warnOpen(log.Logger, c, config.TaskManagerBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
@@ -51,6 +56,7 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		WorkDir:  c.String(config.TaskManagerDir),
 		Storage:  store,
 		Limits:   limits(c),
+		Lease:    lease,
 		Discover: func(ctx context.Context) <-chan []string {
 			daemon.Ready() // its port is bound
 			return find(ctx)
@@ -59,6 +65,19 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		Logger:  log.Logger,
 		TaskLog: func() rpc.Log { return rpc.Log{Level: log.level.Level(), Format: log.format} },
 	})
+}
+
+// lease is how long tasks run without a leader, 0 for any time, or why that cannot work.
+func lease(c *config.Config) (time.Duration, error) {
+	if c.String(config.TaskManagerIsolated) == "run" {
+		return 0, nil
+	}
+	length, least := c.Duration(config.TaskManagerLease), heartbeats(c).LeastLease()
+	if length < least {
+		return 0, fmt.Errorf("%s (%v) is too short for %s (%v) and %s (%v): tasks would stand still whenever a few heartbeats are late, or another JobManager takes over. Set it to at least %v, shorten those two everywhere, or set %s to run",
+			config.TaskManagerLease, length, config.HeartbeatInterval, c.Duration(config.HeartbeatInterval), config.HeartbeatTimeout, c.Duration(config.HeartbeatTimeout), least, config.TaskManagerIsolated)
+	}
+	return length, nil
 }
 
 // limits are what task processes may take: what is configured, and else what is here.
