@@ -32,12 +32,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 			pace, log := new(jobmanager.Pace), newLogger(c, os.Stderr)
 			r := reloader{load: g.load, started: c, now: c, log: log,
 				uses: []config.Name{config.HeartbeatInterval, config.HeartbeatTimeout, config.TaskManagerTimeout},
-				take: func(c *config.Config) error {
-					if _, err := lease(c); err != nil { // TaskManagers have the same configuration
-						return err
-					}
-					return pace.Set(heartbeats(c))
-				}}
+				take: func(c *config.Config) error { return pace.Set(heartbeats(c)) }}
 			defer r.run(cmd.Context())()
 			return runJobManager(cmd.Context(), c, pace, log.Logger)
 		},

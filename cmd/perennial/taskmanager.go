@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -37,10 +36,6 @@ func taskManagerCommand(g *global) *cobra.Command {
 }
 
 func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
-	lease, err := lease(c)
-	if err != nil {
-		return err
-	}
 	warnOpen(log.Logger, c, config.TaskManagerBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
@@ -56,7 +51,7 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		WorkDir:  c.String(config.TaskManagerDir),
 		Storage:  store,
 		Limits:   limits(c),
-		Lease:    lease,
+		Lease:    lease(c),
 		Discover: func(ctx context.Context) <-chan []string {
 			daemon.Ready() // its port is bound
 			return find(ctx)
@@ -67,17 +62,12 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 	})
 }
 
-// lease is how long tasks run without a leader, 0 for any time, or why that cannot work.
-func lease(c *config.Config) (time.Duration, error) {
+// lease is how long tasks run without a leader; 0: for any time.
+func lease(c *config.Config) time.Duration {
 	if c.String(config.TaskManagerIsolated) == "run" {
-		return 0, nil
+		return 0
 	}
-	length, least := c.Duration(config.TaskManagerLease), heartbeats(c).LeastLease()
-	if length < least {
-		return 0, fmt.Errorf("%s (%v) is too short for %s (%v) and %s (%v): tasks would stand still whenever a few heartbeats are late, or another JobManager takes over. Set it to at least %v, shorten those two everywhere, or set %s to run",
-			config.TaskManagerLease, length, config.HeartbeatInterval, c.Duration(config.HeartbeatInterval), config.HeartbeatTimeout, c.Duration(config.HeartbeatTimeout), least, config.TaskManagerIsolated)
-	}
-	return length, nil
+	return c.Duration(config.TaskManagerLease)
 }
 
 // limits are what task processes may take: what is configured, and else what is here.

@@ -289,21 +289,23 @@ func TestShortLeaseIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.start("jm-a")
 	tm := w.taskManager("tm-1", 1)
-	tm.lease = 599 * time.Millisecond
+	tm.lease = 1999 * time.Millisecond
 	tm.start()
 	w.leader()
-	const want = "its taskmanager.lease, 599ms, is too short for the heartbeats here: set it to at least 600ms, or taskmanager.isolated to run"
+	const want = "its taskmanager.lease, 1.999s, is too short for the heartbeats here: set it to at least 2s, or taskmanager.isolated to run"
 	w.eventually("refused", func() bool { return tm.did("refused dead=false: "+want) > 0 })
 }
 
 func TestLeastLease(t *testing.T) {
-	for _, c := range []struct{ interval, timeout, want time.Duration }{
-		{100 * time.Millisecond, 500 * time.Millisecond, time.Second},
-		{10 * time.Millisecond, 500 * time.Millisecond, time.Second},
-		{100 * time.Millisecond, 150 * time.Millisecond, time.Second},
+	const ms = time.Millisecond
+	for h, want := range map[Heartbeats]time.Duration{
+		{100 * ms, 500 * ms, 5000 * ms}: 1000 * ms,
+		{200 * ms, 500 * ms, 5000 * ms}: 2000 * ms,
+		{100 * ms, 900 * ms, 5000 * ms}: 1800 * ms,
+		{100 * ms, 500 * ms, 7000 * ms}: 1400 * ms,
 	} {
-		if got := (Heartbeats{Interval: c.interval, Timeout: c.timeout}).LeastLease(); got != c.want {
-			t.Errorf("with %v and %v: %v, want %v", c.interval, c.timeout, got, c.want)
+		if got := h.leastLease(); got != want {
+			t.Errorf("with %+v: %v, want %v", h, got, want)
 		}
 	}
 }

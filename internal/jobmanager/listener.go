@@ -166,7 +166,7 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 
 // refuseRegistration says why a TaskManager cannot take part, or "".
 func (jm *JobManager) refuseRegistration(cluster string, header rpc.Header, m rpc.Register) string {
-	least := jm.cfg.Pace.now.Load().LeastLease()
+	least := jm.cfg.Pace.now.Load().leastLease()
 	switch {
 	case m.Lease != 0 && m.Lease < least:
 		return fmt.Sprintf("its taskmanager.lease, %v, is too short for the heartbeats here: set it to at least %v, or taskmanager.isolated to run", m.Lease, least)

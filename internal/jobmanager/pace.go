@@ -28,9 +28,10 @@ func (p *Pace) Set(h Heartbeats) error {
 	return nil
 }
 
-// LeastLease is the shortest lease of a TaskManager that can work. It lives through ten lost heartbeats, each of which may renew it, and
-// through a leader change, which begins with a silence of Timeout.
-func (h Heartbeats) LeastLease() time.Duration { return max(10*h.Interval, 2*h.Timeout) }
+// leastLease is the shortest lease of a TaskManager that can work: see config, which compares it with what the TaskManager has.
+func (h Heartbeats) leastLease() time.Duration {
+	return max(10*h.Interval, 2*h.Timeout, h.TaskManagerTimeout/5)
+}
 
 func (c *Config) heartbeatInterval() time.Duration  { return c.Pace.now.Load().Interval }
 func (c *Config) heartbeatTimeout() time.Duration   { return c.Pace.now.Load().Timeout }

@@ -74,8 +74,11 @@ func (t *table) beat(l *link, m rpc.Heartbeat) {
 
 // renew has the lease last from when this side asked. What says otherwise than can be is not believed.
 func (t *table) renew(r rpc.Renewal) {
-	until := r.Sent + r.For
-	if now := t.cfg.Clock(); t.lease.length == 0 || r.Sent > now || r.For > t.lease.length || until <= now || until <= t.lease.until {
+	if t.lease.length == 0 {
+		return
+	}
+	now, until := t.cfg.Clock(), r.Sent+r.For
+	if r.Sent > now || r.For > t.lease.length || until <= now || until <= t.lease.until {
 		return
 	}
 	t.lease.until = until
@@ -84,7 +87,7 @@ func (t *table) renew(r rpc.Renewal) {
 		t.log.Info("the lease is renewed: tasks go on where they stood", "tasks", t.running)
 	}
 	// Task processes hear of every twentieth of a lease that is won, or else of each heartbeat.
-	if until-t.lease.told >= t.lease.length/20 || t.lease.told <= t.cfg.Clock() {
+	if until-t.lease.told >= t.lease.length/20 || t.lease.told <= now {
 		t.tellLease(until)
 	}
 	t.awaitEnd()
