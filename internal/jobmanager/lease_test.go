@@ -63,7 +63,7 @@ func (n *node) waits(t *testing.T, instance string) bool {
 func lossOfOne(t *testing.T) (w *world, a *node, id job.ID, spare *fakeTaskManager) {
 	t.Helper()
 	w = newWorld(t)
-	w.tune = func(c *Config) { c.TaskManagerTimeout = time.Minute }
+	w.tune = func(c *Config) { c.TaskManagerTimeout = 40 * time.Second }
 	a = w.start("jm-a")
 	tm1, tm2 := w.leased("tm-1", 1).start(), w.leased("tm-2", 1).start()
 	w.leader()
@@ -153,7 +153,7 @@ func TestProofNeedsNoLease(t *testing.T) {
 		})
 		t.Run(c.name+", first", func(t *testing.T) {
 			w := newWorld(t)
-			w.tune = func(c *Config) { c.TaskManagerTimeout = time.Minute }
+			w.tune = func(c *Config) { c.TaskManagerTimeout = 40 * time.Second }
 			a := w.start("jm-a")
 			lost := w.leased("tm-2", 2).start()
 			w.leader()
