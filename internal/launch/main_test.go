@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/perennial-io/perennial/internal/testhosts"
+	"github.com/perennial-io/perennial/stream"
 )
 
 // These tests run the scripts of bin/ as a person does, from a copy of the distribution.
@@ -24,6 +25,9 @@ import (
 var home string
 
 func TestMain(m *testing.M) {
+	if os.Getenv("PERENNIAL_ROLE") != "" { // it is the job of TestIsolatedTaskManager
+		stream.Main("arrivals", arrivals)
+	}
 	dir, err := os.MkdirTemp("", "perennial-launch-")
 	code := 1
 	if err == nil {
