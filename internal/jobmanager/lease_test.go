@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"context"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -177,11 +178,12 @@ func TestProofNeedsNoLease(t *testing.T) {
 				return
 			}
 			w.restarts(id)
-			b.kill() // what was proved is committed
+			heir.kill() // nobody is left who could say it
+			b.kill()
 			third := w.start("jm-c")
 			w.leader(a, b)
 			if third.waits(t, "tm-2") {
-				t.Error("the next leader waits")
+				t.Error("the next leader waits for what was proved: that is not committed")
 			}
 		})
 	}
@@ -224,6 +226,20 @@ func TestRenewsWithWhatRemains(t *testing.T) {
 	}
 	a.heal()
 	w.eventually("it is renewed again", func() bool { until, _ := tm.holds(); return until >= began+aLease+11*time.Second })
+}
+
+// A leader is sure of its epoch from before it asked, and by an answer alone.
+func TestOnlyAnAnswerConfirms(t *testing.T) {
+	r := &registry{sure: sure{asking: true}}
+	confirmed{time.Second, context.DeadlineExceeded}.apply(r)
+	if r.sure != (sure{}) {
+		t.Errorf("no answer came, and it is %+v", r.sure)
+	}
+	confirmed{2 * time.Second, nil}.apply(r)
+	confirmed{3 * time.Second, context.DeadlineExceeded}.apply(r)
+	if want := (sure{since: 2 * time.Second, once: true}); r.sure != want {
+		t.Errorf("it is %+v, want %+v", r.sure, want)
+	}
 }
 
 // From the moment on that a death is to be committed, its TaskManager is renewed no more, although the leader is sure of its
