@@ -28,8 +28,8 @@ func NewLease(until time.Duration, now func() time.Duration) *Lease {
 	return l
 }
 
-// over reports whether a subtask is to stand still. It costs the reading of a clock, and nothing without a lease.
-func (l *Lease) over() bool { return l != nil && int64(l.now()) >= l.until.Load() }
+// over reports whether subtasks are to stand still.
+func (l *Lease) over() bool { return int64(l.now()) >= l.until.Load() }
 
 // Renew has the lease last until then. Any goroutine may call it.
 func (l *Lease) Renew(until time.Duration) {
@@ -41,6 +41,26 @@ func (l *Lease) Renew(until time.Duration) {
 	defer l.mu.Unlock()
 	close(l.renewed)
 	l.renewed = make(chan struct{})
+}
+
+// lookEvery is how much a subtask does at most between two looks at its lease, beside a batch: a look is a system call, which costs as much
+// as a hundred small records. It is running time: after a suspension no more than that is done before the lease is seen to be over, as of
+// the batch that was in hand.
+const lookEvery = time.Millisecond
+
+// tenure is a subtask's view of the lease, if there is one.
+type tenure struct {
+	*Lease
+	looked time.Time // zero: not since it last waited
+}
+
+// over reports whether the subtask is to stand still, at now by Go's clock.
+func (t *tenure) over(now time.Time) bool {
+	if t.Lease == nil || now.Sub(t.looked) < lookEvery {
+		return false
+	}
+	t.looked = now
+	return t.Lease.over()
 }
 
 // await returns once the lease is not over, or when ctx ends.

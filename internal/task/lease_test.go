@@ -2,10 +2,13 @@ package task_test
 
 import (
 	"context"
+	"io"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/boottime"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
 	"github.com/perennial-io/perennial/internal/record"
@@ -105,4 +108,60 @@ func TestCancelWithoutALease(t *testing.T) {
 		}
 		s.expect(t, "after", job.Canceled, job.Canceled)
 	})
+}
+
+// numbersOf reads n numbers.
+type numbersOf struct{ next, n uint64 }
+
+func (r *numbersOf) Next(dst []uint64) (int, error) {
+	k := int(min(r.n-r.next, uint64(len(dst))))
+	for i := range dst[:k] {
+		dst[i] = r.next + uint64(i)
+	}
+	if r.next += uint64(k); r.next == r.n {
+		return k, io.EOF
+	}
+	return k, nil
+}
+func (r *numbersOf) Ready() <-chan struct{} { return nil }
+func (r *numbersOf) Close() error           { return nil }
+
+// adder adds what comes.
+type adder struct{ sum uint64 }
+
+func (a *adder) Batch(records []uint64) error {
+	for _, r := range records {
+		a.sum += r
+	}
+	return nil
+}
+func (a *adder) Event(record.Event) error { return nil }
+func (a *adder) End() error               { return nil }
+
+// BenchmarkLease is what looking at a lease costs: of numbers that are read, sent to another subtask and added, each subtask looks
+// between batches of 1,024. Figures are per record.
+func BenchmarkLease(b *testing.B) {
+	longs := operator.CarrierOf[uint64]()
+	for _, c := range []struct {
+		name  string
+		lease *task.Lease
+	}{{"run", nil}, {"pause", task.NewLease(math.MaxInt64, boottime.Now)}} {
+		b.Run(c.name, func(b *testing.B) {
+			p := held(nil)
+			p.Edges = []operator.Edge{{Carrier: longs, Partition: longs.Forward, Consumer: "consume"}}
+			p.Heads[0] = &operator.Node{Name: "produce", Out: longs, Edges: []int{0}, Read: func(w *operator.Wiring, _, out any) (operator.Driver, error) {
+				return operator.NewReading(w, operator.Reading[int, uint64]{
+					Name: "produce", Bounded: true, Open: func(int) (operator.Reader[uint64], error) { return &numbersOf{n: uint64(b.N)}, nil },
+				}, nil, out.(operator.Receiver[uint64])), nil
+			}}
+			p.Heads[1] = &operator.Node{Name: "consume", Chain: func(*operator.Wiring, any) (any, error) { return &adder{}, nil }}
+			x, err := task.Start(b.Context(), p, task.Assignment{Slots: []int{0}, Lease: c.lease})
+			if err == nil {
+				err = x.Wait()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
 }

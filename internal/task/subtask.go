@@ -155,9 +155,10 @@ func (s *subtask) loop() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	mark, blocked := time.Now(), time.Duration(0)
+	tenure := tenure{Lease: s.x.cfg.Lease}
 	for s.ctx.Err() == nil {
-		if s.x.cfg.Lease.over() {
-			s.x.cfg.Lease.await(s.ctx)
+		if tenure.over(mark) {
+			tenure.await(s.ctx)
 			now := time.Now()
 			s.idle.Add(int64(now.Sub(mark)))
 			mark = now
@@ -182,6 +183,7 @@ func (s *subtask) loop() error {
 		mark, blocked = now, b
 		if outcome == operator.Waiting {
 			s.wait(timer, wake, now)
+			tenure.looked = time.Time{}
 			mark = time.Now()
 			s.idle.Add(int64(mark.Sub(now)))
 		}
