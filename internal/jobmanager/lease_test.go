@@ -228,6 +228,19 @@ func TestRenewsWithWhatRemains(t *testing.T) {
 	w.eventually("it is renewed again", func() bool { until, _ := tm.holds(); return until >= began+aLease+11*time.Second })
 }
 
+// Its successor renews, also before the lease is over: a leader change costs no task anything.
+func TestSuccessorRenews(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	tm := w.leased("tm-1", 2).start()
+	w.leader()
+	w.eventually("it is renewed", func() bool { until, _ := tm.holds(); return until == aLease })
+	a.kill()
+	w.clock.advance(5 * time.Second)
+	w.start("jm-b")
+	w.eventually("it is renewed by the next leader", func() bool { until, _ := tm.holds(); return until == 5*time.Second+aLease })
+}
+
 // A leader is sure of its epoch from before it asked, and by an answer alone.
 func TestOnlyAnAnswerConfirms(t *testing.T) {
 	r := &registry{sure: sure{asking: true}}

@@ -50,7 +50,7 @@ const lookEvery = time.Millisecond
 // tenure is a subtask's view of the lease, if there is one.
 type tenure struct {
 	*Lease
-	looked time.Time // zero: not since it last waited
+	looked time.Time
 }
 
 // over reports whether the subtask is to stand still, at now by Go's clock.

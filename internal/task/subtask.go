@@ -183,7 +183,6 @@ func (s *subtask) loop() error {
 		mark, blocked = now, b
 		if outcome == operator.Waiting {
 			s.wait(timer, wake, now)
-			tenure.looked = time.Time{}
 			mark = time.Now()
 			s.idle.Add(int64(mark.Sub(now)))
 		}
