@@ -16,7 +16,7 @@ import (
 // Only who is followed under the highest epoch is heard: a standby says nothing that counts, and what a leader may grant it
 // knows itself (internal/jobmanager/lease.go).
 type lease struct {
-	length time.Duration // that is committed, as the leader says; 0: none is in force
+	length time.Duration // that is committed, as the leader says; 0: none is in force; less: no leader has said it yet
 	until  time.Duration // by Config.Clock
 	told   time.Duration // what task processes were told
 	paused bool          // it was said that they stand still
@@ -29,7 +29,7 @@ const forever = time.Duration(math.MaxInt64)
 func newLease() lease {
 	ends := time.NewTimer(time.Hour)
 	ends.Stop()
-	return lease{told: forever, ends: ends}
+	return lease{length: -1, told: forever, ends: ends}
 }
 
 // lend takes a leader's word for how long leases are. A leader that knows none renews none, and waits for none: with it, tasks run on.
@@ -74,7 +74,7 @@ func (t *table) beat(l *link, m rpc.Heartbeat) {
 
 // renew has the lease last from when this side asked. What says otherwise than can be is not believed.
 func (t *table) renew(r rpc.Renewal) {
-	if t.lease.length == 0 {
+	if t.lease.length <= 0 {
 		return
 	}
 	now, until := t.cfg.Clock(), r.Sent+r.For
@@ -109,7 +109,7 @@ func (t *table) awaitEnd() { t.lease.ends.Reset(max(t.lease.until-t.cfg.Clock(),
 // lapse says so if the lease is over. The task processes see for themselves.
 func (t *table) lapse() {
 	switch {
-	case t.lease.length == 0 || t.lease.paused:
+	case t.lease.length <= 0 || t.lease.paused:
 	case t.cfg.Clock() < t.lease.until:
 		t.awaitEnd()
 	default:

@@ -1,7 +1,9 @@
 package taskmanager
 
 import (
+	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,6 +184,17 @@ func TestLeaderWithoutLeases(t *testing.T) {
 	x.hear(x.leader, 4, renews(x.asks().Sent, 10*time.Second))
 	if left := x.holds(); left != 10*time.Second {
 		t.Errorf("and then %v", left)
+	}
+}
+
+// It is said that the first leader knows no leases, too.
+func TestFirstLeaderWithoutLeases(t *testing.T) {
+	var said bytes.Buffer
+	tab := newTable(&node{log: slog.New(slog.NewTextHandler(&said, nil)), cfg: Config{Lease: 10 * time.Second, Clock: func() time.Duration { return 0 }}}, 0)
+	defer tab.kill()
+	received{&link{id: "leader", out: make(chan letter, postBox)}, rpc.Header{Epoch: 1}, rpc.Lead{}}.apply(tab)
+	if !strings.Contains(said.String(), "Upgrade the JobManagers") || tab.handOn().now().Until != forever {
+		t.Errorf("it says %s, and hands on %+v", &said, tab.handOn().now())
 	}
 }
 
