@@ -41,5 +41,12 @@ func reach(t client.TaskManager) string {
 	if t.Draining {
 		state += ", draining"
 	}
+	switch l := t.Lease; {
+	case l == nil || l.Left == nil:
+	case l.Paused:
+		state += ", paused: its lease is over"
+	default:
+		state += fmt.Sprintf(", lease %.1fs of %gs left", *l.Left, l.Seconds)
+	}
 	return state
 }

@@ -46,6 +46,10 @@ type taskManagerRecord struct {
 	Ended  time.Time `json:"ended,omitzero"`   // and when
 	// Planned says that it was told to end, and ended in order.
 	Planned bool `json:"planned,omitempty"`
+	// Lease is how long its subtasks run without a renewal; 0: for any time. Proved says that nothing ran any more when it
+	// was declared dead, so that no lease is waited for.
+	Lease  time.Duration `json:"lease,omitempty"`
+	Proved bool          `json:"proved,omitempty"`
 	// Draining says that jobs are to leave it, and Force that they wait for nothing; it is for good.
 	Draining bool `json:"draining,omitempty"`
 	Force    bool `json:"force,omitempty"`

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the transcript of this version, i
 
 // said are the messages between a TaskManager and its task process.
 var said = []Message{
-	Start{}, Ready{}, Status{}, Progress{}, Trigger{}, Acknowledge{}, Closed{}, Drain{}, Cancel{},
+	Start{}, Ready{}, Status{}, Progress{}, Trigger{}, Acknowledge{}, Closed{}, Drain{}, Cancel{}, Lease{},
 }
 
 // TestTaskProcessesOfOlderReleases: a job's binary has the protocol of the day that it was built. What it says, and

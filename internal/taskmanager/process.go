@@ -29,6 +29,7 @@ type process struct {
 
 	orders chan rpc.Message // for the task process, once it is ready
 	stuck  string           // what was killed as it did not end when asked to, in words; of run
+	lease  *handedOn        // nil: it has none
 }
 
 // key names the attempt that p is.
@@ -139,6 +140,7 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	_ = c.control.Send(rpc.Header{}, rpc.Start{
 		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
 		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey), Log: n.taskLog(),
+		Lease: p.lease.now(),
 	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
@@ -166,6 +168,8 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 		select {
 		case m := <-p.orders:
 			_ = c.control.Send(rpc.Header{}, m)
+		case <-p.lease.news():
+			_ = c.control.Send(rpc.Header{}, *p.lease.now())
 		case err := <-ears.answers:
 			switch {
 			case err == nil && wanted != nil: // ready
@@ -253,6 +257,9 @@ func (l *listener) answer(err error) {
 func (p *process) checkReady(r rpc.Ready) error {
 	if r.Protocol < rpc.OldestTask || r.Protocol > rpc.Protocol+1 {
 		return fmt.Errorf("it was built with a release of Perennial that speaks version %d of the protocol, and this TaskManager %d to %d: build the job again, and submit it", r.Protocol, rpc.OldestTask, rpc.Protocol+1)
+	}
+	if p.lease != nil && !r.Leases {
+		return errors.New("it was built with a release of Perennial that knows no leases, and this TaskManager's task processes hold one (taskmanager.isolated: pause): build the job again, and submit it")
 	}
 	if r.GraphHash != p.deploy.GraphHash {
 		return fmt.Errorf("it built another graph (%.12s…) than was planned (%.12s…): a job must build the same graph each time it is started with the same arguments", r.GraphHash, p.deploy.GraphHash)

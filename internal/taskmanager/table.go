@@ -47,6 +47,7 @@ type table struct {
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
 
+	lease      lease
 	inspecting int // questions whose answers have not come
 
 	running  int      // attempts whose process goroutine has not ended
@@ -89,7 +90,7 @@ func newTable(n *node, seen coordination.Epoch) *table {
 	t := &table{
 		node: n, log: n.log.With("instance", instance), instance: instance, seen: seen,
 		links: map[*link]bool{}, parts: map[partKey]*entry{}, plans: map[planKey]*link{},
-		events: make(chan event, 64),
+		events: make(chan event, 64), lease: newLease(),
 	}
 	t.alive, t.kill = context.WithCancel(context.Background())
 	t.planning, t.noPlans = context.WithCancel(t.alive)
@@ -110,10 +111,13 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 		select {
 		case e := <-t.events:
 			e.apply(t)
+		case <-t.lease.ends.C:
+			t.lapse()
 		case <-ctx.Done():
 			t.ending = true
 		}
 	}
+	t.lease.ends.Stop()
 	t.endAll()
 	stopDialing()
 	t.leave()
@@ -235,6 +239,9 @@ func (e received) apply(t *table) {
 		t.beat(e.l, m)
 	case rpc.Lead:
 		t.follow(e.l, e.h.Epoch)
+		if t.leader == e.l {
+			t.lend(m.Lease)
+		}
 	default:
 		t.command(e.l, e.m)
 	}
@@ -413,6 +420,7 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
 	p := newProcess(t.alive, d, t.log.With("epoch", t.seen, "job", d.Spec.ID, "region", d.Region, "attempt", d.Attempt))
+	p.lease = t.handOn()
 	e.current.process = p
 	t.running++
 	t.wg.Go(func() { t.events <- p.run(t.node, t.events) })

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/boottime"
 	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -30,6 +31,10 @@ type Config struct {
 	WorkDir string
 	Storage *storage.Storage
 	Limits  Limits // of all task processes together
+	// Lease is how long subtasks run without a leader's renewal, before they stand still until one renews it; 0: for any time.
+	Lease time.Duration
+	// Clock is that of leases; nil: the host's, which task processes read.
+	Clock func() time.Duration
 	// Discover sends the RPC addresses of all JobManagers known now, and again at each change,
 	// until ctx is done; then it closes the channel.
 	Discover func(ctx context.Context) <-chan []string
@@ -80,6 +85,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("the TaskManager has no work directory")
 	case c.Storage == nil || c.Discover == nil:
 		return c, errors.New("the TaskManager needs a storage and a way to find JobManagers")
+	}
+	if c.Clock == nil {
+		c.Clock = boottime.Now
 	}
 	c.DataBind = cmp.Or(c.DataBind, "127.0.0.1:0")
 	c.Timeouts = c.Timeouts.withDefaults()

@@ -222,6 +222,9 @@ func TestFailures(t *testing.T) {
 	l, _ := jm.lead()
 	impatient.announce(jm)
 	quick, _ := jm.lead()
+	pausing := startManager(t, func(c *Config) { c.Lease = time.Minute })
+	pausing.announce(jm)
+	leased, _ := jm.lead()
 	for _, c := range []struct {
 		name, script, artifact string
 		on                     *fakeLink
@@ -239,6 +242,7 @@ func TestFailures(t *testing.T) {
 		{name: "is never ready", script: "silent", on: quick, want: []string{"did not say within 100ms that it is ready"}},
 		{name: "has another graph", script: "other graph", want: []string{"it built another graph (other"}},
 		{name: "was built long ago", script: "old build", want: []string{"build the job again"}},
+		{name: "knows no leases", script: "run", on: leased, want: []string{"knows no leases", "taskmanager.isolated: pause", "build the job again"}},
 		{name: "is no program", script: "run", artifact: text, want: []string{"no program for " + here.String(), `"this is no progr"`}},
 		{name: "is not stored", script: "run", artifact: strings.Repeat("ab", 32), want: []string{"fetch job binary", "no such object"}},
 		{name: "is no hash", script: "run", artifact: "../../etc/passwd", want: []string{"is no SHA-256"}},
