@@ -1,26 +1,28 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // Defaults of a Config.
 const (
 	DefaultRoot           = "/perennial"
 	DefaultClusterID      = "default"
-	DefaultSessionTimeout = 10 * time.Second
+	DefaultSessionTimeout = zksession.DefaultTimeout
 )
 
 // Config says which cluster on which ensemble. Only Servers has no default.
 type Config struct {
-	// Servers is the ensemble, "host[:port],[...]host[:port][/chroot]"; see ParseServers.
+	// Servers is the ensemble, "host[:port],[...]host[:port][/chroot]"; see
+	// zksession.ParseServers.
 	Servers string
 	// Root is the node under which clusters lie, DefaultRoot if empty.
 	Root string
@@ -37,7 +39,7 @@ type Config struct {
 	// session begins. "": nobody in particular.
 	AuthFile string
 	// TLS is how connections are encrypted; nil: they are not.
-	TLS *TLS
+	TLS *zksession.TLS
 	// Lookup finds a host's addresses, for each connection anew; nil: the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Logger gets session changes; the library's own words go there at debug level.
@@ -52,32 +54,28 @@ type Paths struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.ACL = or(c.ACL, ACLOpen)
-	if c.Lookup == nil {
-		c.Lookup = net.DefaultResolver.LookupHost
-	}
-	c.Root = or(c.Root, DefaultRoot)
-	c.ClusterID = or(c.ClusterID, DefaultClusterID)
-	c.Paths.Epoch = or(c.Paths.Epoch, "epoch")
-	c.Paths.Leader = or(c.Paths.Leader, "leader")
-	c.Paths.History = or(c.Paths.History, "history")
-	c.Paths.Members = or(c.Paths.Members, "jobmanagers")
-	c.SessionTimeout = or(c.SessionTimeout, DefaultSessionTimeout)
-	c.Logger = or(c.Logger, slog.Default())
+	c.ACL = cmp.Or(c.ACL, ACLOpen)
+	c.Root = cmp.Or(c.Root, DefaultRoot)
+	c.ClusterID = cmp.Or(c.ClusterID, DefaultClusterID)
+	c.Paths.Epoch = cmp.Or(c.Paths.Epoch, "epoch")
+	c.Paths.Leader = cmp.Or(c.Paths.Leader, "leader")
+	c.Paths.History = cmp.Or(c.Paths.History, "history")
+	c.Paths.Members = cmp.Or(c.Paths.Members, "jobmanagers")
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, DefaultSessionTimeout)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
 
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
+// session is what the config says about a session with these servers.
+func (c Config) session(servers []string) zksession.Config {
+	return zksession.Config{
+		Servers: servers, Timeout: c.SessionTimeout, AuthFile: c.AuthFile, TLS: c.TLS, Lookup: c.Lookup, Prefix: "zookeeper.", Logger: c.Logger,
 	}
-	return value
 }
 
 // parse checks a config with its defaults, and returns its servers and its paths made absolute.
 func (c Config) parse() ([]string, layout, error) {
-	servers, chroot, err := ParseServers(c.Servers)
+	servers, chroot, err := zksession.ParseServers(c.Servers)
 	if err != nil {
 		return nil, layout{}, err
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // fine is a report that has nothing to warn of.
@@ -20,7 +22,7 @@ func fine() Report {
 }
 
 func TestJudge(t *testing.T) {
-	secured := Config{ACL: ACLCreator, AuthFile: "/secret", TLS: &TLS{}}
+	secured := Config{ACL: ACLCreator, AuthFile: "/secret", TLS: &zksession.TLS{}}
 	for name, test := range map[string]struct {
 		change func(*Report, *Config)
 		want   []string // "level: part of the text", all there are

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // parallelReads bounds how many nodes a List reads at once.
@@ -29,7 +30,7 @@ type term struct {
 func (t *term) Epoch() coordination.Epoch { return t.record.Epoch }
 
 // fence is the first op of every multi of the term.
-func (t *term) fence() any { return check(t.epoch, t.record.version) }
+func (t *term) fence() zksession.Op { return zksession.Check(t.epoch, t.record.version) }
 
 func (t *term) stale() error {
 	return fmt.Errorf("%w: epoch %d is over", coordination.ErrStaleEpoch, t.record.Epoch)
@@ -40,9 +41,9 @@ func (t *term) Check(ctx context.Context) error {
 	for {
 		err := t.multi(ctx, t.fence())
 		switch {
-		case refused(err, 0, zk.ErrBadVersion):
+		case zksession.Refused(err, 0, zk.ErrBadVersion):
 			return t.stale()
-		case !lost(err):
+		case !zksession.Lost(err):
 			return err
 		}
 	}
@@ -51,13 +52,13 @@ func (t *term) Check(ctx context.Context) error {
 // Resign deletes the leader's node, if the epoch is still this one.
 func (t *term) Resign(ctx context.Context) error {
 	for {
-		err := t.multi(ctx, t.fence(), remove(t.leader, anyVersion))
+		err := t.multi(ctx, t.fence(), zksession.Delete(t.leader, zksession.AnyVersion))
 		switch {
-		case refused(err, 0, zk.ErrBadVersion):
+		case zksession.Refused(err, 0, zk.ErrBadVersion):
 			return t.stale()
-		case refused(err, 1, zk.ErrNoNode):
+		case zksession.Refused(err, 1, zk.ErrNoNode):
 			return nil
-		case !lost(err):
+		case !zksession.Lost(err):
 			return err
 		}
 	}
@@ -73,7 +74,7 @@ func (t *term) Get(ctx context.Context, key string) (coordination.Entry, error) 
 	}
 	n, err := t.get(ctx, path)
 	switch {
-	case errors.Is(err, zk.ErrNoNode), err == nil && len(n.data) == 0: // or a directory
+	case errors.Is(err, zk.ErrNoNode), err == nil && len(n.Data) == 0: // or a directory
 		return coordination.Entry{}, fmt.Errorf("%w: %s", coordination.ErrNotFound, key)
 	case err != nil:
 		return coordination.Entry{}, err
@@ -116,10 +117,10 @@ func (t *term) level(ctx context.Context, directories []string) (entries []coord
 		return nil, nil, err
 	}
 	for i, n := range nodes {
-		if n.stat.NumChildren > 0 {
+		if n.Stat.NumChildren > 0 {
 			below = append(below, keys[i])
 		}
-		if len(n.data) == 0 {
+		if len(n.Data) == 0 {
 			continue // a directory, or deleted since
 		}
 		e, err := entry(keys[i], n)
@@ -179,9 +180,9 @@ func openEnvelope(data []byte) (nonce string, value []byte, ok bool) {
 }
 
 func entry(key string, n node) (coordination.Entry, error) {
-	_, value, ok := openEnvelope(n.data)
+	_, value, ok := openEnvelope(n.Data)
 	if !ok {
-		return coordination.Entry{}, fmt.Errorf("zookeeper: the node of key %q holds %q, which no commit wrote", key, clipped(n.data))
+		return coordination.Entry{}, fmt.Errorf("zookeeper: the node of key %q holds %q, which no commit wrote", key, clipped(n.Data))
 	}
-	return coordination.Entry{Key: key, Value: value, Version: coordination.Version(n.stat.Version)}, nil
+	return coordination.Entry{Key: key, Value: value, Version: coordination.Version(n.Stat.Version)}, nil
 }
