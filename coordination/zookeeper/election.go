@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 
@@ -188,8 +189,19 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 	}
 }
 
+// pruneLater is how long after a claim the history is pruned: a session's requests are answered in their order, and
+// the new leader's reads are urgent.
+const pruneLater = time.Second
+
 // pruneHistory deletes the oldest records. Any session may do it at any time.
 func (s *store) pruneHistory() {
+	timer := time.NewTimer(pruneLater)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.session.Done():
+		return
+	}
 	names, err := s.children(s.session.Context(), s.history)
 	if err != nil {
 		s.log.Debug("zookeeper: cannot list the history of epochs; the next claim prunes it", "error", err)

@@ -17,7 +17,7 @@ import (
 )
 
 // parallelReads bounds how many nodes a List reads at once.
-const parallelReads = 32
+const parallelReads = 128
 
 // term is the right to write while the epoch node has the version that the claim gave it.
 // Its reads are as new as they must be because the claim, each commit and each read go
@@ -91,11 +91,14 @@ func (t *term) List(ctx context.Context, prefix string) ([]coordination.Entry, e
 	if _, err := t.key(top); err != nil {
 		return nil, err
 	}
+	keys, err := t.below(ctx, []string{top})
+	if err != nil {
+		return nil, err
+	}
 	var entries []coordination.Entry
-	for directories := []string{top}; len(directories) > 0; {
+	for len(keys) > 0 {
 		var found []coordination.Entry
-		var err error
-		if found, directories, err = t.level(ctx, directories); err != nil {
+		if found, keys, err = t.level(ctx, keys); err != nil {
 			return nil, err
 		}
 		entries = append(entries, found...)
@@ -104,21 +107,31 @@ func (t *term) List(ctx context.Context, prefix string) ([]coordination.Entry, e
 	return entries, nil
 }
 
-// level reads what is directly in directories, and returns the directories that are.
-func (t *term) level(ctx context.Context, directories []string) (entries []coordination.Entry, below []string, err error) {
-	keys, err := t.childrenOf(ctx, directories)
-	if err != nil {
-		return nil, nil, err
-	}
-	nodes, err := each(ctx, keys, func(ctx context.Context, key string) (node, error) {
-		return t.get(ctx, t.base+"/"+key)
+// few keys are asked for what is below them without waiting for which are directories: a round trip of a takeover is
+// worth more than some reads in vain.
+const few = 32
+
+// level reads keys, and returns the keys that are directly below them.
+func (t *term) level(ctx context.Context, keys []string) (entries []coordination.Entry, below []string, err error) {
+	var nodes []node
+	var reads errgroup.Group
+	reads.Go(func() (err error) {
+		nodes, err = each(ctx, keys, func(ctx context.Context, key string) (node, error) { return t.get(ctx, t.base+"/"+key) })
+		return err
 	})
-	if err != nil {
+	if len(keys) <= few {
+		reads.Go(func() (err error) {
+			below, err = t.below(ctx, keys)
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
 		return nil, nil, err
 	}
+	var directories []string
 	for i, n := range nodes {
 		if n.Stat.NumChildren > 0 {
-			below = append(below, keys[i])
+			directories = append(directories, keys[i])
 		}
 		if len(n.Data) == 0 {
 			continue // a directory, or deleted since
@@ -129,11 +142,14 @@ func (t *term) level(ctx context.Context, directories []string) (entries []coord
 		}
 		entries = append(entries, e)
 	}
-	return entries, below, nil
+	if len(keys) > few {
+		below, err = t.below(ctx, directories)
+	}
+	return entries, below, err
 }
 
-// childrenOf returns the keys directly in directories.
-func (t *term) childrenOf(ctx context.Context, directories []string) ([]string, error) {
+// below returns the keys directly in directories.
+func (t *term) below(ctx context.Context, directories []string) ([]string, error) {
 	names, err := each(ctx, directories, func(ctx context.Context, key string) ([]string, error) {
 		return t.children(ctx, t.base+"/"+key)
 	})

@@ -126,6 +126,9 @@ type Takeover struct {
 	Previous      string             `json:"previous,omitempty"` // id of the leader before
 	Reason        string             `json:"reason"`             // why that one was given up
 	ClaimMillis   float64            `json:"claimMillis"`        // from the suspicion to the committed epoch
+	ReadMillis    float64            `json:"readMillis"`         // to what is committed being read
+	AskedMillis   float64            `json:"askedMillis"`        // to every TaskManager that is connected being asked
+	AdoptedMillis float64            `json:"adoptedMillis"`      // to every job having heard of its tasks
 	ServingMillis float64            `json:"servingMillis"`      // to every running task adopted and the API answering
 	Jobs          int                `json:"jobs"`               // that had not ended
 }

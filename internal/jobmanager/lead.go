@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type leader struct {
 	header rpc.Header // of every message of this term
 	since  time.Time
 
+	change *takeover // by which this term began
+
 	moving   atomic.Pointer[moving] // nil: the cluster stays where it is
 	checks   *checks
 	jobs     *jobs
@@ -40,29 +43,27 @@ type leader struct {
 // learns that a newer epoch is in force, and says why. A *WrongClusterError says that this
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
-	claimed, why := time.Now(), jm.vacancies.before(term.Epoch())
-	if why.alive {
-		jm.detector.replacing(why.previous, term.Epoch())
+	change := &takeover{vacancy: jm.vacancies.before(term.Epoch())}
+	change.done(stepClaimed)
+	if change.alive {
+		jm.detector.replacing(change.previous, term.Epoch())
 	}
-	incarnation, err := ensureIncarnation(ctx, term, jm.cfg.Storage)
-	if err != nil {
-		return err
-	}
-	jm.incarnation.Store(&incarnation)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
 		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
-		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
+		header: rpc.Header{Epoch: term.Epoch()}, change: change,
 	}
-	jm.leading.Store(l)
-	defer jm.standBy()
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
 		l.close()
 		return err
 	}
+	jm.incarnation.Store(&l.header.Cluster)
+	jm.leading.Store(l)
+	defer jm.standBy()
+	change.done(stepRead)
 	var wg sync.WaitGroup
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
@@ -70,8 +71,9 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.jobs.begin()
 
 	l.awaitAdoption()
+	change.done(stepAdopted)
 	if ctx.Err() == nil {
-		jm.serve(l, why, claimed)
+		jm.serve(l)
 		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
@@ -119,10 +121,15 @@ func (l *leader) fail(err error) {
 // over says why the term has ended.
 func (l *leader) over() error { return context.Cause(l.ctx) }
 
-// load reads what is committed, after the claim (R7, I10).
+// load reads what is committed, after the claim (R7, I10): all at once, as with ZooKeeper each takes several round
+// trips, and nothing is done by it before all is known, the incarnation of the cluster first (R16).
 func (l *leader) load() error {
 	var records []storedTaskManager
-	var reads errgroup.Group // at once: with ZooKeeper each takes several round trips
+	var incarnation, reads errgroup.Group
+	incarnation.Go(func() (err error) {
+		l.header.Cluster, err = ensureIncarnation(l.ctx, l.term, l.cfg.Storage)
+		return err
+	})
 	reads.Go(func() (err error) {
 		records, err = readTaskManagers(l.ctx, l.term)
 		return err
@@ -130,7 +137,8 @@ func (l *leader) load() error {
 	reads.Go(l.jobs.load)
 	reads.Go(l.jobs.readForgotten)
 	reads.Go(l.garbage.load)
-	if err := reads.Wait(); err != nil {
+	known, read := incarnation.Wait(), reads.Wait()
+	if err := cmp.Or(known, read); err != nil {
 		return err
 	}
 	l.registry = newRegistry(l, records)

@@ -72,6 +72,7 @@ func (r *registry) run(ctx context.Context) {
 	for _, s := range r.connections.attach(r) {
 		entered{s}.apply(r)
 	}
+	r.change.done(stepAsked)
 	defer r.connections.detach()
 	ticker := newBeats(r.cfg.heartbeatInterval())
 	defer ticker.Stop()

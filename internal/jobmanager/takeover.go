@@ -7,27 +7,73 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 )
 
+// takeover is one change of leader, as the new one saw it: why, and when each step was done.
+type takeover struct {
+	vacancy // at is when the leader before was first suspected
+
+	mu    sync.Mutex
+	steps [numSteps]time.Time // zero: not done yet
+}
+
+// step is one of a takeover's, in the order in which they are done.
+type step int
+
+const (
+	stepClaimed step = iota // the epoch is this process's
+	stepRead                // so is what is committed
+	stepAsked               // of every TaskManager that is connected, what runs there
+	stepAdopted             // every job has heard of its tasks, or they were waited for long enough
+	stepServing             // the API answers
+	numSteps
+)
+
+// done notes a step, the first time.
+func (t *takeover) done(s step) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.steps[s].IsZero() {
+		t.steps[s] = time.Now()
+	}
+}
+
+// millis is how long after the suspicion a step was done, in milliseconds; 0 if it was not.
+func (t *takeover) millis(s step) float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.steps[s].IsZero() {
+		return 0
+	}
+	return millis(t.steps[s].Sub(t.at))
+}
+
+// report is what others are told of a takeover.
+func (t *takeover) report(epoch coordination.Epoch, jobs int) *api.Takeover {
+	return &api.Takeover{
+		Epoch: epoch, At: time.Now().UTC(), Previous: t.previous, Reason: t.reason, Jobs: jobs,
+		ClaimMillis: t.millis(stepClaimed), ReadMillis: t.millis(stepRead), AskedMillis: t.millis(stepAsked),
+		AdoptedMillis: t.millis(stepAdopted), ServingMillis: t.millis(stepServing),
+	}
+}
+
 // serve opens the API of a term, and says how long the change of leader took.
-func (jm *JobManager) serve(l *leader, s vacancy, claimed time.Time) {
-	now := time.Now()
+func (jm *JobManager) serve(l *leader) {
 	running := 0
 	for _, o := range l.jobs.all() {
 		if !o.view.Load().State.Terminal() {
 			running++
 		}
 	}
-	t := &api.Takeover{
-		Epoch: l.term.Epoch(), At: now.UTC(), Previous: s.previous, Reason: s.reason, Jobs: running,
-		ClaimMillis: millis(claimed.Sub(s.at)), ServingMillis: millis(now.Sub(s.at)),
-	}
+	l.change.done(stepServing)
+	t := l.change.report(l.term.Epoch(), running)
 	jm.takeover.Store(t)
 	jm.counts.takeovers.Add(1)
 	jm.serving.Store(l)
 	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
-		"claim-ms", t.ClaimMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
+		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
