@@ -122,16 +122,20 @@ type Self struct {
 // Takeover tells how long a change of leader took, by the new leader's clock.
 type Takeover struct {
 	Epoch         coordination.Epoch `json:"epoch"`
-	At            time.Time          `json:"at"`                 // when it was complete
+	At            time.Time          `json:"at"`                 // when this was noted
+	Suspected     time.Time          `json:"suspected"`          // the first sign that the one before is gone
 	Previous      string             `json:"previous,omitempty"` // id of the leader before
 	Reason        string             `json:"reason"`             // why that one was given up
 	ClaimMillis   float64            `json:"claimMillis"`        // from the suspicion to the committed epoch
 	ReadMillis    float64            `json:"readMillis"`         // to what is committed being read
 	AskedMillis   float64            `json:"askedMillis"`        // to every TaskManager that is connected being asked
-	AdoptedMillis float64            `json:"adoptedMillis"`      // to every job having heard of its tasks
-	ServingMillis float64            `json:"servingMillis"`      // to every running task adopted and the API answering
+	AdoptedMillis float64            `json:"adoptedMillis"`      // to every job having heard of its tasks; 0: not yet
+	ServingMillis float64            `json:"servingMillis"`      // to the API answering
 	Jobs          int                `json:"jobs"`               // that had not ended
 }
+
+// Millis is how long it took in all.
+func (t *Takeover) Millis() float64 { return max(t.AdoptedMillis, t.ServingMillis) }
 
 // JobManager is a row of the list of JobManagers. As JSON it is also what a JobManager publishes of
 // itself in coordination, as coordination.Candidate.Data and coordination.Member.Data: TaskManagers

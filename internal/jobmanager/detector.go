@@ -124,7 +124,7 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 	return err == nil && h.Cluster != "" && h.Cluster != own
 }
 
-// hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
+// hold reads heartbeats, and answers them, and learns which plans to have at hand, until the connection ends ("": redial) or the leader
 // is silent, or says that the cluster has left.
 func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wrong error) {
 	defer conn.Close()
@@ -155,6 +155,8 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wro
 			if err := conn.Send(d.standbyHeader(), m); err != nil {
 				return "", nil
 			}
+		case rpc.Plans:
+			d.shelf.want(m.Names)
 		case rpc.Moved:
 			return "", &MovedError{m.Reason}
 		}

@@ -29,7 +29,8 @@ type leader struct {
 	header rpc.Header // of every message of this term
 	since  time.Time
 
-	change *takeover // by which this term began
+	change  *takeover     // by which this term began
+	settled chan struct{} // closed when no job's adoption is waited for any more
 
 	moving   atomic.Pointer[moving] // nil: the cluster stays where it is
 	checks   *checks
@@ -52,7 +53,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	defer end(nil)
 	l := &leader{
 		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
-		header: rpc.Header{Epoch: term.Epoch()}, change: change,
+		header: rpc.Header{Epoch: term.Epoch()}, change: change, settled: make(chan struct{}),
 	}
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
@@ -70,12 +71,12 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	wg.Go(func() { l.inform(ctx) })
 	l.jobs.begin()
 
-	l.awaitAdoption()
-	change.done(stepAdopted)
-	if ctx.Err() == nil {
-		jm.serve(l)
-		wg.Go(func() { l.keepHouse(ctx) })
-	}
+	jm.serve(l)
+	wg.Go(func() {
+		l.awaitAdoption()
+		jm.tookOver(l)
+		l.keepHouse(ctx)
+	})
 	<-ctx.Done()
 	jm.serving.Store(nil)
 	l.close()
@@ -173,9 +174,10 @@ func (l *leader) forgetDead() {
 	})
 }
 
-// awaitAdoption waits until every running job has heard from its TaskManagers, and for a
-// heartbeat timeout at most: a TaskManager that is away holds up no client.
+// awaitAdoption waits until every running job has heard from its TaskManagers, and for a heartbeat timeout at most.
+// Clients wait as long for the jobs that they ask of, and for no other.
 func (l *leader) awaitAdoption() {
+	defer close(l.settled)
 	timer := time.NewTimer(l.cfg.heartbeatTimeout())
 	defer timer.Stop()
 	for _, o := range l.jobs.all() {
@@ -202,6 +204,7 @@ func (l *leader) inform(ctx context.Context) {
 			s.post(l.header, rpc.Heartbeat{Seq: seq})
 		}
 		h.consider(ctx, standbys)
+		l.tellPlans(standbys)
 		ticker.keep(l.cfg.heartbeatInterval())
 		select {
 		case <-ticker.C:

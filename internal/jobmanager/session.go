@@ -23,6 +23,7 @@ type session struct {
 	heard    atomic.Int64 // when the peer was last heard, see monotonic
 	began    time.Time
 	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
+	plans    *string                  // that a standby was told of last; the leader's inform's
 
 	out  chan letter
 	gone chan struct{} // closed by close

@@ -53,27 +53,39 @@ func (t *takeover) millis(s step) float64 {
 // report is what others are told of a takeover.
 func (t *takeover) report(epoch coordination.Epoch, jobs int) *api.Takeover {
 	return &api.Takeover{
-		Epoch: epoch, At: time.Now().UTC(), Previous: t.previous, Reason: t.reason, Jobs: jobs,
+		Epoch: epoch, At: time.Now().UTC(), Suspected: t.at.UTC(), Previous: t.previous, Reason: t.reason, Jobs: jobs,
 		ClaimMillis: t.millis(stepClaimed), ReadMillis: t.millis(stepRead), AskedMillis: t.millis(stepAsked),
 		AdoptedMillis: t.millis(stepAdopted), ServingMillis: t.millis(stepServing),
 	}
 }
 
-// serve opens the API of a term, and says how long the change of leader took.
+// serve opens the API of a term.
 func (jm *JobManager) serve(l *leader) {
+	l.change.done(stepServing)
+	jm.counts.takeovers.Add(1)
+	jm.note(l)
+	jm.serving.Store(l)
+}
+
+// tookOver says how long the change of leader took, once jobs are adopted.
+func (jm *JobManager) tookOver(l *leader) {
+	l.change.done(stepAdopted)
+	t := jm.note(l)
+	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
+		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
+}
+
+// note publishes what is known of the change of leader so far.
+func (jm *JobManager) note(l *leader) *api.Takeover {
 	running := 0
 	for _, o := range l.jobs.all() {
 		if !o.view.Load().State.Terminal() {
 			running++
 		}
 	}
-	l.change.done(stepServing)
 	t := l.change.report(l.term.Epoch(), running)
 	jm.takeover.Store(t)
-	jm.counts.takeovers.Add(1)
-	jm.serving.Store(l)
-	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
-		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
+	return t
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
