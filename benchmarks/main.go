@@ -1,10 +1,10 @@
 // Command benchmarks measures every figure of results.md and appends them to it, with the machine
 // and the commit: the data path beside hand-written loops of the same work in the same run, leader
 // changes under a running job, what a JobManager costs, and what checkpoints, restarts and changes of a
-// job take. What takes minutes is measured when asked for alone: an access to keyed state, and state of a
-// gigabyte.
+// job take. What takes minutes is measured when asked for alone: an access to keyed state, state of a
+// gigabyte, and a thousand TaskManagers.
 //
-//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint|recovery|state|large] [-out FILE]
+//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint|recovery|state|large|scale] [-out FILE]
 //
 // It ends only processes that it started, and leaves nothing behind.
 package main
@@ -37,11 +37,11 @@ func suites() []suite {
 	return []suite{
 		{name: "data", run: dataPath}, {name: "failover", run: failover}, {name: "jobmanager", run: jobManager},
 		{name: "checkpoint", run: checkpoints}, {name: "recovery", run: recovery},
-		{name: "state", run: access, alone: true}, {name: "large", run: large, alone: true},
+		{name: "state", run: access, alone: true}, {name: "large", run: large, alone: true}, {name: "scale", run: scale, alone: true},
 	}
 }
 
-const names = "data, failover, jobmanager, checkpoint, recovery, state or large"
+const names = "data, failover, jobmanager, checkpoint, recovery, state, large or scale"
 
 func main() {
 	if os.Getenv(receiverRole) != "" {
@@ -49,7 +49,7 @@ func main() {
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "", names+"; without it all but the last two")
+	flag.StringVar(&o.only, "only", "", names+"; without it all but the last three")
 	flag.StringVar(&o.out, "out", "benchmarks/results.md", "file to append to")
 	flag.IntVar(&o.kills, "kills", 30, "leaders to kill per coordination")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each data-path figure")

@@ -98,6 +98,13 @@ as the coordination is lost; stop all TaskManagers before, as what they run may 
 			if err != nil {
 				return fmt.Errorf("import: %w", err)
 			}
+			l, err := g.launcher("status")
+			if err == nil {
+				err = l.Enter() // where JobManagers look for storage, and for their local files, by relative paths
+			}
+			if err != nil {
+				return fmt.Errorf("import: %w", err)
+			}
 			h, err := importFile(cmd.Context(), c, file, backup)
 			if err != nil {
 				return fmt.Errorf("import %s: %w", args[0], err)

@@ -114,26 +114,29 @@ func (r *ServerReport) measure(ctx context.Context, one zksession.Config) error 
 		return err
 	}
 	defer s.Close()
-	r.GrantedMillis = s.Timeout().Milliseconds()
-	if r.ReadMillis, err = median(func() error { _, err := s.Exists(ctx, "/"); return err }); err != nil {
+	if r.ReadMillis, err = median(ctx, func() error { _, err := s.Exists(ctx, "/"); return err }); err != nil {
 		return err
 	}
-	r.QuorumMillis, err = median(func() error { return s.Sync(ctx, "/") })
+	if r.QuorumMillis, err = median(ctx, func() error { return s.Sync(ctx, "/") }); err == nil {
+		r.GrantedMillis = s.Timeout().Milliseconds() // else it is of no use
+	}
 	return err
 }
 
-// median is of several calls, in milliseconds.
-func median(call func() error) (float64, error) {
+// median is of several calls, in milliseconds, or of as many as ctx has time for: a server that is slow is one, and not away.
+func median(ctx context.Context, ask func() error) (float64, error) {
 	var took []time.Duration
-	for range rounds {
+	for len(took) < rounds {
 		began := time.Now()
-		if err := call(); err != nil {
+		if err := ask(); err != nil && (len(took) == 0 || ctx.Err() == nil) {
 			return 0, err
+		} else if err != nil {
+			break
 		}
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
-	return float64(took[rounds/2].Microseconds()) / 1000, nil
+	return float64(took[len(took)/2].Microseconds()) / 1000, nil
 }
 
 // inspectCluster reads the ensemble's members and the cluster's nodes over any server.

@@ -31,7 +31,7 @@ func (r *ServerReport) ask(ctx context.Context, cfg zksession.Config, adminPort 
 		answer, err := zksession.Word(ctx, cfg, r.Server, q.word)
 		switch {
 		case errors.Is(err, zksession.ErrUnreachable):
-			r.NotTold = append(r.NotTold, err.Error())
+			r.NotTold = append(r.NotTold, "anything: it is "+err.Error())
 			return
 		case err != nil:
 			r.NotTold = append(r.NotTold, fmt.Sprintf("%s: %v", q.word, err))
@@ -104,6 +104,9 @@ func (r *ServerReport) askAdmin(ctx context.Context, commands string) error {
 	return nil
 }
 
+// admin asks admin servers: straight, as sessions go, whatever proxy the environment names.
+var admin = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 func fetch(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
@@ -111,8 +114,7 @@ func fetch(ctx context.Context, url string, into any) error {
 	if err != nil {
 		return err
 	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := admin.Do(req)
 	if err != nil {
 		return errors.Unwrap(err) // the URL is told already
 	}

@@ -75,13 +75,14 @@ func TestDetectorVerdicts(t *testing.T) {
 		name   string
 		script func(*rpc.Conn, net.Listener)
 		want   string
+		cause  api.Cause
 	}{
-		{"dies", func(conn *rpc.Conn, ln net.Listener) { greetAs(conn, "leader", true); ln.Close(); conn.Close() }, "its port refuses connections"},
-		{"port reused", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "other", true) }, "its port answers under another id, other"},
-		{"hangs up", func(conn *rpc.Conn, _ net.Listener) { conn.Close() }, "it hung up"},
-		{"does not lead", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", false); conn.Close() }, "it says that it does not lead"},
-		{"freezes", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", true) }, "it was silent for 50ms"},
-		{"is frozen", func(*rpc.Conn, net.Listener) {}, "it does not answer"},
+		{"dies", func(conn *rpc.Conn, ln net.Listener) { greetAs(conn, "leader", true); ln.Close(); conn.Close() }, "its port refuses connections", api.CauseConnection},
+		{"port reused", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "other", true) }, "its port answers under another id, other", api.CauseConnection},
+		{"hangs up", func(conn *rpc.Conn, _ net.Listener) { conn.Close() }, "it hung up", api.CauseConnection},
+		{"does not lead", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", false); conn.Close() }, "it says that it does not lead", api.CauseHeartbeat},
+		{"freezes", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", true) }, "it was silent for 50ms", api.CauseHeartbeat},
+		{"is frozen", func(*rpc.Conn, net.Listener) {}, "it does not answer", api.CauseHeartbeat},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := detectorFor(t, 50*time.Millisecond)
@@ -92,8 +93,8 @@ func TestDetectorVerdicts(t *testing.T) {
 			close(ready)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			if got, _ := d.watch(ctx, leader); !strings.HasPrefix(got, c.want) {
-				t.Errorf("verdict %q, want %q", got, c.want)
+			if got, _ := d.watch(ctx, leader); !strings.HasPrefix(got.reason, c.want) || got.cause != c.cause {
+				t.Errorf("verdict %q, %s, want %q, %s", got.reason, got.cause, c.want, c.cause)
 			}
 		})
 	}
@@ -132,17 +133,17 @@ func TestDetectorTrustsALivingLeader(t *testing.T) {
 		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	verdict := make(chan string, 1)
+	verdict := make(chan suspicion, 1)
 	go func() { got, _ := d.watch(ctx, leader); verdict <- got }()
 	select {
 	case <-done:
 		cancel()
-		if got := <-verdict; got != "" {
-			t.Errorf("suspected: %s", got)
+		if got := <-verdict; got.reason != "" {
+			t.Errorf("suspected: %s", got.reason)
 		}
 	case got := <-verdict:
 		cancel()
-		t.Errorf("suspected: %q", got)
+		t.Errorf("suspected: %q", got.reason)
 	}
 }
 

@@ -29,9 +29,7 @@ type leader struct {
 	header rpc.Header // of every message of this term
 	since  time.Time
 
-	change  *takeover     // by which this term began
-	settled chan struct{} // closed when no job's adoption is waited for any more
-
+	settled  chan struct{}          // closed when no job's adoption is waited for any more
 	moving   atomic.Pointer[moving] // nil: the cluster stays where it is
 	checks   *checks
 	jobs     *jobs
@@ -44,16 +42,15 @@ type leader struct {
 // learns that a newer epoch is in force, and says why. A *WrongClusterError says that this
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
-	change := &takeover{vacancy: jm.vacancies.before(term.Epoch())}
-	change.done(stepClaimed)
-	if change.alive {
-		jm.detector.replacing(change.previous, term.Epoch())
+	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
+	if took.alive {
+		jm.detector.replacing(took.previous, term.Epoch())
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
 		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
-		header: rpc.Header{Epoch: term.Epoch()}, change: change, settled: make(chan struct{}),
+		header: rpc.Header{Epoch: term.Epoch()}, settled: make(chan struct{}),
 	}
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
@@ -64,19 +61,16 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.incarnation.Store(&l.header.Cluster)
 	jm.leading.Store(l)
 	defer jm.standBy()
-	change.done(stepRead)
+	took.read = time.Now()
 	var wg sync.WaitGroup
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
 	wg.Go(func() { l.inform(ctx) })
 	l.jobs.begin()
 
-	jm.serve(l)
-	wg.Go(func() {
-		l.awaitAdoption()
-		jm.tookOver(l)
-		l.keepHouse(ctx)
-	})
+	l.serve(&took)
+	wg.Go(func() { l.adopt(ctx, took) })
+	wg.Go(func() { l.keepHouse(ctx) })
 	<-ctx.Done()
 	jm.serving.Store(nil)
 	l.close()
@@ -105,10 +99,26 @@ func (l *leader) close() {
 	l.wg.Wait()
 }
 
+// closeStandbys tells them first, if this process gives leadership up of its own will.
 func (l *leader) closeStandbys() {
+	why, will := ofOwnWill(l.over())
 	for _, s := range l.connections.listStandbys() {
+		if will {
+			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
+		}
 		s.close()
 	}
+}
+
+// ofOwnWill says why a term ends of the leader's own will, if it does.
+func ofOwnWill(cause error) (why string, will bool) {
+	switch {
+	case errors.Is(cause, errSteppedDown):
+		return cause.Error(), true
+	case errors.Is(cause, context.Canceled): // of the whole process
+		return "its process was told to end", true
+	}
+	return "", false
 }
 
 // fail ends the term: its leader was replaced, or cannot know what was committed.
@@ -174,10 +184,18 @@ func (l *leader) forgetDead() {
 	})
 }
 
-// awaitAdoption waits until every running job has heard from its TaskManagers, and for a heartbeat timeout at most.
-// Clients wait as long for the jobs that they ask of, and for no other.
+// adopt waits until every running job has heard from its TaskManagers, and for a heartbeat timeout at most, and tells how
+// the change of leader went. Clients wait as long for the jobs that they ask of, and for no other.
+func (l *leader) adopt(ctx context.Context, took moments) {
+	l.awaitAdoption()
+	took.asked, took.adopted = l.registry.askedAt(ctx), time.Now()
+	t := l.tookOver(took)
+	close(l.settled)
+	l.remember(ctx, *t)
+}
+
+// awaitAdoption waits for no job longer than that.
 func (l *leader) awaitAdoption() {
-	defer close(l.settled)
 	timer := time.NewTimer(l.cfg.heartbeatTimeout())
 	defer timer.Stop()
 	for _, o := range l.jobs.all() {

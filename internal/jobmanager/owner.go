@@ -44,6 +44,9 @@ type owner struct {
 
 	adopted chan struct{} // closed when every TaskManager of the job was heard of
 	heard   bool          // adopted is closed
+	// What the job's TaskManagers ran then, and what they were found not to: not written any more once adopted is closed.
+	found   int
+	missing map[job.Subtask]bool
 }
 
 // written is what is committed of a job, for those who must not ask its goroutine.
@@ -248,7 +251,6 @@ func (o *owner) show() {
 	o.written.Store(&written{o.exec.Intent(), o.version})
 	o.view.Store(&v)
 	if !o.heard && o.exec.Adopted() {
-		o.heard = true
-		close(o.adopted)
+		o.adopt(&v)
 	}
 }

@@ -80,6 +80,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 }
 
 func (o *owner) deploy(a execution.Deploy) {
+	o.miss(a.Subtasks)
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
 		Instance: a.Instance, Spec: in.Present(), GraphHash: in.GraphHash, Region: a.Region, Attempt: a.Attempt,

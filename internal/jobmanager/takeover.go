@@ -7,88 +7,86 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
 )
 
-// takeover is one change of leader, as the new one saw it: why, and when each step was done.
-type takeover struct {
-	vacancy // at is when the leader before was first suspected
-
-	mu    sync.Mutex
-	steps [numSteps]time.Time // zero: not done yet
-}
-
-// step is one of a takeover's, in the order in which they are done.
-type step int
-
-const (
-	stepClaimed step = iota // the epoch is this process's
-	stepRead                // so is what is committed
-	stepAsked               // of every TaskManager that is connected, what runs there
-	stepAdopted             // every job has heard of its tasks, or they were waited for long enough
-	stepServing             // the API answers
-	numSteps
-)
-
-// done notes a step, the first time.
-func (t *takeover) done(s step) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.steps[s].IsZero() {
-		t.steps[s] = time.Now()
-	}
-}
-
-// millis is how long after the suspicion a step was done, in milliseconds; 0 if it was not.
-func (t *takeover) millis(s step) float64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.steps[s].IsZero() {
-		return 0
-	}
-	return millis(t.steps[s].Sub(t.at))
-}
-
-// report is what others are told of a takeover.
-func (t *takeover) report(epoch coordination.Epoch, jobs int) *api.Takeover {
-	return &api.Takeover{
-		Epoch: epoch, At: time.Now().UTC(), Suspected: t.at.UTC(), Previous: t.previous, Reason: t.reason, Jobs: jobs,
-		ClaimMillis: t.millis(stepClaimed), ReadMillis: t.millis(stepRead), AskedMillis: t.millis(stepAsked),
-		AdoptedMillis: t.millis(stepAdopted), ServingMillis: t.millis(stepServing),
-	}
+// moments are those of a takeover, up to its being served.
+type moments struct {
+	vacancy                                // suspected
+	claimed, read, serving, asked, adopted time.Time
 }
 
 // serve opens the API of a term.
-func (jm *JobManager) serve(l *leader) {
-	l.change.done(stepServing)
-	jm.counts.takeovers.Add(1)
-	jm.note(l)
-	jm.serving.Store(l)
+func (l *leader) serve(m *moments) {
+	m.serving = time.Now()
+	l.counts.takeovers.Add(1)
+	l.serving.Store(l)
 }
 
-// tookOver says how long the change of leader took, once jobs are adopted.
-func (jm *JobManager) tookOver(l *leader) {
-	l.change.done(stepAdopted)
-	t := jm.note(l)
-	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
-		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
-}
-
-// note publishes what is known of the change of leader so far.
-func (jm *JobManager) note(l *leader) *api.Takeover {
-	running := 0
-	for _, o := range l.jobs.all() {
-		if !o.view.Load().State.Terminal() {
-			running++
-		}
+// tookOver tells how the change of leader went.
+func (l *leader) tookOver(m moments) *api.Takeover {
+	m.suspicion = l.vacancies.before(l.term.Epoch()).suspicion // what the one before said may have come since
+	since := func(t time.Time) float64 { return millis(t.Sub(m.at)) }
+	t := &api.Takeover{
+		Epoch: l.term.Epoch(), At: time.Now().UTC(), Since: m.at.UTC(), Leader: l.cfg.ID, REST: l.self.REST,
+		Previous: m.previous, Cause: m.cause, Reason: m.reason,
+		ClaimMillis: since(m.claimed), ReadMillis: since(m.read), AskedMillis: since(m.asked), AdoptedMillis: since(m.adopted), ServingMillis: since(m.serving),
 	}
-	t := l.change.report(l.term.Epoch(), running)
-	jm.takeover.Store(t)
+	for _, o := range l.jobs.all() {
+		o.tellAdoption(t)
+	}
+	l.takeover.Store(t)
+	l.log.Info("took over", "cause", t.Cause, "reason", t.Reason, "previous", t.Previous,
+		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis,
+		"jobs", t.Jobs, "subtasks", t.Subtasks, "redeployed", t.Redeployed, "unheard", t.Unheard)
 	return t
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// tellAdoption adds a job to what was taken over.
+func (o *owner) tellAdoption(t *api.Takeover) {
+	v := o.view.Load()
+	if v.State.Terminal() {
+		return
+	}
+	t.Jobs++
+	select {
+	case <-o.adopted:
+		t.Subtasks += o.found
+		t.Redeployed += len(o.missing)
+	default:
+		t.Unheard++
+	}
+}
+
+// adopt counts the subtasks that run, or have finished, where they were committed to, once all TaskManagers of the
+// job were heard.
+func (o *owner) adopt(j *api.Job) {
+	for v, vertex := range j.Vertices {
+		for _, s := range vertex.Subtasks {
+			if (s.State == job.Running || s.State == job.Finished) && !o.missing[job.Subtask{Vertex: v, Index: s.Index}] {
+				o.found++
+			}
+		}
+	}
+	o.heard = true
+	close(o.adopted)
+}
+
+// miss notes subtasks that are deployed again before the job is adopted.
+func (o *owner) miss(subtasks []job.Subtask) {
+	if o.heard {
+		return
+	}
+	if o.missing == nil {
+		o.missing = map[job.Subtask]bool{}
+	}
+	for _, s := range subtasks {
+		o.missing[s] = true
+	}
+}
 
 // handOver has what would die with a leader moved to a standby, by Config.HandOver.
 type handOver struct {

@@ -24,7 +24,7 @@ const (
 
 // Start starts one more instance of a role on this host.
 func (l *Launcher) Start(ctx context.Context, role, label string) error {
-	p, err := l.place()
+	p, err := l.Place()
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func together(n int, do func(i int) (string, error), out io.Writer) error {
 // Ensure starts, of the entries role@label of a cluster that belong to this host, those that do not
 // run: an entry that stands there twice runs twice.
 func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
-	p, err := l.place()
+	p, err := l.Place()
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (l *Launcher) left(ctx context.Context, role string) error {
 
 // list is the instances of a role on this host, and the place where they are.
 func (l *Launcher) list(role string) (p daemon.Place, all []daemon.Instance, err error) {
-	if p, err = l.place(); err == nil {
+	if p, err = l.Place(); err == nil {
 		all, err = p.List(role)
 	}
 	return p, all, err

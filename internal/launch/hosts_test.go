@@ -124,6 +124,28 @@ func (s *site) leader(away *testhosts.Host) *testhosts.Host {
 	return found
 }
 
+// worker is a host on which some subtasks run, and where nobody types. A TaskManager that came after the job was
+// deployed has none.
+func (s *site) worker(subtasks map[string]client.Subtask) *testhosts.Host {
+	s.t.Helper()
+	r := s.types("perennial", "taskmanagers", "--json")
+	var all []client.TaskManager
+	if err := json.Unmarshal([]byte(r.stdout), &all); err != nil {
+		s.t.Fatalf("%s%s: %v", r.stdout, r.stderr, err)
+	}
+	for _, subtask := range subtasks {
+		for _, one := range all {
+			for _, h := range s.List {
+				if one.ID == subtask.TaskManager && one.Host == h.Name && h != s.on {
+					return h
+				}
+			}
+		}
+	}
+	s.t.Fatalf("no host but %s has a subtask: %v, %s", s.on.Name, subtasks, r.stdout)
+	return nil
+}
+
 // TestSeveralHosts: a cluster is started from one host, on all of them; a host of a JobManager is cut off, and comes
 // back; a host of a TaskManager dies; and when all is stopped no process is left on any host.
 func TestSeveralHosts(t *testing.T) {
@@ -184,7 +206,7 @@ func (s *site) life(stopped func()) {
 		t.Errorf("%s leads, and %s did before %s came back", now.Name, next.Name, cut.Name)
 	}
 
-	worker := s.List[siteMasters+siteWorkers-1]
+	worker := s.worker(before)
 	worker.Kill()
 	s.running(id, 1)
 	s.types("stop-cluster.sh", "--cancel-jobs").expect(t, 1, "job "+id+" is CANCELED", worker.Name+": ")
