@@ -115,6 +115,8 @@ type Self struct {
 	LeaderRPC string             `json:"leaderRpc,omitempty"`
 	Epoch     coordination.Epoch `json:"epoch"` // in force as far as this JobManager knows
 	Version   string             `json:"version"`
+	// TaskManagers are connected to this JobManager, whether it leads or not: a standby has them at once when it does.
+	TaskManagers int `json:"taskmanagers"`
 	// Takeover is how this JobManager last became the leader; nil: it has not led.
 	Takeover *Takeover `json:"takeover,omitempty"`
 }

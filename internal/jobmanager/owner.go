@@ -114,6 +114,9 @@ func (o *owner) run(ctx context.Context) {
 		o.fail(err)
 		return
 	}
+	if o.intent.Phase == execution.Running {
+		o.clock.first = time.Now() // it has run for a time that is not known here, and leaders may change often
+	}
 	o.handle(ctx, execution.Began{})
 	for {
 		for _, p := range o.mailbox.take() {
