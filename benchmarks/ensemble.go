@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/perennial-io/perennial/client"
@@ -14,15 +13,9 @@ import (
 
 // beside is onZooKeeper with the ensemble in hand.
 func (t *trial) beside(ctx context.Context, do func(context.Context, *stage, *testensemble.Ensemble) error) error {
-	e, err := testensemble.ZooKeeper(ctx, filepath.Join(t.b.dir, "zookeeper-beside"), 3)
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	if err := e.WaitServing(ctx); err != nil {
-		return err
-	}
-	return t.onQuorum(ctx, e.Connect(), nil, func(ctx context.Context, s *stage) error { return do(ctx, s, e) })
+	return withServers(ctx, t.b.dir, func(e *testensemble.Ensemble) error {
+		return t.onQuorum(ctx, e.Connect(), nil, func(ctx context.Context, s *stage) error { return do(ctx, s, e) })
+	})
 }
 
 // epoch is the one that is in force.

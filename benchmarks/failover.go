@@ -40,7 +40,16 @@ func (b binaries) remove() { os.RemoveAll(b.dir) }
 
 // withEnsemble runs do beside a 3-server ZooKeeper.
 func withEnsemble(ctx context.Context, dir string, do func(quorum string) error) error {
-	e, err := testensemble.ZooKeeper(ctx, filepath.Join(dir, "zookeeper"), 3)
+	return withServers(ctx, dir, func(e *testensemble.Ensemble) error { return do(e.Connect()) })
+}
+
+// withServers is withEnsemble with the servers in hand. They are new ones each time.
+func withServers(ctx context.Context, dir string, do func(*testensemble.Ensemble) error) error {
+	data, err := os.MkdirTemp(dir, "zookeeper-")
+	if err != nil {
+		return err
+	}
+	e, err := testensemble.ZooKeeper(ctx, data, 3)
 	if err != nil {
 		return err
 	}
@@ -48,7 +57,7 @@ func withEnsemble(ctx context.Context, dir string, do func(quorum string) error)
 	if err := e.WaitServing(ctx); err != nil {
 		return err
 	}
-	return do(e.Connect())
+	return do(e)
 }
 
 func failover(ctx context.Context, o options, r *report) error {
@@ -60,10 +69,10 @@ func failover(ctx context.Context, o options, r *report) error {
 	r.table(fmt.Sprintf("SIGKILL of the leader under a running job (1,000 records/s), three JobManagers, two TaskManagers, n = %d; milliseconds, p50 / p99 / worst", o.kills),
 		"coordination", "kill → epoch committed", "kill → tasks adopted, API answering", "longest gap at the sink within 500 ms of a kill", "tasks restarted", "to reach")
 	err = withEnsemble(ctx, b.dir, func(quorum string) error {
-		settings := map[string]string{"zookeeper.quorum": quorum}
+		settings := map[string]string{"zookeeper.quorum": quorum, "checkpoint.interval": "1s"}
 		return killLeaders(ctx, o, r, b, "3-server ZooKeeper", "p50 ≤ 4, p99 ≤ 25; p99 ≤ 50; 0 restarts", localcluster.Config{Settings: settings})
 	})
-	return errors.Join(err, killLeaders(ctx, o, r, b, "embedded quorum", "p50 ≤ 8, p99 ≤ 60; –; 0 restarts", localcluster.Config{Embedded: true}))
+	return errors.Join(err, killLeaders(ctx, o, r, b, "embedded quorum", "p50 ≤ 8, p99 ≤ 60; –; 0 restarts", localcluster.Config{Embedded: true, Settings: map[string]string{"checkpoint.interval": "1s"}}))
 }
 
 func killLeaders(ctx context.Context, o options, r *report, b binaries, name, goal string, c localcluster.Config) error {

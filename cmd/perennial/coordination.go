@@ -42,6 +42,7 @@ func zooKeeper(c *config.Config, log *slog.Logger) zookeeper.Config {
 			History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
 		},
 		SessionTimeout: c.Duration(config.ZooKeeperSession),
+		Warm:           c.Duration(config.ZooKeeperWarm),
 		ACL:            zookeeper.ACL(c.String(config.ZooKeeperACL)), AuthFile: c.String(config.ZooKeeperAuthFile),
 		Logger: log,
 	}

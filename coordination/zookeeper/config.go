@@ -33,6 +33,9 @@ type Config struct {
 	// SessionTimeout is asked for, DefaultSessionTimeout if zero. The ensemble grants what
 	// its own limits allow, and that is what counts.
 	SessionTimeout time.Duration
+	// Warm is how often a member (Join) asks the ensemble for a sign of life, so that its claim finds an
+	// awake path; it writes nothing. 0: never.
+	Warm time.Duration
 	// ACL says who may use the nodes that are made; ACLOpen if empty.
 	ACL ACL
 	// AuthFile is a file with one line, user:password, for the digest scheme; it is read when a
@@ -87,6 +90,9 @@ func (c Config) parse() ([]string, layout, error) {
 }
 
 func (c Config) layout(chroot string) (layout, error) {
+	if c.Warm < 0 {
+		return layout{}, fmt.Errorf("zookeeper: warm interval %v is negative", c.Warm)
+	}
 	if c.SessionTimeout < 0 {
 		return layout{}, fmt.Errorf("zookeeper: session timeout %v is negative", c.SessionTimeout)
 	}

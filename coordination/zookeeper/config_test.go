@@ -13,6 +13,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
 func TestOpenRefusesMalformedConfig(t *testing.T) {
@@ -88,6 +89,23 @@ func TestHistoryKeepsTheNewest(t *testing.T) {
 		case <-poll.C:
 		case <-ctx.Done():
 			t.Fatalf("after %d claims the history has %d records: %v", claims, len(names), names)
+		}
+	}
+}
+
+// TestWarm: a member's path to the ensemble is used without a call of anybody.
+func TestWarm(t *testing.T) {
+	p := testensemble.NewProxy(t, ensemble.Connect())
+	s := openWith(t, zookeeper.Config{Servers: p.Addresses(), ClusterID: coordination.NewNonce(), SessionTimeout: 40 * time.Second, Warm: 5 * time.Millisecond})
+	if err := s.Join(within(t, 10*time.Second), coordination.Member{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	patience := time.After(10 * time.Second) // the library's own sign of life comes every 13 s
+	for range 5 {
+		select {
+		case <-p.Arrived:
+		case <-patience:
+			t.Fatal("nothing is sent")
 		}
 	}
 }

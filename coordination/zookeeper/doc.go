@@ -19,7 +19,8 @@
 // session is final, frozen servers cost a moment, nothing is queued.
 //
 // A Store owns its session's goroutines, one each to follow the leader and the members once somebody
-// observes them, and a short one after each claim that prunes the history. All have ended when Close returns.
+// observes them, one that keeps a member's path warm, and a short one after each claim that prunes the
+// history. All have ended when Close returns.
 //
 // Who may use the cluster's nodes is in access.go.
 //

@@ -34,6 +34,9 @@ func (s *store) Join(ctx context.Context, m coordination.Member) error {
 		} else {
 			err = s.multi(ctx, arrive)
 		}
+		if err == nil && s.warm > 0 {
+			s.warming.Do(func() { s.session.Go(s.keepWarm) })
+		}
 		if err == nil || !again(err) {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
@@ -16,6 +17,9 @@ type store struct {
 	session *zksession.Session
 	access  ACL
 	log     *slog.Logger
+
+	warm    time.Duration // 0: not kept warm
+	warming sync.Once
 
 	leadership *feed[coordination.Leadership]
 	membership *feed[[]coordination.Member]
@@ -63,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{layout: nodes, access: cfg.ACL, log: cfg.Logger, leadership: newFeed(isNews), membership: newFeed(otherMembers)}
+	s := &store{layout: nodes, access: cfg.ACL, log: cfg.Logger, warm: cfg.Warm, leadership: newFeed(isNews), membership: newFeed(otherMembers)}
 	if s.session, err = zksession.Start(ctx, cfg.session(servers)); err == nil {
 		if err = s.prepare(ctx); err != nil {
 			s.session.Close()

@@ -138,9 +138,10 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManag
 	defer stop()
 	late := false
 	for {
-		wait := d.timeout()
+		last := d.cfg.heartbeatInterval() / 2
+		wait := d.timeout() - last
 		if late {
-			wait = d.cfg.heartbeatInterval() / 2
+			wait = last
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return "", nil
