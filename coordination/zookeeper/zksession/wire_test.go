@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -56,23 +57,27 @@ func FuzzGreeting(f *testing.F) {
 }
 
 func TestPatienceGrowsAndIsBounded(t *testing.T) {
-	w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
-	defer w.stop()
-	for _, test := range []struct {
-		failures         int
-		handshake, pause time.Duration
-	}{
-		{0, firstHandshake, 0},
-		{1, firstHandshake, 0},
-		{2, 2 * firstHandshake, firstPause},
-		{3, 2 * firstHandshake, 0}, // within a round there is no pause
-		{4, 4 * firstHandshake, 2 * firstPause},
-		{1000, longestHandshake, longestPause},
-	} {
-		w.failures = test.failures
-		handshake, pause := w.patience()
-		if handshake != test.handshake || pause != test.pause {
-			t.Errorf("after %d failures: handshake %v, pause %v; want %v, %v", test.failures, handshake, pause, test.handshake, test.pause)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
+		defer w.stop()
+		time.Sleep(time.Minute) // the last connection was none of a moment ago
+		for _, test := range []struct {
+			failures         int
+			lasting          time.Duration
+			handshake, pause time.Duration
+		}{
+			{0, 0, firstHandshake, 0},
+			{1, 0, firstHandshake, 0},
+			{2, 10 * time.Millisecond, 2 * firstHandshake, firstPause},
+			{3, 10 * time.Millisecond, 2 * firstHandshake, 0}, // within a round there is no pause
+			{4, 400 * time.Millisecond, 4 * firstHandshake, 40 * time.Millisecond},
+			{1000, time.Minute, longestHandshake, longestPause},
+		} {
+			w.failures, w.failing = test.failures, time.Now().Add(-test.lasting)
+			handshake, pause := w.patience()
+			if handshake != test.handshake || pause != test.pause {
+				t.Errorf("after %d failures in %v: handshake %v, pause %v; want %v, %v", test.failures, test.lasting, handshake, pause, test.handshake, test.pause)
+			}
 		}
-	}
+	})
 }
