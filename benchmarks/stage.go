@@ -81,25 +81,26 @@ func (s *stage) restarts(ctx context.Context) (int, error) {
 	return after.Restarts + len(localcluster.Touched(s.before, after)), err
 }
 
-// hot waits until one leads and each other running JobManager follows it, all have every TaskManager, and then for a moment
+// hot waits until one leads and each other JobManager follows it, all have every TaskManager, and then for a moment
 // whose length is drawn anew each time.
 func (s *stage) hot(ctx context.Context) error {
-	err := s.cl.Until(ctx, func() error {
-		_, leader, err := leading(ctx, s.cl, s.cli)
-		if err != nil {
-			return err
-		}
-		for i, p := range s.cl.JobManagers {
-			self, err := s.cli.Self(ctx, s.cl.Rest[i])
-			switch {
-			case !p.Running():
-			case err != nil:
-				return err
-			case self.Leader != leader.REST || self.TaskManagers < len(s.cl.TaskManagers):
-				return fmt.Errorf("%s follows %q and has %d TaskManagers", p.Name, self.Leader, self.TaskManagers)
+	err := pollEach(ctx, 10*time.Millisecond, func() (bool, error) {
+		for _, p := range s.cl.JobManagers {
+			if !p.Running() {
+				return false, fmt.Errorf("%s has ended: %s", p.Name, p.Tail())
 			}
 		}
-		return nil
+		_, leader, err := leading(ctx, s.cl, s.cli)
+		if err != nil {
+			return false, nil //nolint:nilerr // not yet
+		}
+		for i := range s.cl.JobManagers {
+			self, err := s.cli.Self(ctx, s.cl.Rest[i])
+			if err != nil || self.Leader != leader.REST || self.TaskManagers < len(s.cl.TaskManagers) {
+				return false, nil //nolint:nilerr // not yet
+			}
+		}
+		return true, nil
 	})
 	if err != nil {
 		return err
