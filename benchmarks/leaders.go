@@ -80,8 +80,8 @@ func (s *stage) leads(ctx context.Context, p *localcluster.Process) error {
 	}
 }
 
-// asking is a client that asks for the jobs again and again, and waits for each answer.
-type asking struct {
+// caller is a client that asks for the jobs again and again, and waits for each answer.
+type caller struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
@@ -90,8 +90,8 @@ type asking struct {
 }
 
 // ask begins to ask, every millisecond at most.
-func (s *stage) ask(ctx context.Context) *asking {
-	a := new(asking)
+func (s *stage) ask(ctx context.Context) *caller {
+	a := new(caller)
 	ctx, a.stop = context.WithCancel(ctx)
 	a.done.Go(func() {
 		for ctx.Err() == nil {
@@ -110,8 +110,8 @@ func (s *stage) ask(ctx context.Context) *asking {
 	return a
 }
 
-// end ends the asking; answered and failed can be read after it.
-func (a *asking) end() {
+// end ends it; answered and failed can be read after it.
+func (a *caller) end() {
 	a.stop()
 	a.done.Wait()
 }

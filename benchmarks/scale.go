@@ -60,7 +60,7 @@ func many(ctx context.Context, r *report, b binaries, e *testensemble.Ensemble, 
 		if _, err := swarm.Run(ctx, cl, cli, jobs, scaleSubtasks); err != nil {
 			return err
 		}
-		idle, err := quiet(ctx, cl, cli, e)
+		idle, err := undisturbed(ctx, cl, cli, e)
 		if err != nil {
 			return err
 		}
@@ -104,10 +104,10 @@ func killHot(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 	return t, since(at, t, t.ClaimMillis), err
 }
 
-// quietFigures are of a cluster in which nothing happens but heartbeats and checkpoints.
-type quietFigures struct{ leader, standby, ensemble, nodes, writes string }
+// restFigures are of a cluster in which nothing happens but heartbeats and checkpoints.
+type restFigures struct{ leader, standby, ensemble, nodes, writes string }
 
-func quiet(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, e *testensemble.Ensemble) (q quietFigures, err error) {
+func undisturbed(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, e *testensemble.Ensemble) (q restFigures, err error) {
 	leader, _, err := cl.Leader(ctx, cli)
 	if err != nil {
 		return q, err

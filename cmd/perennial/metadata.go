@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -141,7 +142,7 @@ func importFile(ctx context.Context, c *config.Config, file []byte, backup bool)
 	case own != h.Incarnation:
 		return h, fmt.Errorf("it is of cluster %s, and storage.dir %s of cluster %s", h.Incarnation, store.Dir(), own)
 	}
-	for _, address := range h.JobManagers {
+	for _, address := range slices.Concat(h.JobManagers, c.List(config.JobManagers)) { // where they were, and where they will be
 		if leads(ctx, address, h.Incarnation) {
 			return h, fmt.Errorf("the JobManager at %s leads this cluster: export it with --final, or stop it", address)
 		}

@@ -28,6 +28,7 @@ func taskManagerCommand(g *global) *cobra.Command {
 			log := newLogger(c, os.Stderr)
 			r := reloader{load: g.load, started: c, now: c, log: log, take: func(*config.Config) error { return nil }}
 			defer r.run(cmd.Context())()
+			defer endInTime(cmd.Context(), log.Logger)()
 			return runTaskManager(cmd.Context(), c, log)
 		},
 	}

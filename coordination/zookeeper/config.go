@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ type Paths struct {
 
 func (c Config) withDefaults() Config {
 	c.ACL = cmp.Or(c.ACL, ACLOpen)
+	if c.Lookup == nil {
+		c.Lookup = net.DefaultResolver.LookupHost
+	}
 	c.Root = cmp.Or(c.Root, DefaultRoot)
 	c.ClusterID = cmp.Or(c.ClusterID, DefaultClusterID)
 	c.Paths.Epoch = cmp.Or(c.Paths.Epoch, "epoch")

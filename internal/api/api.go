@@ -37,7 +37,7 @@ import (
 //	POST /v1/self/inspect           inspect.Question about this process (any JobManager)   -> inspect.Piece
 //	POST /v1/taskmanagers/{part}/inspect   Inspect; part: of its id, or its host          -> Inspected
 //	POST /v1/probe                  inspect.Probe of every TaskManager; the token that each writes ends with its id -> []Probed
-//	GET  /v1/jobs/{id}/files        what its task processes have written          -> []JobFile
+//	GET  /v1/jobs/{id}/files        what its task processes have written          -> JobFiles
 //
 // All but /v1/self… and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
@@ -93,6 +93,19 @@ type Probed struct {
 	// Probed is what it has found; nil with an Error.
 	Probed *inspect.Probed `json:"probed,omitempty"`
 	Error  string          `json:"error,omitempty"`
+}
+
+// JobFiles is what a job's task processes have written, as far as it is known now.
+type JobFiles struct {
+	Files []JobFile `json:"files"`
+	// Missing are TaskManagers that may have more of it.
+	Missing []Missing `json:"missing,omitempty"`
+}
+
+// Missing is a TaskManager that did not answer, and why.
+type Missing struct {
+	TaskManager string `json:"taskmanager"`
+	Error       string `json:"error"`
 }
 
 // JobFile is what a task process has written to its standard output or error, on the host of a TaskManager.
@@ -168,9 +181,9 @@ type JobManager struct {
 	ID      string             `json:"id"`
 	Address string             `json:"address"` // RPC
 	REST    string             `json:"rest"`
-	Role    string             `json:"role"`  // leader or standby
-	Epoch   coordination.Epoch `json:"epoch"` // the leader's; of a standby, the one it follows
-	Since   time.Time          `json:"since"` // in this role
+	Role    string             `json:"role,omitempty"`  // leader or standby
+	Epoch   coordination.Epoch `json:"epoch,omitempty"` // the leader's; of a standby, the one it follows
+	Since   time.Time          `json:"since"`           // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
 	Version string             `json:"version"`

@@ -88,6 +88,8 @@ func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.
 	case err == nil && d.misplaced(ctx, header):
 		err = &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and the leader, %s, to cluster %s: storage.dir must be the same directory everywhere",
 			d.cfg.Storage.Dir(), d.standbyHeader().Cluster, leader.ID, header.Cluster)}
+	case errors.Is(err, rpc.ErrNotPerennial): // it lives, and there is no taking over from it
+		err = &WrongClusterError{fmt.Sprintf("the leader, JobManager %s at %s, is of another release: %v", leader.ID, leader.Address, err)}
 	case err == nil && !greeting.Lead:
 		err = errors.New("it says that it does not lead") // not yet, perhaps: its claim is just being answered
 	case err != nil && isEnd(err):

@@ -2,6 +2,10 @@ package jobmanager
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -98,6 +102,42 @@ func TestDetectorVerdicts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A leader of a release with which this one cannot talk is alive: this process is the wrong one.
+func TestDetectorOfAnotherRelease(t *testing.T) {
+	d := detectorFor(t, 50*time.Millisecond)
+	leader := foreign(t, rpc.Protocol+2)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reason, wrong := d.watch(ctx, leader)
+	if _, is := errors.AsType[*WrongClusterError](wrong); !is || reason.reason != "" || !strings.Contains(wrong.Error(), "upgrade in steps") {
+		t.Errorf("verdict %q, %v", reason.reason, wrong)
+	}
+}
+
+// foreign is a leader that speaks another version of the protocol.
+func foreign(t *testing.T, version int) api.JobManager {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			raw, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			frame := fmt.Sprintf(`{"kind":"refused","protocol":%d,"body":{}}`, version)
+			_, _ = raw.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+			_, _ = io.Copy(io.Discard, raw)
+			raw.Close()
+		}
+	})
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	return api.JobManager{ID: "leader", Address: ln.Addr().String()}
 }
 
 // A leader that beats is held on to, also when a connection breaks or it is late to say that

@@ -345,12 +345,12 @@ func (f *fakeTaskManager) disconnect() {
 	}
 }
 
-// farewell says that it ends, to the leader.
-func (f *fakeTaskManager) farewell() {
+// farewell says that it ends, to the leader, and what it had to kill.
+func (f *fakeTaskManager) farewell(killed ...string) {
 	cluster, _ := f.w.storage.Incarnation(context.Background())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{})
+	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{Killed: killed})
 }
 
 // kill ends it as SIGKILL does: its port refuses and its connections end.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,16 +15,13 @@ import (
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
-// recordRetention is how long the record of a dead TaskManager is kept.
-const recordRetention = 24 * time.Hour
-
 // leader is what lives for one term.
 type leader struct {
 	*JobManager
 	ctx    context.Context
 	log    *slog.Logger // names the epoch
 	end    context.CancelCauseFunc
-	term   coordination.Term
+	term   *pausable
 	header rpc.Header // of every message of this term
 	since  time.Time
 
@@ -49,23 +45,26 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
-		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
+		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: newPausable(term), since: time.Now().UTC(),
 		header: rpc.Header{Epoch: term.Epoch()}, settled: make(chan struct{}),
 	}
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
-		l.close()
+		l.close(nil)
 		return err
 	}
 	jm.incarnation.Store(&l.header.Cluster)
 	jm.leading.Store(l)
 	defer jm.standBy()
 	took.read = time.Now()
-	var wg sync.WaitGroup
+	var wg, informer sync.WaitGroup
+	informing, silence := context.WithCancel(context.WithoutCancel(ctx))
+	defer informer.Wait()
+	defer silence()
+	informer.Go(func() { l.inform(informing) })
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
-	wg.Go(func() { l.inform(ctx) })
 	l.jobs.begin()
 
 	l.serve(&took)
@@ -73,9 +72,13 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	wg.Go(func() { l.keepHouse(ctx) })
 	<-ctx.Done()
 	jm.serving.Store(nil)
-	l.close()
+	m := l.moving.Swap(l.tooLate())
+	if m == nil {
+		silence() // else nobody is to take over before the last export is made
+	}
+	l.close(m)
 	wg.Wait()
-	if m := l.moving.Load(); m != nil {
+	if m != nil {
 		return l.move(ctx, m)
 	}
 	return context.Cause(ctx)
@@ -88,20 +91,21 @@ func (jm *JobManager) standBy() {
 	jm.leading.Store(nil)
 }
 
-// close waits for the owners of jobs, and has the standbys ask anew who leads.
-func (l *leader) close() {
+// close waits for the owners of jobs, and has the standbys ask anew who leads, unless the cluster moves.
+func (l *leader) close(m *moving) {
 	l.leading.Store(nil)
+	cause := l.over() // nil: it never began to lead
 	l.end(nil)
-	if l.moving.Load() == nil {
-		l.closeStandbys()
+	if m == nil {
+		l.closeStandbys(cause)
 	}
 	l.jobs.close()
 	l.wg.Wait()
 }
 
 // closeStandbys tells them first, if this process gives leadership up of its own will.
-func (l *leader) closeStandbys() {
-	why, will := ofOwnWill(l.over())
+func (l *leader) closeStandbys(cause error) {
+	why, will := ofOwnWill(cause)
 	for _, s := range l.connections.listStandbys() {
 		if will {
 			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
@@ -159,29 +163,7 @@ func (l *leader) load() error {
 			o.tellFates(l.registry.managers)
 		}
 	}
-	l.forgetDead()
 	return nil
-}
-
-// forgetDead deletes the records of TaskManagers that died long ago. What a running job
-// was assigned to is kept.
-func (l *leader) forgetDead() {
-	var ops []coordination.Op
-	for instance, m := range l.registry.managers {
-		old := m.record.State == dead && time.Since(m.record.Ended) > recordRetention
-		if old && len(l.registry.holders(instance)) == 0 && len(ops) < 64 {
-			ops = append(ops, coordination.Delete(taskManagersPrefix+instance, m.version))
-			delete(l.registry.managers, instance)
-		}
-	}
-	if len(ops) == 0 {
-		return
-	}
-	l.wg.Go(func() {
-		if _, err := l.term.Commit(l.ctx, ops...); err != nil {
-			l.fail(fmt.Errorf("forget dead TaskManagers: %w", err))
-		}
-	})
 }
 
 // adopt waits until every running job has heard from its TaskManagers, and for a heartbeat timeout at most, and tells how
@@ -189,6 +171,9 @@ func (l *leader) forgetDead() {
 func (l *leader) adopt(ctx context.Context, took moments) {
 	l.awaitAdoption()
 	took.asked, took.adopted = l.registry.askedAt(ctx), time.Now()
+	if ctx.Err() != nil {
+		return // nobody is told of a term that has ended
+	}
 	t := l.tookOver(took)
 	close(l.settled)
 	l.remember(ctx, *t)

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/storage"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Keys in coordination.
@@ -78,22 +79,31 @@ func encodeIntent(ctx context.Context, s *storage.Storage, in execution.Intent) 
 	return json.Marshal(map[string]string{"blob": hash})
 }
 
+// blobOf is the name of the object in which the intent of a value is, or "".
+func blobOf(value []byte) string {
+	var stored struct{ Blob string }
+	if len(value) > maxIntent || json.Unmarshal(value, &stored) != nil {
+		return ""
+	}
+	return stored.Blob
+}
+
 // decodeIntent reverses encodeIntent.
 func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
-	stored := storedIntent{Intent: new(execution.Intent)}
-	if err := json.Unmarshal(value, &stored); err != nil {
+	held := storedIntent{Intent: new(execution.Intent)}
+	if err := stored.Decode(value, &held); err != nil {
 		return execution.Intent{}, err
 	}
-	if stored.Blob != "" {
-		b, err := s.Intent(ctx, stored.Blob)
+	if held.Blob != "" {
+		b, err := s.Intent(ctx, held.Blob)
 		if err != nil {
 			return execution.Intent{}, err
 		}
-		if err := json.Unmarshal(b, stored.Intent); err != nil {
+		if err := stored.Decode(b, held.Intent); err != nil {
 			return execution.Intent{}, err
 		}
 	}
-	in := *stored.Intent
+	in := *held.Intent
 	if in.Holds() && (in.GraphHash == "" || in.Attempt == 0 || len(in.Assignment) != in.Slots) {
 		return in, fmt.Errorf("it is %s and lacks a plan, an attempt or an assignment of its %d slots", in.Phase, in.Slots)
 	}
@@ -109,7 +119,7 @@ func readTaskManagers(ctx context.Context, term coordination.Term) ([]storedTask
 	var list []storedTaskManager
 	for _, e := range entries {
 		s := storedTaskManager{instance: strings.TrimPrefix(e.Key, taskManagersPrefix), version: e.Version}
-		if err := json.Unmarshal(e.Value, &s.record); err != nil {
+		if err := stored.Decode(e.Value, &s.record); err != nil {
 			return nil, fmt.Errorf("read %s: %w", e.Key, err)
 		}
 		list = append(list, s)

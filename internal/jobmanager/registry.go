@@ -24,12 +24,14 @@ type registry struct {
 
 	managers map[string]*taskManager
 	claims   map[job.ID][]string // slots that jobs hold: the instance of each
+	reserved map[job.ID]int      // how many of them are reserved for a move
 	wants    []*want             // jobs that wait for slots, in order of arrival
 	plans    []*planning         // jobs that wait for their plan
 
 	sequence   uint64        // of heartbeats
 	ticked     time.Duration // when, see monotonic
 	validating bool          // after an own pause, until the epoch is known to be in force (R11)
+	forgetting bool          // records of dead TaskManagers are being deleted
 }
 
 // happening is what another goroutine tells the registry.
@@ -58,7 +60,7 @@ type taskManager struct {
 func newRegistry(l *leader, records []storedTaskManager) *registry {
 	r := &registry{
 		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}), asked: make(chan time.Time, 1),
-		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
+		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string), reserved: make(map[job.ID]int),
 	}
 	for _, s := range records {
 		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Retention is for how long jobs that have ended are remembered. Zero values mean: for ever, and any number.
@@ -36,7 +37,7 @@ const youngest = time.Hour
 // houseInterval is between two looks for what can be forgotten, at most.
 const houseInterval = time.Minute
 
-// forgetBatch is how many jobs are forgotten with one commit.
+// forgetBatch is how many jobs or dead TaskManagers are forgotten with one commit.
 const forgetBatch = 64
 
 // forgottenKey holds the highest id of a job that was forgotten: it, and what is below it and not there, was answered
@@ -82,7 +83,11 @@ func (j *jobs) readForgotten() error {
 	if err != nil {
 		return fmt.Errorf("read which jobs were forgotten: %w", err)
 	}
-	j.forgotten, j.forgottenVersion = job.ID(e.Value), e.Version
+	id, err := job.ParseID(string(e.Value))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", forgottenKey, cmp.Or(stored.Check(e.Value), err))
+	}
+	j.forgotten, j.forgottenVersion = id, e.Version
 	return nil
 }
 
@@ -177,8 +182,12 @@ func (j *jobs) forget(ctx context.Context, ids []job.ID) ([]*owner, error) {
 
 // clear removes what a job that was forgotten has left in storage. Checkpoints of one that failed are a person's to remove.
 func (o *owner) clear(ctx context.Context) {
-	in := o.written.Load().intent
+	last := o.written.Load()
+	in := last.intent
 	var err error
+	if last.blob != "" {
+		o.removeIntent(ctx, last.blob)
+	}
 	if in.Outputs != "" {
 		err = o.cfg.Storage.DeleteOutputs(ctx, in.Outputs)
 	}

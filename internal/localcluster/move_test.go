@@ -42,6 +42,7 @@ func TestMoveBetweenCoordinations(t *testing.T) {
 	if touched := localcluster.Touched(before, f.running(t, j.id)); len(touched) > 0 {
 		t.Errorf("on the embedded quorum subtasks are not what they were: %+v", touched)
 	}
+	f.command(t, "leads this cluster", append(embedded, "metadata", "import", file, "-D", "jobmanagers="+strings.Join(second.Rest, ","))...) // again
 
 	file = filepath.Join(f.dir, "second")
 	f.command(t, "", append(embedded, "metadata", "export", "--final", file, "-D", "jobmanagers="+strings.Join(second.Rest, ","))...)

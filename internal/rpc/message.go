@@ -179,7 +179,10 @@ type Stopped struct {
 }
 
 // Farewell is sent by a TaskManager that ends politely: it runs nothing any more.
-type Farewell struct{}
+type Farewell struct {
+	// Killed are, in words, task processes that it killed as they did not end when they were asked to: some, if many.
+	Killed []string `json:"killed,omitempty"`
+}
 
 // From a JobManager to a TaskManager.
 

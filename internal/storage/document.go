@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Incarnation reads the cluster's incarnation, or fails with ErrNotFound in a storage that
@@ -58,7 +59,7 @@ func (s *Storage) Graph(ctx context.Context, hash string) (*job.Graph, error) {
 		return nil, err
 	}
 	g := new(job.Graph)
-	if err := json.Unmarshal(b, g); err != nil {
+	if err := stored.Decode(b, g); err != nil {
 		return nil, fmt.Errorf("graph %s: %w", hash, err)
 	}
 	return g, nil
@@ -86,6 +87,14 @@ func (s *Storage) Intent(ctx context.Context, hash string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: intent %s in %s was changed", ErrHash, hash, s.Location())
 	}
 	return b, nil
+}
+
+// DeleteIntent removes what PutIntent stored, if it is there.
+func (s *Storage) DeleteIntent(ctx context.Context, hash string) error {
+	if err := checkSum(hash); err != nil {
+		return err
+	}
+	return s.objects.Delete(ctx, intentDir+"/"+hash)
 }
 
 // PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A
@@ -136,7 +145,7 @@ func (s *Storage) Outputs(ctx context.Context, name string) ([]job.Output, error
 		return nil, err
 	}
 	var outputs []job.Output
-	if err := json.Unmarshal(b, &outputs); err != nil {
+	if err := stored.Decode(b, &outputs); err != nil {
 		return nil, fmt.Errorf("outputs %s: %w", name, err)
 	}
 	return outputs, nil

@@ -19,7 +19,10 @@ import (
 const maxPlans = 16
 
 // farewellTime is how long links have to send what is posted before they are cut.
-const farewellTime = time.Second
+const farewellTime = 500 * time.Millisecond
+
+// maxKilled bounds the killed task processes that are told of.
+const maxKilled = 16
 
 // table is one instance of the TaskManager: the attempts it knows, the highest epoch it has
 // seen, and its links to JobManagers. Only the goroutine in run touches it; others send events.
@@ -46,10 +49,11 @@ type table struct {
 
 	inspecting int // questions whose answers have not come
 
-	running  int  // attempts whose process goroutine has not ended
-	ending   bool // takes no new work
-	leaving  bool // has said goodbye
-	declared bool // dead, by a committed write
+	running  int      // attempts whose process goroutine has not ended
+	ending   bool     // takes no new work
+	leaving  bool     // has said goodbye
+	declared bool     // dead, by a committed write
+	killed   []string // task processes that had not ended in time, in words
 
 	events   chan event
 	wg       sync.WaitGroup
@@ -121,12 +125,14 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 	return t.declared
 }
 
-// endAll ends every task process and plan, and goes on answering JobManagers meanwhile. An
-// instance that was declared dead kills: the successors of its tasks may run already.
+// endAll ends every task process and plan, and goes on answering JobManagers meanwhile. What has not ended after
+// Timeouts.Leave is killed. An instance that was declared dead kills: the successors of its tasks may run already.
 func (t *table) endAll() {
 	t.noPlans()
 	if t.declared {
 		t.kill()
+	} else {
+		defer time.AfterFunc(t.cfg.Timeouts.Leave, t.kill).Stop()
 	}
 	for _, e := range t.parts {
 		e.next = nil
@@ -146,7 +152,7 @@ func (t *table) leave() {
 	t.leaving = true
 	for l := range t.links {
 		if !t.declared {
-			t.post(l, rpc.Farewell{})
+			t.post(l, rpc.Farewell{Killed: t.killed})
 		}
 		l.finish()
 	}
@@ -510,10 +516,14 @@ type exited struct {
 	failure string // of subtasks that had not ended; "": it was asked to end
 	killed  bool   // by a signal that was not this TaskManager's
 	late    string // the same, said of an attempt whose subtasks had all finished
+	stuck   string // it was asked to end, had not, and was killed, in words; ""
 }
 
 func (v exited) apply(t *table) {
 	t.running--
+	if v.stuck != "" && len(t.killed) < maxKilled {
+		t.killed = append(t.killed, v.stuck)
+	}
 	e, a := t.find(v.p)
 	if a == nil {
 		return
