@@ -100,6 +100,10 @@ cross:
 bench: zookeeper versitygw hosts ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
+.PHONY: bench-failover
+bench-failover: zookeeper ## what each fault costs, 1,000 kills and more, appended to benchmarks/results.md (most of an hour)
+	go run ./benchmarks -only faults $(if $(QUICK),-quick)
+
 .PHONY: model
 model: ## the failover protocol, explored: each model within its bounds, and without each of its rules (docs/model.md)
 	GOMEMLIMIT=3GiB go run ./internal/model/run

@@ -77,7 +77,7 @@ func cluster(ctx context.Context, b binaries, c localcluster.Config, do func(ctx
 	defer cl.Stop()
 	cli := cl.Client()
 	defer cli.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("ten minutes were not enough"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 40*time.Minute, errors.New("forty minutes were not enough"))
 	defer cancel()
 	if err := cl.Ready(ctx, cli); err != nil {
 		return fmt.Errorf("%w\n%s", err, cl.Logs())

@@ -27,6 +27,7 @@ type options struct {
 	out   string
 	kills int
 	runs  int
+	faults
 }
 
 type suite struct {
@@ -40,10 +41,11 @@ func suites() []suite {
 		{name: "data", run: dataPath}, {name: "failover", run: failover}, {name: "jobmanager", run: jobManager},
 		{name: "checkpoint", run: checkpoints}, {name: "recovery", run: recovery}, {name: "hosts", run: onHosts},
 		{name: "state", run: access, alone: true}, {name: "large", run: large, alone: true}, {name: "scale", run: scale, alone: true},
+		{name: "faults", run: everyFault, alone: true},
 	}
 }
 
-const names = "data, failover, jobmanager, checkpoint, recovery, hosts, state, large or scale"
+const names = "data, failover, jobmanager, checkpoint, recovery, hosts, state, large, scale or faults"
 
 func main() {
 	if os.Getenv(receiverRole) != "" {
@@ -51,10 +53,11 @@ func main() {
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "", names+"; without it all but the last three")
+	flag.StringVar(&o.only, "only", "", names+"; without it all but the last four")
 	flag.StringVar(&o.out, "out", "benchmarks/results.md", "file to append to")
 	flag.IntVar(&o.kills, "kills", 30, "leaders to kill per coordination")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each data-path figure")
+	o.faults.flags()
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -73,7 +73,7 @@ func many(ctx context.Context, r *report, b binaries, e *testensemble.Ensemble, 
 				return err
 			}
 			epochs = append(epochs, epoch)
-			asked, adopted = append(asked, millis(t.AskedMillis-t.ClaimMillis)), append(adopted, millis(t.ServingMillis-t.ClaimMillis))
+			asked, adopted = append(asked, millis(t.AskedMillis-t.ClaimMillis)), append(adopted, millis(t.Millis()-t.ClaimMillis))
 			lost += t.Redeployed + t.Unheard
 		}
 		goal := "–"
@@ -94,24 +94,14 @@ func killHot(ctx context.Context, cl *localcluster.Cluster, cli *client.Client, 
 	}
 	at := time.Now()
 	victim.Kill()
-	var t client.Takeover
-	err = cl.Until(ctx, func() error {
-		_, now, err := cl.Leader(ctx, cli)
-		if err == nil && (now.Takeover == nil || now.Epoch <= was.Epoch) {
-			err = fmt.Errorf("epoch %d still", now.Epoch)
-		}
-		if err == nil {
-			t = *now.Takeover
-		}
-		return err
-	})
+	t, err := successor(ctx, cl, cli, was.Epoch)
 	if err == nil {
 		err = victim.Start()
 	}
 	if err == nil {
 		err = s.Hot(ctx, cl, cli)
 	}
-	return t, t.At.Sub(at) - millis(t.ServingMillis-t.ClaimMillis), err
+	return t, since(at, t, t.ClaimMillis), err
 }
 
 // restFigures are of a cluster in which nothing happens but heartbeats and checkpoints.

@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-io/perennial/coordination/etcd/embedded"
 	"github.com/perennial-io/perennial/coordination/local"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/jobmanager"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -41,11 +42,12 @@ func zooKeeper(c *config.Config, log *slog.Logger) zookeeper.Config {
 			History: c.String(config.ZooKeeperHistory), Members: c.String(config.ZooKeeperMembers),
 		},
 		SessionTimeout: c.Duration(config.ZooKeeperSession),
+		Warm:           c.Duration(config.ZooKeeperWarm),
 		ACL:            zookeeper.ACL(c.String(config.ZooKeeperACL)), AuthFile: c.String(config.ZooKeeperAuthFile),
 		Logger: log,
 	}
 	if c.String(config.ZooKeeperTLS) == "true" {
-		z.TLS = &zookeeper.TLS{
+		z.TLS = &zksession.TLS{
 			CA: c.String(config.ZooKeeperTLSCA), Certificate: c.String(config.ZooKeeperTLSCertificate), Key: c.String(config.ZooKeeperTLSKey),
 			ServerName: c.String(config.ZooKeeperTLSServerName), AnyName: c.String(config.ZooKeeperTLSCheckNames) == "false",
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/client"
-	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/diagnose"
 	"github.com/perennial-io/perennial/internal/inspect"
@@ -98,7 +98,7 @@ func thisHost(c *config.Config, l *launch.Launcher, cl *client.Client) (h diagno
 func serversOf(c *config.Config) (servers []string, err error) {
 	switch c.String(config.HighAvailability) {
 	case "zookeeper":
-		servers, _, err = zookeeper.ParseServers(c.String(config.ZooKeeperQuorum))
+		servers, _, err = zksession.ParseServers(c.String(config.ZooKeeperQuorum))
 	case "etcd":
 		servers = c.List(config.EtcdEndpoints)
 	}

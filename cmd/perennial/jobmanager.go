@@ -45,6 +45,9 @@ func heartbeats(c *config.Config) jobmanager.Heartbeats {
 }
 
 func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace, log *slog.Logger) error {
+	if err := takeBallast(); err != nil {
+		return err
+	}
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {

@@ -32,7 +32,7 @@ is worked on, say. No task notices, and no call of a client fails. Without a sta
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "JobManager %s at %s leads under epoch %d, in place of %s", after.ID, after.REST, after.Epoch, before.ID)
 				if t := after.Takeover; t != nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "; taking over took %.1f ms", t.ServingMillis)
+					fmt.Fprintf(cmd.OutOrStdout(), "; taking over took %.1f ms", t.Millis())
 				}
 				fmt.Fprintln(cmd.OutOrStdout())
 				return nil

@@ -9,12 +9,13 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // commit is a Commit made ready: one multi, to be sent as it is until its outcome is known.
 // A key's version is its node's data version, so the new versions are known beforehand.
 type commit struct {
-	requests []any
+	requests []zksession.Op
 	creates  map[int]string // path of what the request with this index creates
 	versions []coordination.Version
 
@@ -39,11 +40,11 @@ func (t *term) Commit(ctx context.Context, ops ...coordination.Op) ([]coordinati
 		if err == nil {
 			return c.versions, nil
 		}
-		var r *refusal
-		if !errors.As(err, &r) && !lost(err) {
+		var r *zksession.Refusal
+		if !errors.As(err, &r) && !zksession.Lost(err) {
 			return nil, outcome(ctx, "commit", err)
 		}
-		mayHaveLanded = mayHaveLanded || lost(err)
+		mayHaveLanded = mayHaveLanded || zksession.Lost(err)
 		if mayHaveLanded {
 			landed, err := t.landed(ctx, c)
 			if err != nil {
@@ -63,17 +64,17 @@ func (t *term) Commit(ctx context.Context, ops ...coordination.Op) ([]coordinati
 }
 
 // answer says what a refusal means to the caller, or removes its cause and returns nil.
-func (t *term) answer(ctx context.Context, c commit, r *refusal, mayHaveLanded bool) error {
-	path, creates := c.creates[r.op]
+func (t *term) answer(ctx context.Context, c commit, r *zksession.Refusal, mayHaveLanded bool) error {
+	path, creates := c.creates[r.Op]
 	switch {
-	case r.op == 0 && errors.Is(r, zk.ErrBadVersion) && mayHaveLanded:
+	case r.Op == 0 && errors.Is(r, zk.ErrBadVersion) && mayHaveLanded:
 		// Landed before the next leader's claim, and overwritten by it? Nobody can tell any more.
 		return fmt.Errorf("%w: %w", t.stale(), coordination.ErrUnknown)
-	case r.op == 0 && errors.Is(r, zk.ErrBadVersion):
+	case r.Op == 0 && errors.Is(r, zk.ErrBadVersion):
 		return t.stale()
-	case r.op > 0 && creates && errors.Is(r, zk.ErrNoNode):
+	case r.Op > 0 && creates && errors.Is(r, zk.ErrNoNode):
 		return t.makeDirectories(ctx, path)
-	case r.op > 0 && (errors.Is(r, zk.ErrBadVersion) || errors.Is(r, zk.ErrNoNode) || errors.Is(r, zk.ErrNodeExists)):
+	case r.Op > 0 && (errors.Is(r, zk.ErrBadVersion) || errors.Is(r, zk.ErrNoNode) || errors.Is(r, zk.ErrNodeExists)):
 		return fmt.Errorf("%w: %w", coordination.ErrConflict, r)
 	}
 	return fmt.Errorf("zookeeper: commit: %w", r)
@@ -86,7 +87,7 @@ func (t *term) makeDirectories(ctx context.Context, path string) error {
 		if len(directory) <= len(t.base) {
 			continue
 		}
-		if err := t.makeContainer(ctx, directory); err != nil {
+		if err := t.session.EnsureContainer(ctx, directory, t.access.own()); err != nil {
 			return err
 		}
 	}
@@ -102,7 +103,7 @@ func (t *term) landed(ctx context.Context, c commit) (bool, error) {
 		if errors.Is(err, zk.ErrNoNode) {
 			return false, nil
 		}
-		nonce, _, _ := openEnvelope(n.data)
+		nonce, _, _ := openEnvelope(n.Data)
 		return nonce == c.nonce, err
 	case c.deleted != "":
 		there, err := t.exists(ctx, c.deleted)
@@ -113,7 +114,7 @@ func (t *term) landed(ctx context.Context, c commit) (bool, error) {
 
 func (t *term) plan(ops []coordination.Op) (commit, error) {
 	c := commit{
-		requests: []any{t.fence()},
+		requests: []zksession.Op{t.fence()},
 		creates:  make(map[int]string),
 		nonce:    coordination.NewNonce(),
 	}
@@ -127,7 +128,7 @@ func (t *term) plan(ops []coordination.Op) (commit, error) {
 	return c, nil
 }
 
-func (c *commit) add(op coordination.Op, path string, create func(path string, data []byte) any) {
+func (c *commit) add(op coordination.Op, path string, create func(path string, data []byte) zksession.Op) {
 	version, becomes := dataVersion(op.Version), coordination.NoVersion
 	switch op.Kind {
 	case coordination.OpCheck:
@@ -135,9 +136,9 @@ func (c *commit) add(op coordination.Op, path string, create func(path string, d
 		if op.Version == coordination.NoVersion {
 			// ZooKeeper cannot check that a node is absent; creating it tells.
 			c.creates[len(c.requests)] = path
-			c.requests = append(c.requests, create(path, nil), remove(path, 0))
+			c.requests = append(c.requests, create(path, nil), zksession.Delete(path, 0))
 		} else {
-			c.requests = append(c.requests, check(path, version))
+			c.requests = append(c.requests, zksession.Check(path, version))
 		}
 	case coordination.OpCreate:
 		becomes = 0
@@ -147,10 +148,10 @@ func (c *commit) add(op coordination.Op, path string, create func(path string, d
 	case coordination.OpSet:
 		becomes = coordination.Version(version) + 1
 		c.written = path
-		c.requests = append(c.requests, set(path, envelope(c.nonce, op.Value), version))
+		c.requests = append(c.requests, zksession.Set(path, envelope(c.nonce, op.Value), version))
 	case coordination.OpDelete:
 		c.deleted = path
-		c.requests = append(c.requests, remove(path, version))
+		c.requests = append(c.requests, zksession.Delete(path, version))
 	}
 	c.versions = append(c.versions, becomes)
 }

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,18 +10,20 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // Defaults of a Config.
 const (
 	DefaultRoot           = "/perennial"
 	DefaultClusterID      = "default"
-	DefaultSessionTimeout = 10 * time.Second
+	DefaultSessionTimeout = zksession.DefaultTimeout
 )
 
 // Config says which cluster on which ensemble. Only Servers has no default.
 type Config struct {
-	// Servers is the ensemble, "host[:port],[...]host[:port][/chroot]"; see ParseServers.
+	// Servers is the ensemble, "host[:port],[...]host[:port][/chroot]"; see
+	// zksession.ParseServers.
 	Servers string
 	// Root is the node under which clusters lie, DefaultRoot if empty.
 	Root string
@@ -31,13 +34,16 @@ type Config struct {
 	// SessionTimeout is asked for, DefaultSessionTimeout if zero. The ensemble grants what
 	// its own limits allow, and that is what counts.
 	SessionTimeout time.Duration
+	// Warm is how often a member (Join) asks the ensemble for a sign of life, so that its claim finds an
+	// awake path; it writes nothing. 0: never.
+	Warm time.Duration
 	// ACL says who may use the nodes that are made; ACLOpen if empty.
 	ACL ACL
 	// AuthFile is a file with one line, user:password, for the digest scheme; it is read when a
 	// session begins. "": nobody in particular.
 	AuthFile string
 	// TLS is how connections are encrypted; nil: they are not.
-	TLS *TLS
+	TLS *zksession.TLS
 	// Lookup finds a host's addresses, for each connection anew; nil: the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Logger gets session changes; the library's own words go there at debug level.
@@ -52,32 +58,31 @@ type Paths struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.ACL = or(c.ACL, ACLOpen)
+	c.ACL = cmp.Or(c.ACL, ACLOpen)
 	if c.Lookup == nil {
 		c.Lookup = net.DefaultResolver.LookupHost
 	}
-	c.Root = or(c.Root, DefaultRoot)
-	c.ClusterID = or(c.ClusterID, DefaultClusterID)
-	c.Paths.Epoch = or(c.Paths.Epoch, "epoch")
-	c.Paths.Leader = or(c.Paths.Leader, "leader")
-	c.Paths.History = or(c.Paths.History, "history")
-	c.Paths.Members = or(c.Paths.Members, "jobmanagers")
-	c.SessionTimeout = or(c.SessionTimeout, DefaultSessionTimeout)
-	c.Logger = or(c.Logger, slog.Default())
+	c.Root = cmp.Or(c.Root, DefaultRoot)
+	c.ClusterID = cmp.Or(c.ClusterID, DefaultClusterID)
+	c.Paths.Epoch = cmp.Or(c.Paths.Epoch, "epoch")
+	c.Paths.Leader = cmp.Or(c.Paths.Leader, "leader")
+	c.Paths.History = cmp.Or(c.Paths.History, "history")
+	c.Paths.Members = cmp.Or(c.Paths.Members, "jobmanagers")
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, DefaultSessionTimeout)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
 
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
+// session is what the config says about a session with these servers.
+func (c Config) session(servers []string) zksession.Config {
+	return zksession.Config{
+		Servers: servers, Timeout: c.SessionTimeout, AuthFile: c.AuthFile, TLS: c.TLS, Lookup: c.Lookup, Prefix: "zookeeper.", Logger: c.Logger,
 	}
-	return value
 }
 
 // parse checks a config with its defaults, and returns its servers and its paths made absolute.
 func (c Config) parse() ([]string, layout, error) {
-	servers, chroot, err := ParseServers(c.Servers)
+	servers, chroot, err := zksession.ParseServers(c.Servers)
 	if err != nil {
 		return nil, layout{}, err
 	}
@@ -89,6 +94,9 @@ func (c Config) parse() ([]string, layout, error) {
 }
 
 func (c Config) layout(chroot string) (layout, error) {
+	if c.Warm < 0 {
+		return layout{}, fmt.Errorf("zookeeper: warm interval %v is negative", c.Warm)
+	}
 	if c.SessionTimeout < 0 {
 		return layout{}, fmt.Errorf("zookeeper: session timeout %v is negative", c.SessionTimeout)
 	}

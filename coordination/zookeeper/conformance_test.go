@@ -3,7 +3,6 @@ package zookeeper_test
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/coordinationtest"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
 func TestConformance(t *testing.T) {
@@ -21,18 +21,18 @@ func TestConformance(t *testing.T) {
 
 // newCluster is a fresh cluster id on the shared ensemble, each Store behind its own proxy.
 func newCluster(t *testing.T) coordinationtest.Cluster {
-	return clusterBehind(coordination.NewNonce(), func(t *testing.T, cfg zookeeper.Config) (*proxy, zookeeper.Config) {
-		p := newProxy(t, ensemble.Connect())
-		cfg.Servers = p.addresses()
+	return clusterBehind(coordination.NewNonce(), func(t *testing.T, cfg zookeeper.Config) (*testensemble.Proxy, zookeeper.Config) {
+		p := testensemble.NewProxy(t, ensemble.Connect())
+		cfg.Servers = p.Addresses()
 		return p, cfg
 	})
 }
 
 // clusterBehind is a cluster each Store of which has a proxy of its own, and what complete says.
-func clusterBehind(id string, complete func(*testing.T, zookeeper.Config) (*proxy, zookeeper.Config)) coordinationtest.Cluster {
+func clusterBehind(id string, complete func(*testing.T, zookeeper.Config) (*testensemble.Proxy, zookeeper.Config)) coordinationtest.Cluster {
 	var mu sync.Mutex
-	proxies := make(map[coordination.Store]*proxy)
-	of := func(s coordination.Store) *proxy {
+	proxies := make(map[coordination.Store]*testensemble.Proxy)
+	of := func(s coordination.Store) *testensemble.Proxy {
 		mu.Lock()
 		defer mu.Unlock()
 		return proxies[s]
@@ -47,19 +47,19 @@ func clusterBehind(id string, complete func(*testing.T, zookeeper.Config) (*prox
 			return s
 		},
 		LoseReplies: func(t *testing.T, s coordination.Store) func() {
-			restore := of(s).loseReplies()
+			restore := of(s).LoseReplies()
 			t.Cleanup(restore)
 			return restore
 		},
 		Cut: func(t *testing.T, s coordination.Store) func() {
-			of(s).cut()
-			return of(s).heal
+			of(s).Cut()
+			return of(s).Heal
 		},
-		Expire: func(t *testing.T, s coordination.Store) { of(s).expire() },
+		Expire: func(t *testing.T, s coordination.Store) { of(s).Expire() },
 		Goroutines: []goleak.Option{
-			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).accept"),
-			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).forward"),
-			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/coordination/zookeeper_test.(*proxy).back"),
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/internal/testensemble.(*Proxy).accept"),
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/internal/testensemble.(*Proxy).forward"),
+			goleak.IgnoreAnyFunction("github.com/perennial-io/perennial/internal/testensemble.(*Proxy).back"),
 		},
 	}
 }
@@ -86,13 +86,5 @@ func openWith(t *testing.T, cfg zookeeper.Config) coordination.Store {
 
 // logger writes to the test's output, where it is shown with a failure.
 func logger(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(p []byte) (int, error) {
-	w.t.Helper()
-	w.t.Log(strings.TrimSpace(string(p)))
-	return len(p), nil
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -15,17 +15,14 @@
 // own memory is evidence of nothing (R7). Reads that follow such a multi in the same session
 // are at least as new, because ZooKeeper keeps a session's order across servers.
 //
-// The client library needs care, which session.go and wire.go take: it has no deadlines,
-// waits long for frozen servers, and follows an expired session with a new one in silence,
-// into which it sends what was queued. Here an expired session is final.
+// The session is one of package zksession, which takes the care that the client library needs: an expired
+// session is final, frozen servers cost a moment, nothing is queued.
 //
-// A Store owns the library's goroutines, one that handles the session's events, one for
-// each call that the library has not answered (at most 256), one each to follow the leader
-// and the members once somebody observes them, and a short one after each claim that
-// prunes the history. All have ended when Close returns.
+// A Store owns its session's goroutines, one each to follow the leader and the members once somebody
+// observes them, one that keeps a member's path warm, and a short one after each claim that prunes the
+// history. All have ended when Close returns.
 //
-// Connections are made by dialer.go: it looks names up anew each time, and speaks TLS. Who a
-// process is for the ensemble, and who may use its nodes, is in access.go.
+// Who may use the cluster's nodes is in access.go.
 //
 // Inspect looks at an ensemble and a cluster for a person; its goroutines have ended when it returns.
 //

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // kept is how many epochs the history has.
@@ -38,7 +40,7 @@ func (s *store) confirmed(ctx context.Context) (record, error) {
 				return record{}, err
 			}
 		}
-		err := s.multi(ctx, check(s.epoch, r.version))
+		err := s.multi(ctx, zksession.Check(s.epoch, r.version))
 		if err == nil {
 			return r, nil
 		}
@@ -107,18 +109,18 @@ func (s *store) Claim(ctx context.Context, over coordination.Leadership, c coord
 // takeOver is the one multi by which an epoch is taken. The leader's node is deleted first
 // if it is thought to be there; if that is wrong, the multi is refused.
 func (s *store) takeOver(ctx context.Context, next record, alive bool) error {
-	ops := []any{
-		check(s.epoch, next.version-1),
-		set(s.epoch, next.encode(), next.version-1),
+	ops := []zksession.Op{
+		zksession.Check(s.epoch, next.version-1),
+		zksession.Set(s.epoch, next.encode(), next.version-1),
 	}
 	if alive {
-		ops = append(ops, remove(s.leader, anyVersion))
+		ops = append(ops, zksession.Delete(s.leader, zksession.AnyVersion))
 	}
 	ops = append(ops,
 		s.createEphemeral(s.leader, next.sign()),
 		s.create(s.past(next.Epoch), next.header()))
 	err := s.multi(ctx, ops...)
-	if refused(err, len(ops)-1, zk.ErrNodeExists) {
+	if zksession.Refused(err, len(ops)-1, zk.ErrNodeExists) {
 		return fmt.Errorf("zookeeper: %s exists already, but the epoch in force is %d: somebody has reset %s; delete what is in %s above that epoch, or the whole cluster's nodes",
 			s.past(next.Epoch), next.Epoch-1, s.epoch, s.history)
 	}
@@ -142,7 +144,7 @@ func (s *store) claimed(r record) coordination.Term {
 		return told.Epoch < r.Epoch // else the follower knows more than this claim does
 	})
 	if r.Epoch > kept {
-		s.spawn(s.pruneHistory) // not if the session has ended, which the term will tell
+		s.session.Go(s.pruneHistory) // not if the session has ended, which the term will tell
 	}
 	return &term{store: s, record: r}
 }
@@ -164,12 +166,12 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 	alive := record{Epoch: r.Epoch, ID: c.ID}
 	for {
 		n, err := s.get(ctx, s.leader)
-		ops := []any{check(s.epoch, r.version)}
+		ops := []zksession.Op{zksession.Check(s.epoch, r.version)}
 		switch {
-		case err == nil && n.stat.EphemeralOwner == s.wire.session.Load():
+		case err == nil && n.Stat.EphemeralOwner == s.session.ID():
 			// This session's own, so it lives; that it is of epoch r the check tells.
 		case err == nil:
-			ops = append(ops, remove(s.leader, anyVersion), s.createEphemeral(s.leader, alive.sign()))
+			ops = append(ops, zksession.Delete(s.leader, zksession.AnyVersion), s.createEphemeral(s.leader, alive.sign()))
 		case errors.Is(err, zk.ErrNoNode):
 			ops = append(ops, s.createEphemeral(s.leader, alive.sign()))
 		default:
@@ -179,7 +181,7 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 		switch {
 		case err == nil:
 			return &term{store: s, record: r}, nil
-		case refused(err, 0, zk.ErrBadVersion):
+		case zksession.Refused(err, 0, zk.ErrBadVersion):
 			return nil, fmt.Errorf("%w: epoch %d is over", coordination.ErrStaleEpoch, r.Epoch)
 		case !again(err):
 			return nil, err
@@ -187,9 +189,20 @@ func (s *store) revive(ctx context.Context, r record, c coordination.Candidate) 
 	}
 }
 
+// pruneLater is how long after a claim the history is pruned: a session's requests are answered in their order, and
+// the new leader's reads are urgent.
+const pruneLater = time.Second
+
 // pruneHistory deletes the oldest records. Any session may do it at any time.
 func (s *store) pruneHistory() {
-	names, err := s.children(s.life, s.history)
+	timer := time.NewTimer(pruneLater)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.session.Done():
+		return
+	}
+	names, err := s.children(s.session.Context(), s.history)
 	if err != nil {
 		s.log.Debug("zookeeper: cannot list the history of epochs; the next claim prunes it", "error", err)
 		return
@@ -202,30 +215,10 @@ func (s *store) pruneHistory() {
 	}
 	slices.SortFunc(epochs, func(a, b coordination.Epoch) int { return cmp.Compare(b, a) })
 	for _, e := range epochs[min(kept, len(epochs)):] {
-		err := s.multi(s.life, remove(s.past(e), anyVersion))
+		err := s.multi(s.session.Context(), zksession.Delete(s.past(e), zksession.AnyVersion))
 		if err != nil && !again(err) {
 			s.log.Debug("zookeeper: cannot prune the history of epochs; the next claim does", "error", err)
 			return
 		}
 	}
-}
-
-// again reports whether a multi that failed with err may be built anew from what is read
-// now: its outcome is open, or something was not as it was taken to be.
-func again(err error) bool {
-	var r *refusal
-	if errors.As(err, &r) {
-		return errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNodeExists)
-	}
-	return lost(err)
-}
-
-// outcome says of a conditional write that failed with err, not to be sent again, whether it
-// may have been executed nevertheless: if it was given up because ctx or the session ended.
-func outcome(ctx context.Context, what string, err error) error {
-	gaveUp := ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
-	if gaveUp || errors.Is(err, coordination.ErrSessionEnded) {
-		return fmt.Errorf("%w: %s: %w", coordination.ErrUnknown, what, err)
-	}
-	return err
 }

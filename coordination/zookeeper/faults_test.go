@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
-	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
 // within is a context that outlasts whatever works at all.
@@ -53,94 +52,9 @@ func lives(t *testing.T, s coordination.Store) {
 // restored waits at the end of a test until the shared ensemble is whole again.
 func restored(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, s := range ensemble.Servers {
-		if s.Pid() == 0 {
-			if err := s.Start(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Thaw(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := ensemble.WaitServing(ctx); err != nil {
+	if err := ensemble.Restore(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func serverAt(t *testing.T, addr string) *testensemble.Server {
-	t.Helper()
-	for _, s := range ensemble.Servers {
-		if s.Addr == addr {
-			return s
-		}
-	}
-	t.Fatalf("no server at %q", addr)
-	return nil
-}
-
-func TestSessionMovesWhenItsServerIsKilled(t *testing.T) {
-	defer restored(t)
-	p := newProxy(t, ensemble.Connect())
-	s := open(t, p.addresses(), coordination.NewNonce(), 20*time.Second)
-	term := lead(t, s, "a")
-	commit(t, term, coordination.Create("before", []byte("1")))
-	if err := serverAt(t, p.server()).Kill(); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	commit(t, term, coordination.Create("after", []byte("2")))
-	t.Logf("the term went on after %v", time.Since(began))
-	for key, want := range map[string]string{"before": "1", "after": "2"} {
-		e, err := term.Get(within(t, 10*time.Second), key)
-		if err != nil || string(e.Value) != want {
-			t.Errorf("%s is %q, %v; want %q", key, e.Value, err, want)
-		}
-	}
-	lives(t, s)
-}
-
-// Frozen servers keep their connections open and say nothing. The stock client would stay
-// with one for two thirds of the session timeout, and with each that it tries next for 6.7 of them.
-func TestFrozenLeaderOfTheEnsemble(t *testing.T) {
-	defer restored(t)
-	s := open(t, ensemble.Connect(), coordination.NewNonce(), 20*time.Second)
-	term := lead(t, s, "a")
-	led, err := ensemble.Leader(within(t, 10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := led.Freeze(); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	err = term.Check(within(t, 100*time.Millisecond))
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 5*time.Second {
-		t.Errorf("Check for 100 ms while nothing can be committed returned %v after %v", err, time.Since(began))
-	}
-	if err := term.Check(within(t, 20*time.Second)); err != nil {
-		t.Errorf("Check with two servers of three: %v", err)
-	}
-	t.Logf("the term went on after %v", time.Since(began))
-	lives(t, s)
-}
-
-func TestFrozenServerOfTheSession(t *testing.T) {
-	defer restored(t)
-	p := newProxy(t, ensemble.Connect())
-	s := open(t, p.addresses(), coordination.NewNonce(), 20*time.Second)
-	term := lead(t, s, "a")
-	if err := serverAt(t, p.server()).Freeze(); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if err := term.Check(within(t, 13*time.Second)); err != nil { // the stock client: after 13.3 s
-		t.Errorf("Check with two servers of three: %v", err)
-	}
-	t.Logf("the term went on after %v", time.Since(began))
-	lives(t, s)
 }
 
 func TestLostQuorum(t *testing.T) {
@@ -166,63 +80,6 @@ func TestLostQuorum(t *testing.T) {
 		t.Errorf("after the quorum's return: %q, %v", e.Value, err)
 	}
 	lives(t, s)
-}
-
-// What waits for a connection when the session expires must not be sent in another session.
-func TestExpiredSessionIsFinal(t *testing.T) {
-	p := newProxy(t, ensemble.Connect())
-	id := coordination.NewNonce()
-	s, other := open(t, p.addresses(), id, 10*time.Second), open(t, ensemble.Connect(), id, 10*time.Second)
-	term := lead(t, s, "a")
-	p.cut()
-	select {
-	case <-p.arrived: // before
-	default:
-	}
-	written := make(chan error, 1)
-	go func() {
-		_, err := term.Commit(t.Context(), coordination.Create("late", nil))
-		written <- err
-	}()
-	<-p.arrived // the commit, which goes no further
-	p.expire()
-	p.heal()
-	select {
-	case err := <-written:
-		if !errors.Is(err, coordination.ErrSessionEnded) || !errors.Is(err, coordination.ErrUnknown) {
-			t.Errorf("Commit of an expired session: %v", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("Commit has not returned")
-	}
-	<-s.Done()
-	if _, err := lead(t, other, "b").Get(within(t, 10*time.Second), "late"); !errors.Is(err, coordination.ErrNotFound) {
-		t.Errorf("what the expired session had queued: %v, want ErrNotFound", err)
-	}
-	if sessions := p.sessions(); sessions != 1 {
-		t.Errorf("the client had %d sessions, want 1: an expired one was followed by another", sessions)
-	}
-}
-
-// A process that is cut off hears from nobody that its session is over.
-func TestLeaseEndsWithoutAServer(t *testing.T) {
-	p := newProxy(t, ensemble.Connect())
-	s := open(t, p.addresses(), coordination.NewNonce(), 2*time.Second)
-	term := lead(t, s, "a")
-	p.cut()
-	defer p.heal()
-	began := time.Now()
-	select {
-	case <-s.Done():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the session lives on without a server")
-	}
-	if took := time.Since(began); took < time.Second {
-		t.Errorf("a session of 2 s ended after %v", took)
-	}
-	if err := term.Check(within(t, time.Second)); !errors.Is(err, coordination.ErrSessionEnded) {
-		t.Errorf("Check after the lease: %v", err)
-	}
 }
 
 func TestTwoClustersOnOneEnsemble(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 	"github.com/perennial-io/perennial/internal/build"
 )
 
@@ -67,13 +68,13 @@ func (s *store) own(ctx context.Context) error {
 			err = s.makeBase(ctx)
 		case err != nil:
 			return fmt.Errorf("read %s: %w", s.base, err)
-		case len(n.data) > 0:
-			if err := checkFormat(s.base, n.data); err != nil {
+		case len(n.Data) > 0:
+			if err := checkFormat(s.base, n.Data); err != nil {
 				return err
 			}
 			return s.warnOpen(ctx)
 		default:
-			err = s.multi(ctx, set(s.base, ownFormat().encode(), n.stat.Version))
+			err = s.multi(ctx, zksession.Set(s.base, ownFormat().encode(), n.Stat.Version))
 		}
 		if err != nil && !again(err) {
 			return fmt.Errorf("make %s: %w", s.base, err)
@@ -88,15 +89,15 @@ func (s *store) makeBase(ctx context.Context) error {
 		n, err := s.get(ctx, path)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
-			if err := s.makeNode(ctx, path, s.access.shared()); err != nil {
+			if err := s.session.Ensure(ctx, path, s.access.shared()); err != nil {
 				return err
 			}
 		case errors.Is(err, zk.ErrNoAuth):
 			continue // somebody lets nobody look into it; whether there is a way through, the next one tells
 		case err != nil:
 			return fmt.Errorf("read %s: %w", path, err)
-		case len(n.data) > 0: // an empty one is a directory, or a cluster of before there was a format
-			if f, ok := decodeFormat(n.data); ok {
+		case len(n.Data) > 0: // an empty one is a directory, or a cluster of before there was a format
+			if f, ok := decodeFormat(n.Data); ok {
 				return fmt.Errorf("%s is another cluster's node (format %d): choose a zookeeper.path.root that is not inside a cluster", path, f.Format)
 			}
 		}
@@ -110,17 +111,10 @@ func (s *store) warnOpen(ctx context.Context) error {
 	if s.access != ACLCreator {
 		return nil
 	}
-	acl, err := s.acl(ctx, s.base)
+	acl, err := s.session.ACL(ctx, s.base)
 	if err == nil && changeable(acl) {
 		s.log.Warn("zookeeper: zookeeper.acl is creator, and the cluster's nodes were made when it was not: everybody may still change them; "+
 			"zkCli.sh's setAcl -R gives them to their user", "node", s.base)
 	}
 	return err
-}
-
-func (s *store) acl(ctx context.Context, path string) ([]zk.ACL, error) {
-	return read(ctx, s.session, func(c *zk.Conn) ([]zk.ACL, error) {
-		acl, _, err := c.GetACL(path)
-		return acl, err
-	})
 }

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // inspectPatience is how long each part of an inspection may take. The parts run at once.
@@ -98,18 +100,15 @@ func Inspect(ctx context.Context, cfg Config, adminPort int) (Report, error) {
 // inspectServer has a session with one server, and asks it about itself meanwhile.
 func inspectServer(ctx context.Context, cfg Config, server string, adminPort int) ServerReport {
 	r := ServerReport{Server: server}
+	one := cfg.session([]string{server})
 	host, _, _ := net.SplitHostPort(server) // as parse has made it
 	if addresses, err := cfg.Lookup(ctx, host); err == nil {
 		r.Behind = behind(addresses)
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { r.ask(ctx, newDialer(cfg), adminPort) })
-	ses, err := start(ctx, cfg, []string{server}, func(ctx context.Context, s *session) error { return r.measure(ctx, s) })
-	if err != nil {
+	wg.Go(func() { r.ask(ctx, one, adminPort) })
+	if err := r.measure(ctx, one); err != nil {
 		r.Error = err.Error()
-	} else {
-		r.GrantedMillis = ses.wire.timeout().Milliseconds()
-		ses.close()
 	}
 	wg.Wait()
 	return r
@@ -126,18 +125,18 @@ func behind(addresses []string) int {
 	return max(six, len(addresses)-six)
 }
 
-func (r *ServerReport) measure(ctx context.Context, s *session) error {
-	var err error
-	if r.ReadMillis, err = median(ctx, func() error {
-		_, err := read(ctx, s, func(c *zk.Conn) (bool, error) { there, _, err := c.Exists("/"); return there, err })
-		return err
-	}); err != nil {
+func (r *ServerReport) measure(ctx context.Context, one zksession.Config) error {
+	s, err := zksession.Start(ctx, one)
+	if err != nil {
 		return err
 	}
-	r.QuorumMillis, err = median(ctx, func() error {
-		_, err := read(ctx, s, func(c *zk.Conn) (string, error) { return c.Sync("/") })
+	defer s.Close()
+	if r.ReadMillis, err = median(ctx, func() error { _, err := s.Exists(ctx, "/"); return err }); err != nil {
 		return err
-	})
+	}
+	if r.QuorumMillis, err = median(ctx, func() error { return s.Sync(ctx, "/") }); err == nil {
+		r.GrantedMillis = s.Timeout().Milliseconds() // else it is of no use
+	}
 	return err
 }
 
@@ -159,16 +158,16 @@ func median(ctx context.Context, ask func() error) (float64, error) {
 
 // inspectCluster reads the ensemble's members and the cluster's nodes over any server.
 func (r *Report) inspectCluster(ctx context.Context, cfg Config, servers []string, nodes layout) {
-	ses, err := start(ctx, cfg, servers, func(ctx context.Context, ses *session) error {
-		s := &store{session: ses, layout: nodes, access: cfg.ACL, log: cfg.Logger}
+	session, err := zksession.Start(ctx, cfg.session(servers))
+	if err == nil {
+		defer session.Close()
+		s := &store{session: session, layout: nodes, access: cfg.ACL, log: cfg.Logger}
 		r.readMembers(ctx, s)
-		return r.Cluster.read(ctx, s)
-	})
+		err = r.Cluster.read(ctx, s)
+	}
 	if err != nil {
 		r.Cluster.Error = err.Error()
-		return
 	}
-	ses.close()
 }
 
 // readMembers reads what ZooKeeper tells every client of the ensemble. One server by itself tells nothing.
@@ -178,7 +177,7 @@ func (r *Report) readMembers(ctx context.Context, s *store) {
 		r.MembersNot = err.Error()
 		return
 	}
-	for line := range strings.Lines(string(n.data)) {
+	for line := range strings.Lines(string(n.Data)) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "server.") {
 			r.Members = append(r.Members, line)
 		}
@@ -187,7 +186,7 @@ func (r *Report) readMembers(ctx context.Context, s *store) {
 }
 
 func (r *ClusterReport) read(ctx context.Context, s *store) error {
-	if err := s.sync(ctx, "/"); err != nil {
+	if err := s.session.Sync(ctx, "/"); err != nil {
 		return err
 	}
 	n, err := s.get(ctx, s.base)
@@ -198,12 +197,12 @@ func (r *ClusterReport) read(ctx context.Context, s *store) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.base, err)
 	}
-	if err := checkFormat(s.base, n.data); err != nil {
+	if err := checkFormat(s.base, n.Data); err != nil {
 		return err
 	}
-	f, _ := decodeFormat(n.data)
+	f, _ := decodeFormat(n.Data)
 	r.Format, r.By = f.Format, f.By
-	acl, err := s.acl(ctx, s.base)
+	acl, err := s.session.ACL(ctx, s.base)
 	if err != nil {
 		return fmt.Errorf("who may use %s: %w", s.base, err)
 	}
@@ -256,9 +255,9 @@ func (r *ClusterReport) readBelow(ctx context.Context, s *store) error {
 		case err != nil:
 			return fmt.Errorf("read %s: %w", path, err)
 		case path == s.history:
-			r.History = int(n.stat.NumChildren)
+			r.History = int(n.Stat.NumChildren)
 		case s.reservedBy(path) == "":
-			r.Below[name] = int(n.stat.NumChildren)
+			r.Below[name] = int(n.Stat.NumChildren)
 		}
 	}
 	return nil

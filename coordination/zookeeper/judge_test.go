@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // fine is a report that has nothing to warn of.
@@ -24,7 +26,7 @@ func fine() Report {
 }
 
 func TestJudge(t *testing.T) {
-	secured := Config{ACL: ACLCreator, AuthFile: "/secret", TLS: &TLS{}}
+	secured := Config{ACL: ACLCreator, AuthFile: "/secret", TLS: &zksession.TLS{}}
 	for name, test := range map[string]struct {
 		change func(*Report, *Config)
 		want   []string // "level: part of the text", all there are

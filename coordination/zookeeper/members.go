@@ -12,6 +12,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // Join makes a node of this session for m. One that is there, of an earlier session or an
@@ -29,22 +30,25 @@ func (s *store) Join(ctx context.Context, m coordination.Member) error {
 	replace := false
 	for {
 		if replace {
-			err = s.multi(ctx, remove(path, anyVersion), arrive)
+			err = s.multi(ctx, zksession.Delete(path, zksession.AnyVersion), arrive)
 		} else {
 			err = s.multi(ctx, arrive)
+		}
+		if err == nil && s.warm > 0 {
+			s.warming.Do(func() { s.session.Go(s.keepWarm) })
 		}
 		if err == nil || !again(err) {
 			return err
 		}
 		// A lost reply is tried again: joining twice is joining once.
-		replace = refused(err, 0, zk.ErrNodeExists) || replace && !refused(err, 0, zk.ErrNoNode)
+		replace = zksession.Refused(err, 0, zk.ErrNodeExists) || replace && !zksession.Refused(err, 0, zk.ErrNoNode)
 	}
 }
 
 // Members lists the members as they were at some moment after the call.
 func (s *store) Members(ctx context.Context) ([]coordination.Member, error) {
-	if err := s.sync(ctx, s.members); err != nil {
-		return nil, err
+	if err := s.session.Sync(ctx, s.members); err != nil {
+		return nil, inWords(err)
 	}
 	names, err := s.children(ctx, s.members)
 	if err != nil {
@@ -53,20 +57,14 @@ func (s *store) Members(ctx context.Context) ([]coordination.Member, error) {
 	return s.membersNamed(ctx, names)
 }
 
-// sync lets the session's server catch up with the ensemble's leader.
-func (s *store) sync(ctx context.Context, path string) error {
-	_, err := read(ctx, s.session, func(c *zk.Conn) (string, error) { return c.Sync(path) })
-	return err
-}
-
 // watchMembers is Members, and watches for the next change. Data changes with the node's
 // being made anew, so the watch on the list is enough.
-func (s *store) watchMembers(w *watch) ([]coordination.Member, error) {
-	names, err := s.childrenAndWatch(s.members, w)
+func (s *store) watchMembers(w *zksession.Watcher) ([]coordination.Member, error) {
+	names, err := w.Children(s.members)
 	if err != nil {
 		return nil, err
 	}
-	return s.membersNamed(s.life, names)
+	return s.membersNamed(s.session.Context(), names)
 }
 
 func (s *store) membersNamed(ctx context.Context, names []string) ([]coordination.Member, error) {
@@ -83,7 +81,7 @@ func (s *store) membersNamed(ctx context.Context, names []string) ([]coordinatio
 		if err != nil {
 			return nil, fmt.Errorf("zookeeper: a member's node has the name %q, which no Join made: %w", name, err)
 		}
-		members = append(members, coordination.Member{ID: id, Data: n.data})
+		members = append(members, coordination.Member{ID: id, Data: n.Data})
 	}
 	slices.SortFunc(members, func(a, b coordination.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return members, nil

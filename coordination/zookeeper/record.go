@@ -36,14 +36,14 @@ func (r record) sign() []byte {
 }
 
 func decodeRecord(path string, n node) (record, error) {
-	r := record{version: n.stat.Version}
-	if len(n.data) == 0 {
+	r := record{version: n.Stat.Version}
+	if len(n.Data) == 0 {
 		return r, nil
 	}
-	header, data, _ := bytes.Cut(n.data, []byte{'\n'})
+	header, data, _ := bytes.Cut(n.Data, []byte{'\n'})
 	r.Data = data
 	if err := json.Unmarshal(header, &r); err != nil {
-		return record{}, fmt.Errorf("zookeeper: %s holds no epoch record (%q): %w", path, clipped(n.data), err)
+		return record{}, fmt.Errorf("zookeeper: %s holds no epoch record (%q): %w", path, clipped(n.Data), err)
 	}
 	return r, nil
 }

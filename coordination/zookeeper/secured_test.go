@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/coordinationtest"
 	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
@@ -23,19 +24,20 @@ const user = "perennial:secret:with:colons"
 
 // secured is an ensemble that talks to nobody without a certificate and a password.
 type secured struct {
+	t *testing.T
 	*testensemble.Ensemble
-	*authority
+	*testensemble.Authority
 	cert, key string // of this client
 	password  string // file
 }
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
-	s := &secured{authority: newAuthority(t)}
-	store := s.keyStore(s.issue("zk.test", true))
-	s.cert, s.key = s.issue("client", true)
+	s := &secured{t: t, Authority: testensemble.NewAuthority(t)}
+	store := s.KeyStore(s.Issue("zk.test", true))
+	s.cert, s.key = s.Issue("client", true)
 	s.Ensemble = testensemble.StartWith(t, 1, testensemble.Options{Secure: true, Settings: []string{
-		"ssl.keyStore.location=" + store, "ssl.trustStore.location=" + s.file, "ssl.clientAuth=need",
+		"ssl.keyStore.location=" + store, "ssl.trustStore.location=" + s.File, "ssl.clientAuth=need",
 		"enforce.auth.enabled=true", "enforce.auth.schemes=digest",
 	}})
 	s.password = s.secret(user)
@@ -56,7 +58,7 @@ func (s *secured) config(id string) zookeeper.Config {
 	return zookeeper.Config{
 		Servers: s.ConnectSecure() + "/teams/one", ClusterID: id, SessionTimeout: 10 * time.Second,
 		ACL: zookeeper.ACLCreator, AuthFile: s.password,
-		TLS: &zookeeper.TLS{CA: s.file, Certificate: s.cert, Key: s.key},
+		TLS: &zksession.TLS{CA: s.File, Certificate: s.cert, Key: s.key},
 	}
 }
 
@@ -64,7 +66,7 @@ func (s *secured) config(id string) zookeeper.Config {
 // subject as the clients of this test or another.
 func (s *secured) dial(cert, key string) *zk.Conn {
 	s.t.Helper()
-	cfg := s.authority.config(cert, key)
+	cfg := s.Authority.Config(cert, key)
 	conn, _, err := zk.Connect([]string{s.ConnectSecure()}, 10*time.Second, zk.WithLogInfo(false),
 		zk.WithDialer(func(network, address string, timeout time.Duration) (net.Conn, error) {
 			return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, network, address, cfg)
@@ -91,14 +93,14 @@ func TestSecuredEnsemble(t *testing.T) {
 }
 
 // behindProxy has a proxy that ends TLS on both sides, to see what passes.
-func (s *secured) behindProxy(t *testing.T, cfg zookeeper.Config) (*proxy, zookeeper.Config) {
-	p := newSilentProxy(t)
-	ends := s.authority.config(s.cert, s.key)
-	p.dial = func(server string) (net.Conn, error) { return tls.Dial("tcp", server, ends) }
-	p.user = user
-	p.serve(tls.NewListener(listen(t), ends), s.ConnectSecure())
+func (s *secured) behindProxy(t *testing.T, cfg zookeeper.Config) (*testensemble.Proxy, zookeeper.Config) {
+	p := testensemble.NewSilentProxy(t)
+	ends := s.Authority.Config(s.cert, s.key)
+	p.Dial = func(server string) (net.Conn, error) { return tls.Dial("tcp", server, ends) }
+	p.User = user
+	p.Serve(tls.NewListener(listen(t), ends), s.ConnectSecure())
 	behind := s.config(cfg.ClusterID)
-	behind.Servers = p.addresses() + "/teams/one"
+	behind.Servers = p.Addresses() + "/teams/one"
 	return p, behind
 }
 
@@ -133,7 +135,7 @@ func (s *secured) nodesAreTheirCreators(t *testing.T) {
 			t.Fatalf("the cluster's nodes are %q", nodes)
 		}
 	}
-	cert, key := s.issue("somebody", true)
+	cert, key := s.Issue("somebody", true)
 	other := s.dial(cert, key)
 	if err := other.AddAuth("digest", []byte("somebody:else")); err != nil {
 		t.Fatal(err)
@@ -160,7 +162,7 @@ func (s *secured) nodesAreTheirCreators(t *testing.T) {
 func (s *secured) sharesTheNodesAbove(t *testing.T, other *zk.Conn, term coordination.Term) {
 	theirs := s.config("theirs")
 	theirs.AuthFile = s.secret("somebody:else")
-	theirs.TLS.Certificate, theirs.TLS.Key = s.issue("somebody", true)
+	theirs.TLS.Certificate, theirs.TLS.Key = s.Issue("somebody", true)
 	commit(t, lead(t, openWith(t, theirs), "b"), coordination.Create("key", []byte("theirs")))
 	for _, shared := range []string{"/teams", "/teams/one", "/teams/one/perennial"} {
 		if _, err := other.Set(shared, nil, -1); !errors.Is(err, zk.ErrNoAuth) {
@@ -178,20 +180,20 @@ func (s *secured) sharesTheNodesAbove(t *testing.T, other *zk.Conn, term coordin
 // refusals are told at once: nothing here waits until its context ends.
 func (s *secured) refusals(t *testing.T) {
 	openWith(t, s.config("refusing"))
-	stranger := newAuthority(t)
+	stranger := testensemble.NewAuthority(t)
 	for name, test := range map[string]struct {
 		change func(*zookeeper.Config)
 		want   []string
 	}{
 		"no password":    {func(c *zookeeper.Config) { c.AuthFile, c.ACL = "", zookeeper.ACLOpen }, []string{"insists on authentication", "set zookeeper.auth.file"}},
 		"wrong password": {func(c *zookeeper.Config) { c.AuthFile = s.secret("perennial:wrong"); s.asSomebody(c) }, []string{"/teams/one/perennial/refusing", "not authenticated", "another user"}},
-		"no certificate": {func(c *zookeeper.Config) { c.TLS = &zookeeper.TLS{CA: s.file} }, []string{"does not accept this client", "zookeeper.tls.certificate"}},
+		"no certificate": {func(c *zookeeper.Config) { c.TLS = &zksession.TLS{CA: s.File} }, []string{"does not accept this client", "zookeeper.tls.certificate"}},
 		"a stranger's certificate": {func(c *zookeeper.Config) {
-			c.TLS.Certificate, c.TLS.Key = stranger.issue("client", true)
+			c.TLS.Certificate, c.TLS.Key = stranger.Issue("client", true)
 		}, []string{"does not accept this client"}},
-		"another CA":        {func(c *zookeeper.Config) { c.TLS.CA = stranger.file }, []string{"zookeeper.tls.ca is not the CA"}},
+		"another CA":        {func(c *zookeeper.Config) { c.TLS.CA = stranger.File }, []string{"zookeeper.tls.ca is not the CA"}},
 		"another name":      {func(c *zookeeper.Config) { c.TLS.ServerName = "zk.other" }, []string{"zk.test", "not zk.other", "zookeeper.tls.server-name", "zookeeper.tls.check-names"}},
-		"another's key":     {func(c *zookeeper.Config) { _, c.TLS.Key = stranger.issue("x", true) }, []string{"private key does not match"}},
+		"another's key":     {func(c *zookeeper.Config) { _, c.TLS.Key = stranger.Issue("x", true) }, []string{"private key does not match"}},
 		"no such CA":        {func(c *zookeeper.Config) { c.TLS.CA = "/nonexistent/ca.pem" }, []string{"/nonexistent/ca.pem"}},
 		"a CA that is none": {func(c *zookeeper.Config) { c.TLS.CA = s.key }, []string{"holds no certificate"}},
 	} {
@@ -232,7 +234,7 @@ func (s *secured) refusals(t *testing.T) {
 // has done with the handshake.
 func (s *secured) refusedAfterTheHandshake(t *testing.T) {
 	_, cfg := s.behindProxy(t, s.config("refusing"))
-	cfg.TLS = &zookeeper.TLS{CA: s.file}
+	cfg.TLS = &zksession.TLS{CA: s.File}
 	ctx := within(t, time.Minute)
 	store, err := zookeeper.Open(ctx, cfg)
 	if err == nil {
@@ -246,14 +248,14 @@ func (s *secured) refusedAfterTheHandshake(t *testing.T) {
 
 // asSomebody gives another certificate: to its creator's ACL both are proof.
 func (s *secured) asSomebody(c *zookeeper.Config) {
-	c.TLS.Certificate, c.TLS.Key = s.issue("somebody", true)
+	c.TLS.Certificate, c.TLS.Key = s.Issue("somebody", true)
 }
 
 // Clear text at a TLS port, and TLS at one for clear text: tried on, and the reason is told.
 func TestWrongKindOfPort(t *testing.T) {
-	a := newAuthority(t)
+	a := testensemble.NewAuthority(t)
 	for name, cfg := range map[string]zookeeper.Config{
-		"hung up: is this its port for TLS": {Servers: ensemble.Servers[0].Addr, TLS: &zookeeper.TLS{CA: a.file}},
+		"hung up: is this its port for TLS": {Servers: ensemble.Servers[0].Addr, TLS: &zksession.TLS{CA: a.File}},
 	} {
 		cfg.Logger = logger(t)
 		_, err := zookeeper.Open(within(t, time.Second), cfg)
@@ -265,23 +267,23 @@ func TestWrongKindOfPort(t *testing.T) {
 
 // filesAreReadAgain: a session goes on over a connection with a renewed certificate.
 func (s *secured) filesAreReadAgain(t *testing.T) {
-	var p *proxy
+	var p *testensemble.Proxy
 	cfg := s.config("renewed")
 	p, cfg = s.behindProxy(t, cfg)
-	cfg.TLS.Certificate, cfg.TLS.Key = s.issue("renewed", true)
+	cfg.TLS.Certificate, cfg.TLS.Key = s.Issue("renewed", true)
 	store := openWith(t, cfg)
 	term := lead(t, store, "a")
-	serial := p.peerSerial()
-	s.issue("renewed", true) // over the same files
-	p.drop(func(*link) bool { return true })
+	serial := p.PeerSerial()
+	s.Issue("renewed", true) // over the same files
+	p.Drop()
 	if err := term.Check(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if p.peerSerial() == serial {
+	if p.PeerSerial() == serial {
 		t.Error("the new connection has the old certificate")
 	}
-	if p.sessions() != 1 {
-		t.Errorf("%d sessions, want 1", p.sessions())
+	if p.Sessions() != 1 {
+		t.Errorf("%d sessions, want 1", p.Sessions())
 	}
 }
 

@@ -2,22 +2,24 @@ package zookeeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-
-	"github.com/go-zookeeper/zk"
+	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // store is a coordination.Store on one ZooKeeper session.
 type store struct {
-	*session
 	layout
-	access ACL
-	log    *slog.Logger
+	session *zksession.Session
+	access  ACL
+	log     *slog.Logger
+
+	warm    time.Duration // 0: not kept warm
+	warming sync.Once
 
 	leadership *feed[coordination.Leadership]
 	membership *feed[[]coordination.Member]
@@ -65,22 +67,21 @@ func Open(ctx context.Context, cfg Config) (coordination.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{layout: nodes, access: cfg.ACL, log: cfg.Logger}
-	s.leadership = newFeed(isNews)
-	s.membership = newFeed(otherMembers)
-	if s.session, err = start(ctx, cfg, servers, s.prepare); err != nil {
-		return nil, fmt.Errorf("open cluster %s on %v: %w", nodes.base, servers, err)
+	s := &store{layout: nodes, access: cfg.ACL, log: cfg.Logger, warm: cfg.Warm, leadership: newFeed(isNews), membership: newFeed(otherMembers)}
+	if s.session, err = zksession.Start(ctx, cfg.session(servers)); err == nil {
+		if err = s.prepare(ctx); err != nil {
+			s.session.Close()
+		}
 	}
-	if granted := s.wire.timeout(); granted != cfg.SessionTimeout {
-		s.log.Info("zookeeper: the ensemble granted another session timeout", "asked", cfg.SessionTimeout, "granted", granted)
+	if err != nil {
+		return nil, fmt.Errorf("open cluster %s on %v: %w", nodes.base, servers, err)
 	}
 	return s, nil
 }
 
 // prepare makes sure of the cluster's own node, and creates the nodes that are always there,
 // unless the last of them is.
-func (s *store) prepare(ctx context.Context, ses *session) error {
-	s.session = ses
+func (s *store) prepare(ctx context.Context) error {
 	if err := s.own(ctx); err != nil {
 		return err
 	}
@@ -93,72 +94,19 @@ func (s *store) prepare(ctx context.Context, ses *session) error {
 			if len(node) <= len(s.base) {
 				continue
 			}
-			if err := s.makeNode(ctx, node, s.access.own()); err != nil {
+			if err := s.session.Ensure(ctx, node, s.access.own()); err != nil {
 				return err
 			}
 		}
 	}
-	return s.makeNode(ctx, s.epoch, s.access.own())
-}
-
-// makeNode creates an empty node, unless it is there. Doing it twice does no harm, so a lost
-// reply is no trouble.
-func (s *store) makeNode(ctx context.Context, path string, acl []zk.ACL) error {
-	return s.make(ctx, path, func(c *zk.Conn) (string, error) { return c.Create(path, nil, zk.FlagPersistent, acl) })
-}
-
-// makeContainer is makeNode for a node that the ensemble removes once it has become empty.
-func (s *store) makeContainer(ctx context.Context, path string) error {
-	return s.make(ctx, path, func(c *zk.Conn) (string, error) {
-		return c.CreateContainer(path, nil, zk.FlagContainer, s.access.own())
-	})
-}
-
-func (s *store) make(ctx context.Context, path string, create func(*zk.Conn) (string, error)) error {
-	_, err := read(ctx, s.session, create)
-	if err != nil && !errors.Is(err, zk.ErrNodeExists) {
-		return fmt.Errorf("create %s: %w", path, err)
-	}
-	return nil
-}
-
-// exists asks the server that the session is with.
-func (s *store) exists(ctx context.Context, path string) (bool, error) {
-	return read(ctx, s.session, func(c *zk.Conn) (bool, error) {
-		there, _, err := c.Exists(path)
-		return there, err
-	})
-}
-
-// node is a node's data with what ZooKeeper knows about it.
-type node struct {
-	data []byte
-	stat zk.Stat
-}
-
-// get asks the server that the session is with: zk.ErrNoNode if there is no such node.
-func (s *store) get(ctx context.Context, path string) (node, error) {
-	return read(ctx, s.session, func(c *zk.Conn) (node, error) {
-		data, stat, err := c.Get(path)
-		if err != nil {
-			return node{}, err
-		}
-		return node{data, *stat}, nil
-	})
-}
-
-func (s *store) children(ctx context.Context, path string) ([]string, error) {
-	return read(ctx, s.session, func(c *zk.Conn) ([]string, error) {
-		names, _, err := c.Children(path)
-		return names, err
-	})
+	return s.session.Ensure(ctx, s.epoch, s.access.own())
 }
 
 // Done is closed when the session has ended.
-func (s *store) Done() <-chan struct{} { return s.done }
+func (s *store) Done() <-chan struct{} { return s.session.Done() }
 
 // Close ends the session and returns when all goroutines of the Store have ended.
 func (s *store) Close() error {
-	s.close()
+	s.session.Close()
 	return nil
 }

@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
 // parallelReads bounds how many nodes a List reads at once.
-const parallelReads = 32
+const parallelReads = 128
 
 // term is the right to write while the epoch node has the version that the claim gave it.
 // Its reads are as new as they must be because the claim, each commit and each read go
@@ -29,7 +30,7 @@ type term struct {
 func (t *term) Epoch() coordination.Epoch { return t.record.Epoch }
 
 // fence is the first op of every multi of the term.
-func (t *term) fence() any { return check(t.epoch, t.record.version) }
+func (t *term) fence() zksession.Op { return zksession.Check(t.epoch, t.record.version) }
 
 func (t *term) stale() error {
 	return fmt.Errorf("%w: epoch %d is over", coordination.ErrStaleEpoch, t.record.Epoch)
@@ -40,9 +41,9 @@ func (t *term) Check(ctx context.Context) error {
 	for {
 		err := t.multi(ctx, t.fence())
 		switch {
-		case refused(err, 0, zk.ErrBadVersion):
+		case zksession.Refused(err, 0, zk.ErrBadVersion):
 			return t.stale()
-		case !lost(err):
+		case !zksession.Lost(err):
 			return err
 		}
 	}
@@ -51,13 +52,13 @@ func (t *term) Check(ctx context.Context) error {
 // Resign deletes the leader's node, if the epoch is still this one.
 func (t *term) Resign(ctx context.Context) error {
 	for {
-		err := t.multi(ctx, t.fence(), remove(t.leader, anyVersion))
+		err := t.multi(ctx, t.fence(), zksession.Delete(t.leader, zksession.AnyVersion))
 		switch {
-		case refused(err, 0, zk.ErrBadVersion):
+		case zksession.Refused(err, 0, zk.ErrBadVersion):
 			return t.stale()
-		case refused(err, 1, zk.ErrNoNode):
+		case zksession.Refused(err, 1, zk.ErrNoNode):
 			return nil
-		case !lost(err):
+		case !zksession.Lost(err):
 			return err
 		}
 	}
@@ -73,7 +74,7 @@ func (t *term) Get(ctx context.Context, key string) (coordination.Entry, error) 
 	}
 	n, err := t.get(ctx, path)
 	switch {
-	case errors.Is(err, zk.ErrNoNode), err == nil && len(n.data) == 0: // or a directory
+	case errors.Is(err, zk.ErrNoNode), err == nil && len(n.Data) == 0: // or a directory
 		return coordination.Entry{}, fmt.Errorf("%w: %s", coordination.ErrNotFound, key)
 	case err != nil:
 		return coordination.Entry{}, err
@@ -90,11 +91,14 @@ func (t *term) List(ctx context.Context, prefix string) ([]coordination.Entry, e
 	if _, err := t.key(top); err != nil {
 		return nil, err
 	}
+	keys, err := t.below(ctx, []string{top})
+	if err != nil {
+		return nil, err
+	}
 	var entries []coordination.Entry
-	for directories := []string{top}; len(directories) > 0; {
+	for len(keys) > 0 {
 		var found []coordination.Entry
-		var err error
-		if found, directories, err = t.level(ctx, directories); err != nil {
+		if found, keys, err = t.level(ctx, keys); err != nil {
 			return nil, err
 		}
 		entries = append(entries, found...)
@@ -103,23 +107,33 @@ func (t *term) List(ctx context.Context, prefix string) ([]coordination.Entry, e
 	return entries, nil
 }
 
-// level reads what is directly in directories, and returns the directories that are.
-func (t *term) level(ctx context.Context, directories []string) (entries []coordination.Entry, below []string, err error) {
-	keys, err := t.childrenOf(ctx, directories)
-	if err != nil {
-		return nil, nil, err
-	}
-	nodes, err := each(ctx, keys, func(ctx context.Context, key string) (node, error) {
-		return t.get(ctx, t.base+"/"+key)
+// few keys are asked for what is below them without waiting for which are directories: a round trip of a takeover is
+// worth more than some reads in vain.
+const few = 32
+
+// level reads keys, and returns the keys that are directly below them.
+func (t *term) level(ctx context.Context, keys []string) (entries []coordination.Entry, below []string, err error) {
+	var nodes []node
+	var reads errgroup.Group
+	reads.Go(func() (err error) {
+		nodes, err = each(ctx, keys, func(ctx context.Context, key string) (node, error) { return t.get(ctx, t.base+"/"+key) })
+		return err
 	})
-	if err != nil {
+	if len(keys) <= few {
+		reads.Go(func() (err error) {
+			below, err = t.below(ctx, keys)
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
 		return nil, nil, err
 	}
+	var directories []string
 	for i, n := range nodes {
-		if n.stat.NumChildren > 0 {
-			below = append(below, keys[i])
+		if n.Stat.NumChildren > 0 {
+			directories = append(directories, keys[i])
 		}
-		if len(n.data) == 0 {
+		if len(n.Data) == 0 {
 			continue // a directory, or deleted since
 		}
 		e, err := entry(keys[i], n)
@@ -128,11 +142,14 @@ func (t *term) level(ctx context.Context, directories []string) (entries []coord
 		}
 		entries = append(entries, e)
 	}
-	return entries, below, nil
+	if len(keys) > few {
+		below, err = t.below(ctx, directories)
+	}
+	return entries, below, err
 }
 
-// childrenOf returns the keys directly in directories.
-func (t *term) childrenOf(ctx context.Context, directories []string) ([]string, error) {
+// below returns the keys directly in directories.
+func (t *term) below(ctx context.Context, directories []string) ([]string, error) {
 	names, err := each(ctx, directories, func(ctx context.Context, key string) ([]string, error) {
 		return t.children(ctx, t.base+"/"+key)
 	})
@@ -179,9 +196,9 @@ func openEnvelope(data []byte) (nonce string, value []byte, ok bool) {
 }
 
 func entry(key string, n node) (coordination.Entry, error) {
-	_, value, ok := openEnvelope(n.data)
+	_, value, ok := openEnvelope(n.Data)
 	if !ok {
-		return coordination.Entry{}, fmt.Errorf("zookeeper: the node of key %q holds %q, which no commit wrote", key, clipped(n.data))
+		return coordination.Entry{}, fmt.Errorf("zookeeper: the node of key %q holds %q, which no commit wrote", key, clipped(n.Data))
 	}
-	return coordination.Entry{Key: key, Value: value, Version: coordination.Version(n.stat.Version)}, nil
+	return coordination.Entry{Key: key, Value: value, Version: coordination.Version(n.Stat.Version)}, nil
 }

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,24 +12,26 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
 )
 
-// wordPatience is how long a server may take to answer a question about itself.
-const wordPatience = 2 * time.Second
+// adminPatience is how long an admin server may take to answer.
+const adminPatience = 2 * time.Second
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 1 << 20
 
 // ask asks the server about itself, and notes what it does not tell.
-func (r *ServerReport) ask(ctx context.Context, d *dialer, adminPort int) {
+func (r *ServerReport) ask(ctx context.Context, cfg zksession.Config, adminPort int) {
 	for _, q := range []struct {
 		word string
 		read func(answer string)
 	}{{"srvr", r.readSrvr}, {"conf", r.readConf}} {
-		answer, err := d.word(ctx, r.Server, q.word)
+		answer, err := zksession.Word(ctx, cfg, r.Server, q.word)
 		switch {
-		case errors.Is(err, errUnreachable):
-			r.NotTold = append(r.NotTold, err.Error())
+		case errors.Is(err, zksession.ErrUnreachable):
+			r.NotTold = append(r.NotTold, "anything: it is "+err.Error())
 			return
 		case err != nil:
 			r.NotTold = append(r.NotTold, fmt.Sprintf("%s: %v", q.word, err))
@@ -46,35 +49,6 @@ func (r *ServerReport) ask(ctx context.Context, d *dialer, adminPort int) {
 	if err != nil {
 		r.NotTold = append(r.NotTold, fmt.Sprintf("admin server, port %d: %v", adminPort, err))
 	}
-}
-
-// errUnreachable is a question that could not be put.
-var errUnreachable = errors.New("anything: it is not reached")
-
-// word sends a four-letter word over a connection of its own.
-func (d *dialer) word(ctx context.Context, server, word string) (string, error) {
-	conn, deadline, err := d.dial(ctx, server, wordPatience)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errUnreachable, err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(deadline)
-	if _, err := io.WriteString(conn, word); err != nil {
-		return "", err
-	}
-	data, err := io.ReadAll(io.LimitReader(conn, maxAnswer))
-	answer := string(data)
-	switch {
-	case strings.Contains(answer, "not in the whitelist"):
-		return "", errors.New("the server does not allow it (4lw.commands.whitelist)")
-	case strings.Contains(answer, "not currently serving"):
-		return "", errors.New("the server serves nobody just now: it has no quorum")
-	case answer == "" && err == nil:
-		return "", errors.New("the server says nothing")
-	case answer == "":
-		return "", err
-	}
-	return answer, nil // how the connection ended does not matter
 }
 
 func (r *ServerReport) readSrvr(answer string) {
@@ -126,7 +100,7 @@ func (r *ServerReport) askAdmin(ctx context.Context, commands string) error {
 	if err := fetch(ctx, commands+"configuration", &configuration); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	r.TickMillis, r.SyncLimit = or(r.TickMillis, configuration.Tick), or(r.SyncLimit, configuration.Sync)
+	r.TickMillis, r.SyncLimit = cmp.Or(r.TickMillis, configuration.Tick), cmp.Or(r.SyncLimit, configuration.Sync)
 	return nil
 }
 
@@ -134,7 +108,7 @@ func (r *ServerReport) askAdmin(ctx context.Context, commands string) error {
 var admin = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func fetch(ctx context.Context, url string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, wordPatience)
+	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -128,6 +128,8 @@ type Self struct {
 	LeaderRPC string             `json:"leaderRpc,omitempty"`
 	Epoch     coordination.Epoch `json:"epoch"` // in force as far as this JobManager knows
 	Version   string             `json:"version"`
+	// TaskManagers are connected to this JobManager, whether it leads or not: a standby has them at once when it does.
+	TaskManagers int `json:"taskmanagers"`
 	// Takeover is how this JobManager last became the leader; nil: it has not led.
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
@@ -137,6 +139,7 @@ type Self struct {
 type Takeover struct {
 	Epoch    coordination.Epoch `json:"epoch"`
 	At       time.Time          `json:"at"`                 // when it was complete
+	Since    time.Time          `json:"since"`              // when the one before was given up
 	Leader   string             `json:"leader"`             // id of the one that took over
 	REST     string             `json:"rest"`               // its address
 	Previous string             `json:"previous,omitempty"` // id of the leader before
@@ -154,6 +157,9 @@ type Takeover struct {
 	Redeployed int `json:"redeployed"` // found missing, and deployed again under the same attempt
 	Unheard    int `json:"unheard"`    // jobs of which not every TaskManager was heard in time
 }
+
+// Millis is how long it took in all.
+func (t *Takeover) Millis() float64 { return max(t.AdoptedMillis, t.ServingMillis) }
 
 // Cause is what made a JobManager take over.
 type Cause string

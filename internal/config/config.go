@@ -28,7 +28,7 @@ type Config struct {
 
 // reserved are environment variables of Perennial that are no configuration keys.
 var reserved = map[string]bool{"PERENNIAL_CONF_DIR": true, "PERENNIAL_ROLE": true, "PERENNIAL_LOG_DIR": true, "PERENNIAL_PID_DIR": true,
-	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_LOG_FILE": true, "PERENNIAL_FAILPOINTS": true, "PERENNIAL_MEMORY": true}
+	"PERENNIAL_DATA_DIR": true, "PERENNIAL_SSH_OPTS": true, "PERENNIAL_LOG_FILE": true, "PERENNIAL_FAILPOINTS": true, "PERENNIAL_BALLAST_MIB": true, "PERENNIAL_MEMORY": true}
 
 // Load reads dir (which may be "" for none) and applies environ (as from os.Environ) and
 // overrides, each "key=value". A file that is not there is an empty one; everything that is

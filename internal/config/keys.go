@@ -75,6 +75,7 @@ const (
 	ZooKeeperHistory = Name("zookeeper.path.history")
 	ZooKeeperMembers = Name("zookeeper.path.jobmanagers")
 	ZooKeeperSession = Name("zookeeper.session-timeout")
+	ZooKeeperWarm    = Name("zookeeper.warm-interval")
 
 	ZooKeeperACL            = Name("zookeeper.acl")
 	ZooKeeperAuthFile       = Name("zookeeper.auth.file")
@@ -159,6 +160,7 @@ var Keys = []Key{
 	{ZooKeeperHistory, "path", "/history", "relative: the newest 64 leader changes", "0.1", znode},
 	{ZooKeeperMembers, "path", "/jobmanagers", "relative: the JobManagers that are up", "0.1", znode},
 	{ZooKeeperSession, "duration", "10s", "session time-out asked for; what the servers grant counts", "0.1", positive},
+	{ZooKeeperWarm, "duration", "50ms", "how often each JobManager asks the ensemble for a sign of life, so that a takeover finds it awake; it writes nothing; 0s: never", "0.1", notNegative},
 	{ZooKeeperACL, "choice", "open", "who may use the znodes that are made: open (everybody), or creator (who is authenticated as the process that made them); one that exists keeps its own", "0.1", oneOf("open", "creator")},
 	{ZooKeeperAuthFile, "path", "", "a file with one line, user:password, for ZooKeeper's digest authentication; unset, none", "0.1", absolute},
 	{ZooKeeperTLS, "choice", "false", "true: connections to ZooKeeper are TLS, at the ports that the quorum names (the servers' secureClientPort)", "0.1", oneOf("true", "false")},

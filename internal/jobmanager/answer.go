@@ -35,7 +35,7 @@ const settling = 2 * time.Second
 func (jm *JobManager) Self() api.Self {
 	s := api.Self{
 		ID: jm.cfg.ID, RPC: jm.self.Address, REST: jm.self.REST, Role: "standby", Version: jm.cfg.Version,
-		Takeover: jm.takeover.Load(),
+		Takeover: jm.takeover.Load(), TaskManagers: len(jm.connections.listTaskManagers()),
 	}
 	if c := jm.incarnation.Load(); c != nil {
 		s.Cluster = *c
@@ -291,9 +291,13 @@ func (jm *JobManager) Jobs(ctx context.Context) ([]api.Summary, error) {
 	}
 	list := []api.Summary{}
 	for _, o := range l.jobs.all() {
-		if o.committed() {
-			list = append(list, o.view.Load().Summary)
+		if !o.committed() {
+			continue
 		}
+		if err := l.awaitAdopted(ctx, o); err != nil {
+			return nil, err
+		}
+		list = append(list, o.view.Load().Summary)
 	}
 	return list, nil
 }
@@ -314,7 +318,24 @@ func (jm *JobManager) currently(ctx context.Context, id job.ID) (*leader, *owner
 		return nil, nil, err
 	}
 	o, err := l.known(id)
+	if err == nil {
+		err = l.awaitAdopted(ctx, o)
+	}
 	return l, o, err
+}
+
+// awaitAdopted waits until a job has heard of its tasks after a change of leader, or until that is not waited for any
+// more: nobody is told of less than there is, and a job whose TaskManager is away holds up only who asks for it.
+func (l *leader) awaitAdopted(ctx context.Context, o *owner) error {
+	select {
+	case <-o.adopted:
+	case <-l.settled:
+	case <-l.ctx.Done():
+		return l.ended()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // known finds a job that is committed.

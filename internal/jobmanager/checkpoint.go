@@ -46,7 +46,7 @@ type clock struct {
 	timer  *time.Timer
 	wanted *execution.RequestSlots // waits for its time
 	at     time.Time               // when wanted is to be passed on
-	first  time.Time               // when this leader first saw the job run
+	first  time.Time               // when the job's first checkpoint is due
 	begun  job.CheckpointID        // the id that the execution was told to reserve
 	told   job.CheckpointID        // that has been told to have expired
 }
@@ -78,7 +78,7 @@ func (c *clock) next(o *owner) <-chan time.Time {
 func (c *clock) due(o *owner) (time.Time, bool) {
 	in, schedule := o.exec.Intent(), o.cfg.Checkpoints.schedule()
 	if c.first.IsZero() && in.Phase == execution.Running {
-		c.first = time.Now()
+		c.first = time.Now().Add(schedule.Interval)
 	}
 	switch {
 	case c.wanted != nil:
@@ -88,7 +88,7 @@ func (c *clock) due(o *owner) (time.Time, bool) {
 	case in.Open == 0 && c.begun > in.Reserved: // it is reserved as soon as all subtasks run
 		return time.Time{}, false
 	case in.Open == 0 && in.ReservedAt.IsZero():
-		return c.first.Add(schedule.Interval), true
+		return c.first, true
 	case in.Open == 0:
 		return schedule.Due(time.Now(), in.ReservedAt, in.ClosedAt), true
 	case c.told == in.Open:

@@ -132,7 +132,7 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 	return err == nil && h.Cluster != "" && h.Cluster != own
 }
 
-// hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
+// hold reads heartbeats, and answers them, and learns which plans to have at hand, until the connection ends ("": redial) or the leader
 // is silent, or says that the cluster has left.
 func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManager) (reason string, wrong error) {
 	defer conn.Close()
@@ -140,9 +140,10 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManag
 	defer stop()
 	late := false
 	for {
-		wait := d.timeout()
+		last := d.cfg.heartbeatInterval() / 2
+		wait := d.timeout() - last
 		if late {
-			wait = d.cfg.heartbeatInterval() / 2
+			wait = last
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return "", nil
@@ -163,6 +164,8 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManag
 			if err := conn.Send(d.standbyHeader(), m); err != nil {
 				return "", nil
 			}
+		case rpc.Plans:
+			d.shelf.want(m.Names)
 		case rpc.Released:
 			d.vacancies.released(leader.ID, m.Reason)
 		case rpc.Moved:

@@ -25,6 +25,13 @@ func (jm *JobManager) Failovers(ctx context.Context) ([]api.Takeover, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
+	select {
+	case <-l.settled: // this change of leader is to be told as well
+	case <-l.ctx.Done():
+		return nil, l.ended()
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
 	list, _, err := l.failovers(ctx)
 	if err != nil {
 		return nil, unavailable(err)

@@ -45,7 +45,7 @@ func TestFailovers(t *testing.T) {
 			got.Jobs != want.jobs || got.Subtasks != want.jobs*4 || got.Redeployed != 0 || got.Unheard != 0 {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
-		at := []float64{0, got.ClaimMillis, got.ReadMillis, got.AskedMillis, got.ServingMillis}
+		at := []float64{0, got.ClaimMillis, got.ReadMillis, got.AskedMillis, got.AdoptedMillis}
 		for i := range at[1:] {
 			if at[i] > at[i+1] {
 				t.Errorf("epoch %d: moments %v do not follow one another", got.Epoch, at)

@@ -41,6 +41,7 @@ type JobManager struct {
 	takeover    atomic.Pointer[api.Takeover] // the latest
 	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
+	shelf       *shelf
 	counts      counts
 	inspections inspections
 	profiles    inspect.Profiles
@@ -87,7 +88,7 @@ func newJobManager(cfg Config, rpcAddr, restAddr net.Addr) *JobManager {
 		host = cfg.Host
 	}
 	jm := &JobManager{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), connections: newConnections(), shelf: newShelf(cfg.Storage, cfg.Logger),
 		self: api.JobManager{
 			ID: cfg.ID, Address: advertised(cfg.Host, rpcAddr), REST: advertised(cfg.Host, restAddr),
 			Role: "standby", Since: time.Now().UTC(), PID: os.Getpid(), Host: host, Version: cfg.Version,
@@ -107,6 +108,7 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 	var wg sync.WaitGroup
 	wg.Go(func() { jm.listen(listening, rpcListener) })
 	wg.Go(func() { jm.serveAPI(listening, restListener) })
+	wg.Go(func() { jm.shelf.run(listening) })
 	jm.log.Info("JobManager is up", "rpc", jm.self.Address, "rest", jm.self.REST, "pid", jm.self.PID)
 
 	err := jm.takeIn(ctx)

@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -24,6 +25,7 @@ type leader struct {
 	header rpc.Header // of every message of this term
 	since  time.Time
 
+	settled  chan struct{}          // closed when no job's adoption is waited for any more
 	moving   atomic.Pointer[moving] // nil: the cluster stays where it is
 	checks   *checks
 	jobs     *jobs
@@ -40,25 +42,21 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	if took.alive {
 		jm.detector.replacing(took.previous, term.Epoch())
 	}
-	incarnation, err := ensureIncarnation(ctx, term, jm.cfg.Storage)
-	if err != nil {
-		return err
-	}
-	jm.incarnation.Store(&incarnation)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
 		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: newPausable(term), since: time.Now().UTC(),
-		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
+		header: rpc.Header{Epoch: term.Epoch()}, settled: make(chan struct{}),
 	}
-	jm.leading.Store(l)
-	defer jm.standBy()
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
 		l.close(nil)
 		return err
 	}
+	jm.incarnation.Store(&l.header.Cluster)
+	jm.leading.Store(l)
+	defer jm.standBy()
 	took.read = time.Now()
 	var wg, informer sync.WaitGroup
 	informing, silence := context.WithCancel(context.WithoutCancel(ctx))
@@ -69,12 +67,9 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	wg.Go(func() { l.checks.run(ctx) })
 	l.jobs.begin()
 
-	l.awaitAdoption()
-	if took.asked, took.adopted = l.registry.askedAt(ctx), time.Now(); ctx.Err() == nil {
-		t := l.serve(took)
-		wg.Go(func() { l.remember(ctx, *t) })
-		wg.Go(func() { l.keepHouse(ctx) })
-	}
+	l.serve(&took)
+	wg.Go(func() { l.adopt(ctx, took) })
+	wg.Go(func() { l.keepHouse(ctx) })
 	<-ctx.Done()
 	jm.serving.Store(nil)
 	m := l.moving.Swap(l.tooLate())
@@ -141,10 +136,15 @@ func (l *leader) fail(err error) {
 // over says why the term has ended.
 func (l *leader) over() error { return context.Cause(l.ctx) }
 
-// load reads what is committed, after the claim (R7, I10).
+// load reads what is committed, after the claim (R7, I10): all at once, as with ZooKeeper each takes several round
+// trips, and nothing is done by it before all is known, the incarnation of the cluster first (R16).
 func (l *leader) load() error {
 	var records []storedTaskManager
-	var reads errgroup.Group // at once: with ZooKeeper each takes several round trips
+	var incarnation, reads errgroup.Group
+	incarnation.Go(func() (err error) {
+		l.header.Cluster, err = ensureIncarnation(l.ctx, l.term, l.cfg.Storage)
+		return err
+	})
 	reads.Go(func() (err error) {
 		records, err = readTaskManagers(l.ctx, l.term)
 		return err
@@ -152,7 +152,8 @@ func (l *leader) load() error {
 	reads.Go(l.jobs.load)
 	reads.Go(l.jobs.readForgotten)
 	reads.Go(l.garbage.load)
-	if err := reads.Wait(); err != nil {
+	known, read := incarnation.Wait(), reads.Wait()
+	if err := cmp.Or(known, read); err != nil {
 		return err
 	}
 	l.registry = newRegistry(l, records)
@@ -165,8 +166,20 @@ func (l *leader) load() error {
 	return nil
 }
 
-// awaitAdoption waits until every running job has heard from its TaskManagers, and for a
-// heartbeat timeout at most: a TaskManager that is away holds up no client.
+// adopt waits until every running job has heard from its TaskManagers, and for a heartbeat timeout at most, and tells how
+// the change of leader went. Clients wait as long for the jobs that they ask of, and for no other.
+func (l *leader) adopt(ctx context.Context, took moments) {
+	l.awaitAdoption()
+	took.asked, took.adopted = l.registry.askedAt(ctx), time.Now()
+	if ctx.Err() != nil {
+		return // nobody is told of a term that has ended
+	}
+	t := l.tookOver(took)
+	close(l.settled)
+	l.remember(ctx, *t)
+}
+
+// awaitAdoption waits for no job longer than that.
 func (l *leader) awaitAdoption() {
 	timer := time.NewTimer(l.cfg.heartbeatTimeout())
 	defer timer.Stop()
@@ -194,6 +207,7 @@ func (l *leader) inform(ctx context.Context) {
 			s.post(l.header, rpc.Heartbeat{Seq: seq})
 		}
 		h.consider(ctx, standbys)
+		l.tellPlans(standbys)
 		ticker.keep(l.cfg.heartbeatInterval())
 		select {
 		case <-ticker.C:

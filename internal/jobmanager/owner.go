@@ -117,6 +117,9 @@ func (o *owner) run(ctx context.Context) {
 		o.fail(err)
 		return
 	}
+	if o.intent.Phase == execution.Running {
+		o.clock.first = time.Now() // it has run for a time that is not known here, and leaders may change often
+	}
 	o.handle(ctx, execution.Began{})
 	for {
 		for _, p := range o.mailbox.take() {
@@ -163,13 +166,13 @@ func (o *owner) prepare(ctx context.Context) error {
 	return nil
 }
 
-// graph reads a plan of a job that goes on; there is none with the name "".
+// graph is a plan of a job that goes on; there is none with the name "".
 func (o *owner) graph(ctx context.Context, hash string) (graph *job.Graph, err error) {
 	if hash == "" || o.intent.Phase.Terminal() {
 		return nil, nil
 	}
 	err = o.persist(ctx, "read the plan", func() (err error) {
-		graph, err = o.cfg.Storage.Graph(ctx, hash)
+		graph, err = o.shelf.plan(ctx, hash)
 		return err
 	})
 	return graph, err

@@ -37,6 +37,10 @@ func TestRecordsOfALaterFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cluster, err := s.CreateIncarnation(t.Context(), "a cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
 	id := job.NewID()
 	for key, value := range map[string]string{
 		taskManagersPrefix + "tm-1": later, forgottenKey: later, garbageKey: later, intentKey(id): later, intentKey(id) + " in storage": `{"blob":"` + blob + `"}`,
@@ -46,7 +50,7 @@ func TestRecordsOfALaterFormat(t *testing.T) {
 			key, _ := strings.CutSuffix(key, " in storage")
 			l := &leader{JobManager: &JobManager{cfg: Config{Storage: s}}, ctx: t.Context(), term: newPausable(claimed(t)), log: slog.New(slog.NewTextHandler(&log, nil))}
 			l.jobs, l.garbage = newJobs(l), newGarbage(l)
-			if _, err := l.term.Commit(t.Context(), coordination.Create(key, []byte(value))); err != nil {
+			if _, err := l.term.Commit(t.Context(), coordination.Create(key, []byte(value)), coordination.Create(incarnationKey, []byte(cluster))); err != nil {
 				t.Fatal(err)
 			}
 			err := l.load()

@@ -71,7 +71,9 @@ func TestJobsAreForgotten(t *testing.T) {
 		t.Fatal("again: ", err)
 	}
 	w.eventually("deployed", func() bool {
-		return tm.did("deploys attempt 1 slots [0 1]") >= 1 && w.job(spec.ID).State == job.Running
+		tm.mu.Lock()
+		defer tm.mu.Unlock()
+		return tm.attempts[spec.ID] != nil
 	})
 	list := w.outputs(tm, spec.ID)
 	tm.change(spec.ID, job.Finished, "")

@@ -24,6 +24,7 @@ type session struct {
 	began    time.Time
 	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
 	asks     atomic.Pointer[rpc.Ask]  // its newest; nil: it wants no lease
+	plans    *string                  // that a standby was told of last; the leader's inform's
 
 	out  chan letter
 	gone chan struct{} // closed by close

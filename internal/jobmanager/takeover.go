@@ -13,26 +13,30 @@ import (
 
 // moments are those of a takeover, up to its being served.
 type moments struct {
-	vacancy                       // suspected
-	claimed, read, asked, adopted time.Time
+	vacancy                                // suspected
+	claimed, read, serving, asked, adopted time.Time
 }
 
-// serve opens the API of a term, and tells how the change of leader went.
-func (l *leader) serve(m moments) *api.Takeover {
-	now := time.Now()
+// serve opens the API of a term.
+func (l *leader) serve(m *moments) {
+	m.serving = time.Now()
+	l.counts.takeovers.Add(1)
+	l.serving.Store(l)
+}
+
+// tookOver tells how the change of leader went.
+func (l *leader) tookOver(m moments) *api.Takeover {
 	m.suspicion = l.vacancies.before(l.term.Epoch()).suspicion // what the one before said may have come since
 	since := func(t time.Time) float64 { return millis(t.Sub(m.at)) }
 	t := &api.Takeover{
-		Epoch: l.term.Epoch(), At: now.UTC(), Leader: l.cfg.ID, REST: l.self.REST,
+		Epoch: l.term.Epoch(), At: time.Now().UTC(), Since: m.at.UTC(), Leader: l.cfg.ID, REST: l.self.REST,
 		Previous: m.previous, Cause: m.cause, Reason: m.reason,
-		ClaimMillis: since(m.claimed), ReadMillis: since(m.read), AskedMillis: since(m.asked), AdoptedMillis: since(m.adopted), ServingMillis: since(now),
+		ClaimMillis: since(m.claimed), ReadMillis: since(m.read), AskedMillis: since(m.asked), AdoptedMillis: since(m.adopted), ServingMillis: since(m.serving),
 	}
 	for _, o := range l.jobs.all() {
 		o.tellAdoption(t)
 	}
 	l.takeover.Store(t)
-	l.counts.takeovers.Add(1)
-	l.serving.Store(l)
 	l.log.Info("took over", "cause", t.Cause, "reason", t.Reason, "previous", t.Previous,
 		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis,
 		"jobs", t.Jobs, "subtasks", t.Subtasks, "redeployed", t.Redeployed, "unheard", t.Unheard)

@@ -19,6 +19,9 @@ type Process struct {
 	Name string // jobmanager-1, taskmanager-2
 	Log  string // file that its output goes to
 
+	// Env is added to the environment of the next Start.
+	Env []string
+
 	binary     string
 	args       []string
 	failpoints string
@@ -39,7 +42,7 @@ func (p *Process) Start() error {
 	defer log.Close()
 	cmd := exec.Command(p.binary, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = environment()
+	cmd.Env = append(environment(), p.Env...)
 	if p.failpoints != "" {
 		cmd.Env = append(cmd.Env, failpoint.Variable+"="+p.failpoints)
 	}

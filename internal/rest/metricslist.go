@@ -28,7 +28,7 @@ var ownFamilies = []family[*jobmanager.Figures]{
 		"How long the latest takeover of this process took, from the suspicion to every running task adopted; absent if it has not led.", nil,
 		func(f *jobmanager.Figures, emit func(float64, ...string)) {
 			if t := f.Self.Takeover; t != nil {
-				emit(t.ServingMillis / 1000)
+				emit(t.Millis() / 1000)
 			}
 		}},
 	{"perennial_jobmanager_takeover_phase_seconds", gauge,

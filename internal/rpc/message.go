@@ -84,6 +84,12 @@ type Moved struct {
 	Reason string `json:"reason"`
 }
 
+// Plans is sent by a leader to standbys: the names of the plans of all jobs that go on, for who is to lead next to have
+// at hand. It replaces what was said before.
+type Plans struct {
+	Names []string `json:"names"`
+}
+
 // From a TaskManager to a JobManager. A TaskManager dials every JobManager that it knows of.
 
 // Register opens the connection of a TaskManager.
@@ -380,6 +386,7 @@ func (Hello) Kind() string       { return "hello" }
 func (Greeting) Kind() string    { return "greeting" }
 func (Heartbeat) Kind() string   { return "heartbeat" }
 func (Moved) Kind() string       { return "moved" }
+func (Plans) Kind() string       { return "plans" }
 func (Released) Kind() string    { return "released" }
 func (Register) Kind() string    { return "register" }
 func (Report) Kind() string      { return "report" }

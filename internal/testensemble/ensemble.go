@@ -241,3 +241,57 @@ func (e *Ensemble) Close() {
 	}
 	e.starter.close()
 }
+
+// Shared runs the tests of a package over one ensemble of n servers, whose files it removes. It returns what run
+// returns, or 1, having said so, if there is no ensemble.
+func Shared(n int, run func(*Ensemble) int) int {
+	e, remove, err := shared(n)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer remove()
+	defer e.Close()
+	return run(e)
+}
+
+func shared(n int) (e *Ensemble, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "perennial-zookeeper-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if e, err = ZooKeeper(ctx, dir, n); err != nil {
+		remove()
+	}
+	return e, remove, err
+}
+
+// At is the server that listens at an address, or nil.
+func (e *Ensemble) At(addr string) *Server {
+	for _, s := range e.Servers {
+		if s.Addr == addr {
+			return s
+		}
+	}
+	return nil
+}
+
+// Restore starts and thaws the servers that were ended or frozen, and returns when all serve.
+func (e *Ensemble) Restore() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, s := range e.Servers {
+		if s.Pid() == 0 {
+			if err := s.Start(); err != nil {
+				return err
+			}
+		}
+		if err := s.Thaw(); err != nil {
+			return err
+		}
+	}
+	return e.WaitServing(ctx)
+}

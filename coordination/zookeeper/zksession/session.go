@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"context"
@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/perennial-io/perennial/coordination"
 )
 
 // maxReply bounds what is read of a server at once: a list of some hundred thousand names.
 const maxReply = 16 << 20
+
+// ErrEnded says that the session has ended, with the reason: it was closed, the ensemble has expired it, or
+// no server was reached within its timeout. It is final: begin another.
+var ErrEnded = errors.New("zookeeper: the session has ended")
 
 // Why a session ended.
 var (
@@ -23,14 +25,17 @@ var (
 	errLease   = errors.New("no server was reached within the session timeout")
 )
 
-// session is one ZooKeeper session, from its start to its only end. The library would follow
-// an expired one with another; this one stops the wire instead. Its goroutine, run, is the
-// only one that ends it.
-type session struct {
+// Session is one ZooKeeper session, from its start to its only end. Its methods may be called from several
+// goroutines.
+//
+// The library would follow an expired session with another; this one stops the wire instead. Its goroutine,
+// run, is the only one that ends it.
+type Session struct {
 	conn   *zk.Conn
 	events <-chan zk.Event // closed when the library's goroutines have ended
 	wire   *wire
 	log    *slog.Logger
+	prefix string // of settings, in messages
 
 	authenticated bool // more than by a certificate; set before the first call
 
@@ -38,8 +43,7 @@ type session struct {
 	changed chan struct{} // tells run to look at state again
 	closing chan struct{} // closed by the first close
 	closed  sync.Once
-	done    chan struct{}   // closed when the session has ended
-	life    context.Context // done likewise
+	life    context.Context // done when the session has ended
 	expire  context.CancelFunc
 	stopped chan struct{} // closed when all its goroutines have ended
 
@@ -47,50 +51,56 @@ type session struct {
 	state   zk.State      // newest of the library's
 	up      chan struct{} // closed while calls can be sent
 	down    chan struct{} // closed while they cannot
-	cause   error         // why it ended; set before done is closed
+	cause   error         // why it ended; set before life is done
 	running sync.WaitGroup
 }
 
-// start begins a session, and returns once this process is authenticated and prepare has run in
-// it. It looks the servers' names up first, and tries on while no server answers, until ctx ends.
-func start(ctx context.Context, cfg Config, servers []string, prepare func(context.Context, *session) error) (*session, error) {
+// Start begins a session, and returns when there is one and this process is authenticated. It looks the
+// servers' names up first, and tries on while no server answers, until ctx ends. Where trying on is in vain it
+// fails at once: servers of which not one has a name that resolves, or none accepts this process's certificate,
+// or who it says it is.
+func Start(ctx context.Context, cfg Config) (*Session, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	credentials, err := cfg.credentials()
 	if err != nil {
 		return nil, err
 	}
-	if err := resolve(ctx, servers, cfg.Lookup, cfg.Logger); err != nil {
+	if err := resolve(ctx, cfg.Servers, cfg.Lookup, cfg.Logger); err != nil {
 		return nil, err
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	s, err := dial(cfg, servers, giveUp)
+	s, err := dial(cfg, giveUp)
 	if err != nil {
 		return nil, err
 	}
 	s.authenticated = credentials != nil
 	if err = s.authenticate(ctx, credentials); err == nil {
-		err = prepare(ctx, s)
+		err = s.ready(ctx)
 	}
-	if err == nil {
-		return s, nil
+	if err != nil {
+		s.Close()
+		return nil, err
 	}
-	if trouble := s.wire.trouble(); trouble != nil && !errors.Is(err, trouble) {
-		err = fmt.Errorf("%w; the last server that was tried: %w", err, trouble)
+	if granted := s.Timeout(); granted != cfg.Timeout {
+		s.log.Info("zookeeper: the ensemble granted another session timeout", "asked", cfg.Timeout, "granted", granted)
 	}
-	s.close()
-	return nil, err
+	return s, nil
 }
 
 // dial starts a session. It returns at once: ready tells when there is one. giveUp is told, at
 // most once, why there will be none.
-func dial(cfg Config, servers []string, giveUp func(error)) (*session, error) {
-	s := &session{
-		wire:    newWire(servers, newDialer(cfg), giveUp),
+func dial(cfg Config, giveUp func(error)) (*Session, error) {
+	s := &Session{
+		wire:    newWire(cfg.Servers, newDialer(cfg), giveUp),
 		log:     cfg.Logger,
+		prefix:  cfg.Prefix,
 		places:  make(chan struct{}, maxCalls),
 		changed: make(chan struct{}, 1),
 		closing: make(chan struct{}),
-		done:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		up:      make(chan struct{}),
 		down:    make(chan struct{}),
@@ -98,12 +108,12 @@ func dial(cfg Config, servers []string, giveUp func(error)) (*session, error) {
 	close(s.down)
 	s.life, s.expire = context.WithCancel(context.Background())
 	var err error
-	s.conn, s.events, err = zk.Connect(servers, cfg.SessionTimeout,
+	s.conn, s.events, err = zk.Connect(cfg.Servers, cfg.Timeout,
 		zk.WithHostProvider(s.wire), zk.WithDialer(s.wire.dial), zk.WithMaxBufferSize(maxReply),
 		zk.WithLogger(libraryLog{cfg.Logger}), zk.WithEventCallback(s.observe))
 	if err != nil {
 		s.expire()
-		return nil, fmt.Errorf("zookeeper: connect to %v: %w", servers, err)
+		return nil, fmt.Errorf("zookeeper: connect to %v: %w", cfg.Servers, err)
 	}
 	go s.run()
 	return s, nil
@@ -118,7 +128,7 @@ func (l libraryLog) Printf(format string, args ...any) {
 
 // observe is called by the library's goroutines and must not wait. What cannot: an expired
 // session is cut off before the library can dial the next.
-func (s *session) observe(e zk.Event) {
+func (s *Session) observe(e zk.Event) {
 	if e.Type != zk.EventSession {
 		return
 	}
@@ -141,7 +151,7 @@ func (s *session) observe(e zk.Event) {
 }
 
 // setState is called with the mutex held. An expired session stays expired.
-func (s *session) setState(state zk.State) {
+func (s *Session) setState(state zk.State) {
 	if s.state == zk.StateExpired {
 		return
 	}
@@ -158,7 +168,7 @@ func (s *session) setState(state zk.State) {
 }
 
 // run handles the session's events until it ends, and ends it.
-func (s *session) run() {
+func (s *Session) run() {
 	defer close(s.stopped)
 	lease := time.NewTimer(time.Hour)
 	lease.Stop()
@@ -189,13 +199,13 @@ func (s *session) run() {
 	}
 }
 
-func (s *session) current() zk.State {
+func (s *Session) current() zk.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
 }
 
-func (s *session) tell(state zk.State) {
+func (s *Session) tell(state zk.State) {
 	switch state {
 	case zk.StateHasSession:
 		s.log.Debug("zookeeper: connected", "server", s.conn.Server(), "session", s.id(), "timeout", s.wire.timeout())
@@ -204,11 +214,18 @@ func (s *session) tell(state zk.State) {
 	}
 }
 
-func (s *session) id() string { return fmt.Sprintf("%#x", s.wire.session.Load()) }
+// ID is how the ensemble calls the session: the owner of its ephemeral nodes (zk.Stat.EphemeralOwner).
+func (s *Session) ID() int64 { return s.wire.session.Load() }
+
+// Timeout is the session timeout that the ensemble has granted: so long after the session was heard last, its
+// ephemeral nodes vanish.
+func (s *Session) Timeout() time.Duration { return s.wire.timeout() }
+
+func (s *Session) id() string { return fmt.Sprintf("%#x", s.ID()) }
 
 // leaseLeft is how much longer the session may live without a server. The library waits for
 // the ensemble to say that it is over; a process that is cut off would wait for ever.
-func (s *session) leaseLeft() time.Duration {
+func (s *Session) leaseLeft() time.Duration {
 	if s.wire.timeout() == 0 {
 		return time.Hour // there is no session yet that could end
 	}
@@ -216,11 +233,10 @@ func (s *session) leaseLeft() time.Duration {
 }
 
 // end makes the end final: calls fail, the library's goroutines and the running ones end.
-func (s *session) end(cause error) {
+func (s *Session) end(cause error) {
 	s.mu.Lock()
 	s.cause = cause
 	s.expire()
-	close(s.done)
 	s.mu.Unlock()
 	if !errors.Is(cause, errClosed) {
 		s.log.Warn("zookeeper: session ended", "session", s.id(), "cause", cause)
@@ -236,25 +252,31 @@ func (s *session) end(cause error) {
 	s.running.Wait()
 }
 
-// close ends the session and returns when all its goroutines have ended.
-func (s *session) close() {
+// Close ends the session, and with it its ephemeral nodes, at once. It returns when all its goroutines have ended.
+func (s *Session) Close() {
 	s.closed.Do(func() { close(s.closing) })
 	<-s.stopped
 }
 
-// ended is nil while the session lives, and then an ErrSessionEnded with the reason.
-func (s *session) ended() error {
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.life.Done() }
+
+// Context ends with the session.
+func (s *Session) Context() context.Context { return s.life }
+
+// Err is nil while the session lives, and then an ErrEnded with the reason.
+func (s *Session) Err() error {
 	select {
-	case <-s.done:
-		return fmt.Errorf("%w: %w", coordination.ErrSessionEnded, s.cause)
+	case <-s.Done():
+		return fmt.Errorf("%w: %w", ErrEnded, s.cause)
 	default:
 		return nil
 	}
 }
 
-// spawn runs f in a goroutine that the session waits for. f returns soon after done is
-// closed. It reports false, and does nothing, if the session has ended.
-func (s *session) spawn(f func()) bool {
+// Go runs f in a goroutine that Close waits for, so f must return soon after Done is closed. It reports false,
+// and does nothing, if the session has ended.
+func (s *Session) Go(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != nil {
@@ -266,13 +288,13 @@ func (s *session) spawn(f func()) bool {
 
 // ready waits until calls can be sent. While they cannot, nothing is given to the library: it
 // would queue without bound and send at a time of its own choice.
-func (s *session) ready(ctx context.Context) error {
+func (s *Session) ready(ctx context.Context) error {
 	for {
-		if err := s.ended(); err != nil {
+		if err := s.Err(); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("zookeeper: %w", context.Cause(ctx))
+		if ctx.Err() != nil {
+			return s.unanswered(ctx)
 		}
 		s.mu.Lock()
 		up := s.up
@@ -281,13 +303,23 @@ func (s *session) ready(ctx context.Context) error {
 		case <-up:
 			return nil
 		case <-ctx.Done():
-		case <-s.done:
+		case <-s.Done():
 		}
 	}
 }
 
+// unanswered is why ctx has ended, with why there was no connection, if that was the matter. The latter is for
+// people: a connection that was lost is not what the caller is to hear of.
+func (s *Session) unanswered(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if trouble := s.wire.trouble(); trouble != nil && !errors.Is(cause, trouble) {
+		return fmt.Errorf("zookeeper: %w; the last server that was tried: %v", cause, trouble) //nolint:errorlint // see above
+	}
+	return fmt.Errorf("zookeeper: %w", cause)
+}
+
 // disconnected is closed when the connection of now is lost.
-func (s *session) disconnected() <-chan struct{} {
+func (s *Session) disconnected() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.down

@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"crypto/tls"
@@ -47,7 +47,7 @@ func (t *tap) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		if isAlert(err) { // TLS 1.3: a server looks at the client's certificate after the handshake
-			err = &tlsError{t.server, err}
+			err = &tlsError{t.server, err, t.wire.dialer.prefix}
 		}
 		t.wire.refused(t, err)
 	}
@@ -70,7 +70,7 @@ func (t *tap) greet(p []byte) error {
 	t.first = append(t.first, p[:min(len(p), connectResponse-len(t.first))]...)
 	if len(t.first) >= 4 && binary.BigEndian.Uint32(t.first) > longestGreeting {
 		if _, encrypted := t.Conn.(*tls.Conn); !encrypted && t.first[0] == alertRecord {
-			return fmt.Errorf("%w in the clear: it wants TLS; set zookeeper.tls.enabled", errForeign)
+			return fmt.Errorf("%w in the clear: it wants TLS; set %stls.enabled", errForeign, t.wire.dialer.prefix)
 		}
 		return fmt.Errorf("%w: it begins with %q", errForeign, t.first)
 	}

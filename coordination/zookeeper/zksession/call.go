@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/perennial-io/perennial/coordination"
 )
 
 // maxCalls bounds the calls that the library has not answered yet, those included whose
@@ -33,7 +31,7 @@ type result[T any] struct {
 // call runs one call of the library, whose calls take no context, in a goroutine, and stops
 // waiting for it when ctx or the session ends. The goroutine ends with the library's answer,
 // which comes at the latest when the session ends.
-func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (T, error) {
+func call[T any](ctx context.Context, s *Session, f func(*zk.Conn) (T, error)) (T, error) {
 	var none T
 	if err := s.ready(ctx); err != nil {
 		return none, err
@@ -42,11 +40,11 @@ func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
 		return none, fmt.Errorf("zookeeper: %w", context.Cause(ctx))
-	case <-s.done:
-		return none, s.ended()
+	case <-s.Done():
+		return none, s.Err()
 	}
 	answer := make(chan result[T], 1)
-	started := s.spawn(func() {
+	started := s.Go(func() {
 		defer func() { <-s.places }()
 		stalled := s.cutAfter()
 		defer stalled.Stop()
@@ -55,20 +53,20 @@ func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (
 	})
 	if !started {
 		<-s.places
-		return none, s.ended()
+		return none, s.Err()
 	}
 	select {
 	case r := <-answer:
 		return r.value, s.judge(r.err)
 	case <-ctx.Done():
 		return none, fmt.Errorf("zookeeper: no answer: %w", context.Cause(ctx))
-	case <-s.done:
-		return none, s.ended()
+	case <-s.Done():
+		return none, s.Err()
 	}
 }
 
 // cutAfter closes the present connection after a stall, unless it is stopped.
-func (s *session) cutAfter() *time.Timer {
+func (s *Session) cutAfter() *time.Timer {
 	conn := s.wire.connection()
 	return time.AfterFunc(max(s.wire.timeout()/stallFraction, shortestStall), func() {
 		s.log.Debug("zookeeper: no answer from the server; trying another")
@@ -77,16 +75,16 @@ func (s *session) cutAfter() *time.Timer {
 }
 
 // judge tells the end of the session from other errors, and explains those of access control.
-func (s *session) judge(err error) error {
+func (s *Session) judge(err error) error {
 	if errors.Is(err, zk.ErrSessionExpired) {
 		s.observe(zk.Event{Type: zk.EventSession, State: zk.StateExpired})
-		return fmt.Errorf("%w: %w", coordination.ErrSessionEnded, errExpired)
+		return fmt.Errorf("%w: %w", ErrEnded, errExpired)
 	}
 	if errors.Is(err, zk.ErrSessionMoved) {
 		s.wire.cut(s.wire.connection()) // this one serves a session that has gone elsewhere
 	}
-	if lost(err) {
-		if ended := s.ended(); ended != nil {
+	if Lost(err) {
+		if ended := s.Err(); ended != nil {
 			return ended
 		}
 	}
@@ -98,8 +96,9 @@ func (s *session) judge(err error) error {
 	return err
 }
 
-// lost reports whether an error of the library leaves it open if the request was executed.
-func lost(err error) bool {
+// Lost reports whether an error leaves it open if the request was executed, or will be: the connection was lost,
+// and the session lives. Whoever wrote reads back, or sends again what can land once only.
+func Lost(err error) bool {
 	var network *net.OpError // not net.Error, which a context's deadline is as well
 	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer) ||
 		errors.Is(err, zk.ErrClosing) || errors.Is(err, zk.ErrSessionMoved) ||
@@ -107,10 +106,10 @@ func lost(err error) bool {
 }
 
 // read is call for what changes nothing: sent again until it is answered.
-func read[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (T, error) {
+func read[T any](ctx context.Context, s *Session, f func(*zk.Conn) (T, error)) (T, error) {
 	for {
 		v, err := call(ctx, s, f)
-		if !lost(err) {
+		if !Lost(err) {
 			return v, err
 		}
 	}

@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/perennial-io/perennial/coordination"
 )
 
 // defaultPort is that of ZooKeeper's clients.
@@ -51,10 +49,21 @@ func parseChroot(path string) (string, error) {
 	if strings.Contains(path, ",") {
 		return "", errors.New("a path comes once, after the last server")
 	}
-	if err := coordination.CheckKey(path); err != nil {
+	if !cleanPath(path) {
 		return "", fmt.Errorf("%q: expected names with one slash before each, as in host:port/one/two", "/"+path)
 	}
 	return "/" + path, nil
+}
+
+// cleanPath reports whether path, without its first slash, is what a chroot may be: ZooKeeper refuses empty names, "." and
+// "..", and control characters.
+func cleanPath(path string) bool {
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "" || name == "." || name == ".." || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func parseServer(entry string) (string, error) {

@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"context"
@@ -24,6 +24,7 @@ type dialer struct {
 	tls    *TLS
 	lookup lookup
 	log    *slog.Logger
+	prefix string // of settings, in messages
 	names  map[string]*addresses
 }
 
@@ -34,7 +35,7 @@ type addresses struct {
 }
 
 func newDialer(cfg Config) *dialer {
-	return &dialer{tls: cfg.TLS, lookup: cfg.Lookup, log: cfg.Logger, names: make(map[string]*addresses)}
+	return &dialer{tls: cfg.TLS, lookup: cfg.Lookup, log: cfg.Logger, prefix: cfg.Prefix, names: make(map[string]*addresses)}
 }
 
 // dial connects to server, host:port, and returns when the session's handshake is to be over too:
@@ -55,7 +56,7 @@ func (d *dialer) dial(ctx context.Context, server string, patience time.Duration
 	if err != nil || d.tls == nil {
 		return conn, deadline, err
 	}
-	encrypted, err := d.tls.client(ctx, conn, server, host)
+	encrypted, err := d.tls.client(ctx, conn, server, host, d.prefix)
 	if err != nil {
 		conn.Close()
 		return nil, deadline, err

@@ -1,4 +1,4 @@
-package zookeeper_test
+package testensemble
 
 import (
 	"bytes"
@@ -13,30 +13,30 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
-// authority signs certificates, whose files are in dir.
-type authority struct {
-	t    *testing.T
+// Authority signs certificates, whose files are in dir.
+type Authority struct {
+	t    TB
 	dir  string
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
-	file string // its own certificate
+	File string // its own certificate
 }
 
-func newAuthority(t *testing.T) *authority {
+// NewAuthority makes one for a test.
+func NewAuthority(t TB) *Authority {
 	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
+	a := &Authority{t: t, dir: t.TempDir()}
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	a.key = a.newKey()
 	a.cert = a.sign(template, a.key, a.key, nil)
-	a.file = a.write("ca.pem", "CERTIFICATE", a.cert.Raw)
+	a.File = a.write("ca.pem", "CERTIFICATE", a.cert.Raw)
 	return a
 }
 
-func (a *authority) newKey() *ecdsa.PrivateKey {
+func (a *Authority) newKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
@@ -44,7 +44,7 @@ func (a *authority) newKey() *ecdsa.PrivateKey {
 	return key
 }
 
-func (a *authority) sign(template *x509.Certificate, key, by *ecdsa.PrivateKey, parent *x509.Certificate) *x509.Certificate {
+func (a *Authority) sign(template *x509.Certificate, key, by *ecdsa.PrivateKey, parent *x509.Certificate) *x509.Certificate {
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	if parent == nil {
@@ -61,7 +61,7 @@ func (a *authority) sign(template *x509.Certificate, key, by *ecdsa.PrivateKey, 
 	return cert
 }
 
-func (a *authority) write(name, kind string, der []byte) string {
+func (a *Authority) write(name, kind string, der []byte) string {
 	path := filepath.Join(a.dir, name)
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		a.t.Fatal(err)
@@ -69,8 +69,8 @@ func (a *authority) write(name, kind string, der []byte) string {
 	return path
 }
 
-// issue makes a certificate for name, which is also one for the loopback addresses if here is so.
-func (a *authority) issue(name string, here bool) (cert, key string) {
+// Issue makes a certificate for name, which is also one for the loopback addresses if here is so.
+func (a *Authority) Issue(name string, here bool) (cert, key string) {
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	if here {
@@ -86,8 +86,8 @@ func (a *authority) issue(name string, here bool) (cert, key string) {
 	return a.write(name+".pem", "CERTIFICATE", signed.Raw), a.write(name+"-key.pem", "PRIVATE KEY", der)
 }
 
-// keyStore is a certificate and its key in one file, as ZooKeeper's servers read them.
-func (a *authority) keyStore(cert, key string) string {
+// KeyStore is a certificate and its key in one file, as ZooKeeper's servers read them.
+func (a *Authority) KeyStore(cert, key string) string {
 	var both [][]byte
 	for _, file := range []string{key, cert} {
 		text, err := os.ReadFile(file)
@@ -103,8 +103,8 @@ func (a *authority) keyStore(cert, key string) string {
 	return path
 }
 
-// config is for a proxy's own ends.
-func (a *authority) config(cert, key string) *tls.Config {
+// Config is for a proxy's own ends.
+func (a *Authority) Config(cert, key string) *tls.Config {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		a.t.Fatal(err)

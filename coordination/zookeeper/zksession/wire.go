@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"context"
@@ -22,11 +22,12 @@ const (
 	longestHandshake = 2400 * time.Millisecond
 )
 
-// The pause after a round in which no server accepted; doubles up to the longest. The
-// library's own is a second after every round.
+// The pause after a round in which no server accepted is a tenth of the time for which none has: so much later than it
+// could is an ensemble found again that has elected a leader. The library's own is a second after every round.
 const (
 	firstPause   = 20 * time.Millisecond
 	longestPause = 500 * time.Millisecond
+	pausePart    = 10
 )
 
 // brisk is the age below which a connection that is lost was no success: a server that
@@ -56,10 +57,11 @@ type wire struct {
 	stop context.CancelFunc
 
 	mu       sync.Mutex
-	next     int  // index into servers of the next to try
-	failures int  // connections in a row that brought no session
-	hopeless int  // of these, how many in a row for a reason that does not pass by itself
-	current  *tap // the newest connection
+	next     int       // index into servers of the next to try
+	failures int       // connections in a row that brought no session
+	failing  time.Time // since when
+	hopeless int       // of these, how many in a row for a reason that does not pass by itself
+	current  *tap      // the newest connection
 	dialed   time.Time
 	last     error     // of a connection since the newest session
 	warned   time.Time // that no server accepts; zero: not since the last session
@@ -110,6 +112,9 @@ func (w *wire) dial(_, server string, _ time.Duration) (net.Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dialed = time.Now()
+	if w.failures == 0 {
+		w.failing = w.dialed
+	}
 	w.failures++ // until established says otherwise
 	if err != nil {
 		w.failed(err)
@@ -148,7 +153,7 @@ func (w *wire) patience() (handshake, pause time.Duration) {
 	case w.failures == 0 && time.Since(w.dialed) < brisk:
 		pause = firstPause
 	case round > 0 && w.failures%len(w.servers) == 0:
-		pause = doubled(firstPause, longestPause, round-1)
+		pause = min(max(time.Since(w.failing)/pausePart, firstPause), longestPause)
 	}
 	return doubled(firstHandshake, longestHandshake, round), pause
 }

@@ -1,4 +1,4 @@
-package zookeeper
+package zksession
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func TestBrokenHandshake(t *testing.T) {
 			_, _ = theirs.Write([]byte(test.answer))
 			theirs.Close()
 		}()
-		_, err := test.cfg.client(t.Context(), ours, "zk:2181", "zk")
+		_, err := test.cfg.client(t.Context(), ours, "zk:2181", "zk", "")
 		ours.Close()
 		if _, final := errors.AsType[*tlsError](err); err == nil || final != test.final {
 			t.Errorf("%s: %v, final %t, want %t", name, err, final, test.final)

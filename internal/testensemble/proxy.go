@@ -1,4 +1,4 @@
-package zookeeper_test
+package testensemble
 
 import (
 	"crypto/tls"
@@ -8,16 +8,20 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
-// proxy lies between one client and the ensemble: one listener for each server. It can
-// lose replies, hold everything back, and end the client's session.
-type proxy struct {
-	t         *testing.T
-	dial      func(server string) (net.Conn, error)
-	user      string // user:password of the client, if the ensemble asks for one
+// Proxy lies between one client and the ensemble: one listener for each server. It can
+// lose replies, hold everything back, and end the client's session. It ends with the test.
+type Proxy struct {
+	t TB
+	// Dial connects to a server; set it before the first Serve, if it is not by TCP.
+	Dial func(server string) (net.Conn, error)
+	// User is user:password of the client, if the ensemble asks for one.
+	User string
+	// Arrived holds a token after the client has sent something.
+	Arrived chan struct{}
+
 	listeners []net.Listener
 	running   sync.WaitGroup
 
@@ -26,7 +30,6 @@ type proxy struct {
 	open    chan struct{} // closed while bytes pass
 	links   map[*link]bool
 	ended   bool
-	arrived chan struct{}   // holds a token after the client has sent something
 	session session         // the newest
 	ids     map[uint64]bool // of all sessions
 }
@@ -44,32 +47,37 @@ type session struct {
 	password [16]byte
 }
 
-func newProxy(t *testing.T, servers string) *proxy {
+// NewProxy lies before these servers: host:port, separated by commas.
+func NewProxy(t TB, servers string) *Proxy {
 	t.Helper()
-	p := newSilentProxy(t)
+	p := NewSilentProxy(t)
 	for _, server := range strings.Split(servers, ",") {
-		p.serve(listen(t), server)
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Serve(l, server)
 	}
 	return p
 }
 
-// newSilentProxy listens nowhere yet.
-func newSilentProxy(t *testing.T) *proxy {
-	p := &proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool), ids: make(map[uint64]bool), arrived: make(chan struct{}, 1)}
-	p.dial = func(server string) (net.Conn, error) { return net.Dial("tcp", server) }
+// NewSilentProxy listens nowhere yet.
+func NewSilentProxy(t TB) *Proxy {
+	p := &Proxy{t: t, open: make(chan struct{}), links: make(map[*link]bool), ids: make(map[uint64]bool), Arrived: make(chan struct{}, 1)}
+	p.Dial = func(server string) (net.Conn, error) { return net.Dial("tcp", server) }
 	close(p.open)
 	t.Cleanup(p.close)
 	return p
 }
 
-// serve forwards what l accepts to server.
-func (p *proxy) serve(l net.Listener, server string) {
+// Serve forwards what l accepts to server.
+func (p *Proxy) Serve(l net.Listener, server string) {
 	p.listeners = append(p.listeners, l)
 	p.running.Go(func() { p.accept(l, server) })
 }
 
-// addresses is what the client is to connect to.
-func (p *proxy) addresses() string {
+// Addresses is what the client is to connect to.
+func (p *Proxy) Addresses() string {
 	var addrs []string
 	for _, l := range p.listeners {
 		addrs = append(addrs, l.Addr().String())
@@ -77,15 +85,15 @@ func (p *proxy) addresses() string {
 	return strings.Join(addrs, ",")
 }
 
-// server is the one that the session is with.
-func (p *proxy) server() string {
+// Server is the one that the session is with.
+func (p *Proxy) Server() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.session.server
 }
 
-// peerSerial is the serial number of the certificate that the client has shown last.
-func (p *proxy) peerSerial() string {
+// PeerSerial is the serial number of the certificate that the client has shown last.
+func (p *Proxy) PeerSerial() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k := range p.links {
@@ -96,32 +104,32 @@ func (p *proxy) peerSerial() string {
 	return ""
 }
 
-// sessions counts those that the client has had.
-func (p *proxy) sessions() int {
+// Sessions counts those that the client has had.
+func (p *Proxy) Sessions() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.ids)
 }
 
-func (p *proxy) close() {
+func (p *Proxy) close() {
 	for _, l := range p.listeners {
 		l.Close()
 	}
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
-	p.heal()
-	p.drop(func(*link) bool { return true })
+	p.Heal()
+	p.Drop()
 	p.running.Wait()
 }
 
-func (p *proxy) accept(l net.Listener, server string) {
+func (p *Proxy) accept(l net.Listener, server string) {
 	for {
 		client, err := l.Accept()
 		if err != nil {
 			return
 		}
-		upstream, err := p.dial(server)
+		upstream, err := p.Dial(server)
 		if err != nil {
 			client.Close()
 			continue
@@ -143,8 +151,11 @@ func (k *link) close() {
 	k.server.Close()
 }
 
+// Drop ends the client's connections.
+func (p *Proxy) Drop() { p.drop(func(*link) bool { return true }) }
+
 // drop closes the links that which names.
-func (p *proxy) drop(which func(*link) bool) {
+func (p *Proxy) drop(which func(*link) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k := range p.links {
@@ -156,20 +167,20 @@ func (p *proxy) drop(which func(*link) bool) {
 }
 
 // gate waits while the client is cut off.
-func (p *proxy) gate() {
+func (p *Proxy) gate() {
 	p.mu.Lock()
 	open := p.open
 	p.mu.Unlock()
 	<-open
 }
 
-func (p *proxy) forward(k *link) {
+func (p *Proxy) forward(k *link) {
 	defer k.close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := k.client.Read(buf)
 		select {
-		case p.arrived <- struct{}{}:
+		case p.Arrived <- struct{}{}:
 		default:
 		}
 		p.gate()
@@ -184,7 +195,7 @@ func (p *proxy) forward(k *link) {
 	}
 }
 
-func (p *proxy) back(k *link, server string) {
+func (p *Proxy) back(k *link, server string) {
 	defer k.close()
 	greeting := make([]byte, 40) // length, protocol, timeout, id, length of password, password
 	if _, err := io.ReadFull(k.server, greeting); err != nil {
@@ -209,7 +220,7 @@ func (p *proxy) back(k *link, server string) {
 }
 
 // reply passes bytes on to the client, or loses them.
-func (p *proxy) reply(k *link, bytes []byte) bool {
+func (p *Proxy) reply(k *link, bytes []byte) bool {
 	p.gate()
 	p.mu.Lock()
 	losing := p.losing
@@ -222,8 +233,8 @@ func (p *proxy) reply(k *link, bytes []byte) bool {
 	return err == nil
 }
 
-// loseReplies lets requests pass and no replies until restore.
-func (p *proxy) loseReplies() (restore func()) {
+// LoseReplies lets requests pass and no replies until restore.
+func (p *Proxy) LoseReplies() (restore func()) {
 	p.mu.Lock()
 	p.losing = true
 	p.mu.Unlock()
@@ -235,14 +246,15 @@ func (p *proxy) loseReplies() (restore func()) {
 	}
 }
 
-// cut holds everything back until heal.
-func (p *proxy) cut() {
+// Cut holds everything back until heal.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = make(chan struct{})
 }
 
-func (p *proxy) heal() {
+// Heal ends Cut.
+func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -268,14 +280,14 @@ func authentication(user string) []byte {
 	return append(binary.BigEndian.AppendUint32(auth, uint32(len(user))), user...)
 }
 
-// expire ends the client's session as the ensemble would: over a connection of its own
+// Expire ends the client's session as the ensemble would: over a connection of its own
 // that takes the session over. The client is then disconnected, so that it learns of it.
-func (p *proxy) expire() {
+func (p *Proxy) Expire() {
 	p.t.Helper()
 	p.mu.Lock()
 	s := p.session
 	p.mu.Unlock()
-	conn, err := p.dial(s.server)
+	conn, err := p.Dial(s.server)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -294,8 +306,8 @@ func (p *proxy) expire() {
 	bye = binary.BigEndian.AppendUint32(bye, 1)                    // number of the request
 	bye = binary.BigEndian.AppendUint32(bye, 1<<32+opCloseSession) // its kind
 	requests := [][]byte{connect, bye}
-	if p.user != "" {
-		requests = [][]byte{connect, authentication(p.user), bye}
+	if p.User != "" {
+		requests = [][]byte{connect, authentication(p.User), bye}
 	}
 	for _, request := range requests {
 		if _, err := conn.Write(request); err != nil {
@@ -305,5 +317,5 @@ func (p *proxy) expire() {
 			p.t.Fatal(err)
 		}
 	}
-	p.drop(func(*link) bool { return true })
+	p.Drop()
 }

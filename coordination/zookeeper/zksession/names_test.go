@@ -1,4 +1,4 @@
-package zookeeper_test
+package zksession_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-io/perennial/coordination"
-	"github.com/perennial-io/perennial/coordination/zookeeper"
+	"github.com/perennial-io/perennial/coordination/zookeeper/zksession"
+	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
 // names is a resolver with one name, whose addresses change.
@@ -70,26 +70,25 @@ func TestNameThatMoves(t *testing.T) {
 	at := listenAt(t, "127.0.0.2")
 	var n names
 	n.set("127.0.0.1")
-	p := newSilentProxy(t)
-	p.serve(at[0], ensemble.Servers[0].Addr)
-	s := openWith(t, zookeeper.Config{Servers: "zk.test:" + portOf(at[0]), ClusterID: coordination.NewNonce(), SessionTimeout: 20 * time.Second, Lookup: n.lookup})
-	term := lead(t, s, "a")
+	p := testensemble.NewSilentProxy(t)
+	p.Serve(at[0], ensemble.Servers[0].Addr)
+	s := start(t, zksession.Config{Servers: []string{"zk.test:" + portOf(at[0])}, Lookup: n.lookup})
 
 	at[0].Close()
-	p.serve(at[1], ensemble.Servers[1].Addr)
+	p.Serve(at[1], ensemble.Servers[1].Addr)
 	n.set("127.0.0.2")
-	p.drop(func(*link) bool { return true })
-	if err := term.Check(within(t, 15*time.Second)); err != nil {
+	p.Drop()
+	if err := s.Sync(within(t, 15*time.Second), "/"); err != nil {
 		t.Fatalf("after the name has moved: %v", err)
 	}
 
 	n.set()
-	p.drop(func(*link) bool { return true })
-	if err := term.Check(within(t, 15*time.Second)); err != nil {
+	p.Drop()
+	if err := s.Sync(within(t, 15*time.Second), "/"); err != nil {
 		t.Fatalf("while the resolver is away: %v", err)
 	}
-	if p.sessions() != 1 {
-		t.Errorf("%d sessions, want 1", p.sessions())
+	if p.Sessions() != 1 {
+		t.Errorf("%d sessions, want 1", p.Sessions())
 	}
 	lives(t, s)
 }
@@ -110,12 +109,12 @@ func TestNameOfSeveralServers(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { at[0].Close(); <-silent })
-	p := newSilentProxy(t)
-	p.serve(at[1], ensemble.Servers[0].Addr)
+	p := testensemble.NewSilentProxy(t)
+	p.Serve(at[1], ensemble.Servers[0].Addr)
 	var n names
 	n.set("127.0.0.1", "127.0.0.2")
-	s := openWith(t, zookeeper.Config{Servers: "zk.test:" + portOf(at[0]), ClusterID: coordination.NewNonce(), SessionTimeout: 20 * time.Second, Lookup: n.lookup})
-	lead(t, s, "a")
+	s := start(t, zksession.Config{Servers: []string{"zk.test:" + portOf(at[0])}, Lookup: n.lookup})
+	lives(t, s)
 }
 
 // TestNamesThatDoNotResolve: some are enough to go on with, none are told at once.
@@ -126,10 +125,10 @@ func TestNamesThatDoNotResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.set("127.0.0.1")
-	openWith(t, zookeeper.Config{Servers: "gone.test:2181,zk.test:" + port, ClusterID: coordination.NewNonce(), Lookup: n.lookup})
+	start(t, zksession.Config{Servers: []string{"gone.test:2181", "zk.test:" + port}, Lookup: n.lookup})
 	n.set()
-	_, err = zookeeper.Open(within(t, time.Minute), zookeeper.Config{Servers: "zk.test:" + port, Lookup: n.lookup})
+	_, err = zksession.Start(within(t, time.Minute), zksession.Config{Servers: []string{"zk.test:" + port}, Lookup: n.lookup})
 	if dns := new(net.DNSError); !errors.As(err, &dns) {
-		t.Errorf("Open: %v, want that the name does not resolve", err)
+		t.Errorf("Start: %v, want that the name does not resolve", err)
 	}
 }

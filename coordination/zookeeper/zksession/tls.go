@@ -1,6 +1,7 @@
-package zookeeper
+package zksession
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -26,6 +27,7 @@ type TLS struct {
 type tlsError struct {
 	server string
 	err    error
+	prefix string // of the settings that it names
 }
 
 func (e *tlsError) Error() string {
@@ -42,13 +44,13 @@ func (e *tlsError) hint() string {
 	var noTLS tls.RecordHeaderError
 	switch {
 	case errors.As(e.err, &unknown):
-		return "zookeeper.tls.ca is not the CA that has signed the server's certificate"
+		return e.prefix + "tls.ca is not the CA that has signed the server's certificate"
 	case errors.As(e.err, &name):
-		return "if it is the right server, set zookeeper.tls.server-name to a name in its certificate, or zookeeper.tls.check-names to false"
+		return "if it is the right server, set " + e.prefix + "tls.server-name to a name in its certificate, or " + e.prefix + "tls.check-names to false"
 	case errors.As(e.err, &noTLS):
 		return "what answers does not speak TLS: ZooKeeper has a port of its own for it (secureClientPort)"
 	case isAlert(e.err):
-		return "the server does not accept this client: zookeeper.tls.certificate is missing, has expired, or was signed by a CA that it does not trust"
+		return "the server does not accept this client: " + e.prefix + "tls.certificate is missing, has expired, or was signed by a CA that it does not trust"
 	}
 	return ""
 }
@@ -60,10 +62,10 @@ func isAlert(err error) bool {
 }
 
 // client speaks TLS over a connection to the server with this name.
-func (t *TLS) client(ctx context.Context, raw net.Conn, server, host string) (net.Conn, error) {
+func (t *TLS) client(ctx context.Context, raw net.Conn, server, host, prefix string) (net.Conn, error) {
 	cfg, err := t.config(host)
 	if err != nil {
-		return nil, &tlsError{server, err}
+		return nil, &tlsError{server, err, prefix}
 	}
 	conn := tls.Client(raw, cfg)
 	err = conn.HandshakeContext(ctx)
@@ -76,11 +78,11 @@ func (t *TLS) client(ctx context.Context, raw net.Conn, server, host string) (ne
 	case ctx.Err() != nil, errors.As(err, &network) && !isAlert(err):
 		return nil, fmt.Errorf("TLS with %s: %w", server, err)
 	}
-	return nil, &tlsError{server, err}
+	return nil, &tlsError{server, err, prefix}
 }
 
 func (t *TLS) config(host string) (*tls.Config, error) {
-	cfg := &tls.Config{ServerName: or(t.ServerName, host), MinVersion: tls.VersionTLS12}
+	cfg := &tls.Config{ServerName: cmp.Or(t.ServerName, host), MinVersion: tls.VersionTLS12}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/localcluster"
+)
+
+const ballastMiB = 4 << 10
+
+// largeLeader kills a leader whose memory the kernel frees before it closes connections: heartbeats are what tells. Of two
+// JobManagers one has the memory, and is made the leader each time.
+func (t *trial) largeLeader(ctx context.Context) error {
+	for _, timeout := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond} {
+		err := withEnsemble(ctx, t.b.dir, func(quorum string) error {
+			c := localcluster.Config{JobManagers: 2, Settings: map[string]string{"zookeeper.quorum": quorum, "checkpoint.interval": "1s",
+				"heartbeat.timeout": timeout.String(), "heartbeat.interval": (timeout / 5).String()}}
+			return onStage(ctx, t.b, c, func(ctx context.Context, s *stage) error { return t.largeKills(ctx, s, timeout) })
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) largeKills(ctx context.Context, s *stage, timeout time.Duration) error {
+	heavy := s.cl.JobManagers[0]
+	heavy.Env = []string{fmt.Sprintf("PERENNIAL_BALLAST_MIB=%d", ballastMiB)}
+	heavy.Kill()
+	var kills []kill
+	for range t.large {
+		if err := heavy.Start(); err != nil {
+			return err
+		}
+		if err := s.leads(ctx, heavy); err != nil {
+			return err
+		}
+		_, was, err := leading(ctx, s.cl, s.cli)
+		if err != nil {
+			return err
+		}
+		k := kill{at: time.Now()}
+		heavy.Kill()
+		if k, err = s.taken(ctx, k, was.Epoch); err != nil {
+			return err
+		}
+		kills = append(kills, k)
+	}
+	restarts, err := s.restarts(ctx)
+	limit := timeout.Milliseconds()
+	t.row(fmt.Sprintf("SIGKILL of a leader with %d GiB resident, heartbeat.timeout %v → epoch committed (signs: %s; tasks restarted: %d)", ballastMiB>>10, timeout, causes(kills), restarts),
+		len(kills), three(epochs(kills)), fmt.Sprintf("p50 ≤ %d, p99 ≤ %d", limit+10, limit+50))
+	return err
+}
+
+// leads waits until standbys are hot, and has leadership handed over until p has it.
+func (s *stage) leads(ctx context.Context, p *localcluster.Process) error {
+	for {
+		if err := s.hot(ctx); err != nil {
+			return err
+		}
+		leader, self, err := leading(ctx, s.cl, s.cli)
+		if err != nil || leader == p {
+			return err
+		}
+		if err := s.cli.StepDown(ctx, self.Epoch); err != nil {
+			return err
+		}
+		if _, err := successor(ctx, s.cl, s.cli, self.Epoch); err != nil {
+			return err
+		}
+	}
+}
+
+// caller is a client that asks for the jobs again and again, and waits for each answer.
+type caller struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	answered []time.Time
+	failed   int
+}
+
+// ask begins to ask, every millisecond at most.
+func (s *stage) ask(ctx context.Context) *caller {
+	a := new(caller)
+	ctx, a.stop = context.WithCancel(ctx)
+	a.done.Go(func() {
+		for ctx.Err() == nil {
+			call, cancel := context.WithTimeout(ctx, 30*time.Second)
+			_, err := s.cli.Jobs(call)
+			cancel()
+			switch {
+			case err == nil:
+				a.answered = append(a.answered, time.Now())
+			case ctx.Err() == nil:
+				a.failed++
+			}
+			_ = sleep(ctx, time.Millisecond)
+		}
+	})
+	return a
+}
+
+// end ends it; answered and failed can be read after it.
+func (a *caller) end() {
+	a.stop()
+	a.done.Wait()
+}
+
+// politely has leaders resign.
+func (t *trial) politely(ctx context.Context) error {
+	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
+		var without, unanswered []time.Duration
+		failed := 0
+		for range t.sigterm {
+			if err := s.hot(ctx); err != nil {
+				return err
+			}
+			victim, was, err := leading(ctx, s.cl, s.cli)
+			if err != nil {
+				return err
+			}
+			a := s.ask(ctx)
+			err = sleep(ctx, 50*time.Millisecond)
+			at := time.Now()
+			victim.Terminate(ctx)
+			next, err2 := successor(ctx, s.cl, s.cli, was.Epoch)
+			err3 := sleep(ctx, 50*time.Millisecond)
+			a.end()
+			if err := errors.Join(err, err2, err3, victim.Start()); err != nil {
+				return err
+			}
+			without, failed = append(without, millis(next.ServingMillis)), failed+a.failed
+			unanswered = append(unanswered, longestGap(a.answered, at, time.Now()))
+		}
+		t.row("SIGTERM of the leader → the next one serves, from its resignation", len(without), three(without), "≤ 20")
+		t.row("the longest that a client which asks again and again waits for an answer meanwhile", len(unanswered), three(unanswered), "–")
+		t.row("calls of it that failed", t.sigterm, fmt.Sprint(failed), "0")
+		return nil
+	})
+}
+
+// freezeFor are the lengths of time for which a leader is stopped.
+var freezeFor = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second, 30 * time.Second, 120 * time.Second}
+
+// heartbeatTimeout is the default of heartbeat.timeout.
+const heartbeatTimeout = 500 * time.Millisecond
+
+// frozen stops leaders with SIGSTOP, asks them for something meanwhile, and lets them go on.
+func (t *trial) frozen(ctx context.Context) error {
+	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
+		var kills []kill
+		short, changed, zombie := 0, 0, 0
+		for range t.freezes {
+			for _, d := range freezeFor {
+				if t.quick && d > 3*time.Second {
+					continue
+				}
+				k, accepted, err := s.freeze(ctx, d)
+				if err != nil {
+					return fmt.Errorf("for %v: %w", d, err)
+				}
+				zombie += accepted
+				switch {
+				case d > heartbeatTimeout:
+					kills = append(kills, k)
+				case k.takeover.Epoch > 0:
+					changed++
+					fallthrough
+				default:
+					short++
+				}
+			}
+		}
+		restarts, err := s.restarts(ctx)
+		limit := heartbeatTimeout.Milliseconds()
+		t.row(fmt.Sprintf("SIGSTOP of the leader for 1 s to %v, then SIGCONT → epoch committed (signs: %s; tasks restarted: %d)", slices.Max(freezeFor), causes(kills), restarts),
+			len(kills), three(epochs(kills)), fmt.Sprintf("p50 ≤ %d, p99 ≤ %d", limit+10, limit+50))
+		t.row("SIGSTOP for less than heartbeat.timeout: changes of leader", short, fmt.Sprint(changed), "0")
+		t.row("jobs that a frozen leader accepted, and its successor does not know", len(kills)+short, fmt.Sprint(zombie), "0")
+		return err
+	})
+}
+
+// freeze stops the leader for d. A job is submitted to it, and to nobody else, meanwhile: what it says is accepted must be in force.
+func (s *stage) freeze(ctx context.Context, d time.Duration) (k kill, accepted int, err error) {
+	if err := s.afresh(ctx); err != nil {
+		return k, 0, err
+	}
+	victim, was, err := leading(ctx, s.cl, s.cli)
+	if err != nil {
+		return k, 0, err
+	}
+	zombie := client.New(client.Fixed(was.REST))
+	defer zombie.Close()
+	spec := client.Spec{ID: client.NewID(), Name: "to a frozen leader", Artifact: s.artifact, Parallelism: 2, Args: []string{"--arrivals", s.arrivals + "-none"}}
+	k.at = time.Now()
+	if err := victim.Signal(syscall.SIGSTOP); err != nil {
+		return k, 0, err
+	}
+	thaw := time.AfterFunc(d, func() { _ = victim.Signal(syscall.SIGCONT) })
+	defer thaw.Stop()
+	defer func() { _ = victim.Signal(syscall.SIGCONT) }()
+	var asked sync.WaitGroup
+	var submitted error
+	asked.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, d+5*time.Second)
+		defer cancel()
+		_, submitted = zombie.Submit(ctx, spec)
+	})
+	if d > heartbeatTimeout {
+		if k, err = s.taken(ctx, k, was.Epoch); err != nil {
+			return k, 0, err
+		}
+	}
+	asked.Wait()
+	if err := s.hot(ctx); err != nil { // all follow one leader again
+		return k, 0, err
+	}
+	if _, now, err := leading(ctx, s.cl, s.cli); err != nil || d < heartbeatTimeout && now.Epoch > was.Epoch {
+		k.takeover.Epoch = now.Epoch
+		return k, 0, err
+	}
+	if submitted != nil {
+		return k, 0, nil
+	}
+	_, err = s.cli.Cancel(ctx, spec.ID)
+	if e, is := errors.AsType[*client.Error](err); is && e.Code == "not-found" {
+		return k, 1, nil
+	}
+	return k, 0, err
+}
+
+// afresh starts every JobManager again: standbys back off after suspicions that were wrong.
+func (s *stage) afresh(ctx context.Context) error {
+	for _, p := range s.cl.JobManagers {
+		p.Kill()
+	}
+	for _, p := range s.cl.JobManagers {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	return s.hot(ctx)
+}

@@ -1,0 +1,110 @@
+package jobmanager
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/storage"
+)
+
+// twoJobs is a world with a job of two slots and one of one, each on a TaskManager of its own, and a leader that would
+// wait for a minute.
+func twoJobs(t *testing.T) (w *world, a *node, two, one *fakeTaskManager, ofTwo, ofOne job.ID) {
+	w = newWorld(t)
+	w.tune = func(c *Config) { c.HeartbeatTimeout, c.TaskManagerTimeout = time.Minute, time.Minute }
+	a = w.start("jm-a")
+	w.leader()
+	start := func(instance string, parallelism int) (*fakeTaskManager, job.ID) {
+		tm := w.taskManager(instance, parallelism)
+		tm.plan = func(p rpc.Plan) rpc.Planned { return planOf(p.Spec.Parallelism)(p) }
+		tm.start()
+		w.eventually("registered", func() bool { return tm.did("follows epoch 1") > 0 })
+		spec := w.spec()
+		spec.Parallelism = parallelism
+		if _, err := a.Submit(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("deployed", func() bool {
+			tm.mu.Lock()
+			defer tm.mu.Unlock()
+			return tm.attempts[spec.ID] != nil
+		})
+		return tm, spec.ID
+	}
+	two, ofTwo = start("tm-two", 2)
+	one, ofOne = start("tm-one", 1)
+	return w, a, two, one, ofTwo, ofOne
+}
+
+// adopts expects a job to be answered as it runs, while the leader still waits for others.
+func (w *world) adopts(n *node, id job.ID) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
+	defer cancel()
+	j, err := n.Job(ctx, id)
+	if err != nil || j.State != job.Running || j.Vertices[0].Subtasks[0].PID != 4711 {
+		w.t.Errorf("the other job is %s, %v", j.State, err)
+	}
+	select {
+	case <-n.serving.Load().settled:
+		w.t.Error("nobody holds up anything")
+	default:
+	}
+}
+
+// TestSilentTaskManagerHoldsUpNoOther: one that is connected and does not answer a new leader holds up the job that it
+// runs, and no other.
+func TestSilentTaskManagerHoldsUpNoOther(t *testing.T) {
+	w, a, two, _, _, ofOne := twoJobs(t)
+	two.mu.Lock()
+	two.deaf["lead"] = true
+	two.mu.Unlock()
+	b := w.start("jm-b")
+	w.eventually("both are connected", func() bool { return len(b.connections.attachedTaskManagers()) == 2 })
+	a.kill()
+	w.leader(a)
+	w.adopts(b, ofOne)
+}
+
+// TestPlanThatCannotBeReadHoldsUpNoOther: a job whose plan is not to be had waits for it, and no other job does.
+func TestPlanThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	w, a, _, _, ofTwo, ofOne := twoJobs(t)
+	plan := a.leading.Load().jobs.find(ofTwo).written.Load().intent.GraphHash
+	if err := w.storage.DeleteShared(t.Context(), storage.GraphName(plan)); err != nil {
+		t.Fatal(err)
+	}
+	b := w.start("jm-b")
+	w.eventually("both are connected", func() bool { return len(b.connections.attachedTaskManagers()) == 2 })
+	a.kill()
+	w.leader(a)
+	w.adopts(b, ofOne)
+}
+
+// TestPlansAreAtHand: a standby has read the plans of the jobs that go on before it leads, and forgets those of others.
+func TestPlansAreAtHand(t *testing.T) {
+	w, a, _, _, ofTwo, ofOne := twoJobs(t)
+	b := w.start("jm-b")
+	at := func(plans int) func() bool {
+		return func() bool {
+			b.shelf.mu.Lock()
+			defer b.shelf.mu.Unlock()
+			return len(b.shelf.plans) == plans
+		}
+	}
+	w.eventually("both plans are at hand", at(2))
+	w.eventually("both are connected", func() bool { return len(b.connections.attachedTaskManagers()) == 2 })
+	w.cancel(ofOne)
+	w.eventually("one plan is at hand", at(1))
+	plan := a.leading.Load().jobs.find(ofTwo).written.Load().intent.GraphHash
+	if err := w.storage.DeleteShared(t.Context(), storage.GraphName(plan)); err != nil {
+		t.Fatal(err)
+	}
+	a.kill()
+	w.leader(a)
+	if j, err := b.Job(t.Context(), ofTwo); err != nil || j.State != job.Running || j.Vertices[0].Subtasks[0].PID != 4711 {
+		t.Errorf("without storage the job is %s, %v", j.State, err)
+	}
+}
