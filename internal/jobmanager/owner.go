@@ -37,8 +37,8 @@ type owner struct {
 	spec    job.Spec
 	clock   clock
 
-	collecting sync.Mutex                  // one deletes at a time
-	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; its holder's
+	collecting chan struct{}               // one deletes at a time: full
+	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; of who deletes
 
 	forgotten chan struct{} // closed when the job is not there any more: its goroutine ends
 
@@ -55,7 +55,8 @@ type written struct {
 func newOwner(l *leader, in execution.Intent, version coordination.Version) *owner {
 	o := &owner{
 		leader: l, id: in.Spec.ID, intent: in, version: version, spec: in.Spec,
-		ready: make(chan struct{}), forgotten: make(chan struct{}), adopted: make(chan struct{}),
+		collecting: make(chan struct{}, 1),
+		ready:      make(chan struct{}), forgotten: make(chan struct{}), adopted: make(chan struct{}),
 	}
 	o.mailbox.wake = make(chan struct{}, 1)
 	o.exec = execution.New(in, nil, nil)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// window is how many bytes of one direction may be under way or unread before a writer waits.
-const window = 256 << 10
+// window is how many bytes of one direction may be under way or unread: more fail as if the writer had waited for too long.
+const window = 4 << 20
 
 // pipe is one direction of a connection. All of it is guarded by the network's mutex.
 type pipe struct {
@@ -86,7 +86,6 @@ func (p *pipe) arrive(s segment) {
 			p.reader.out.broken, p.reader.out.transit = true, nil
 		}
 		p.signal()
-		p.reader.out.signal()
 		return
 	}
 	p.arrived = append(p.arrived, s.bytes...)
@@ -104,10 +103,10 @@ type conn struct {
 	local, remote *net.TCPAddr
 	in, out       *pipe
 
-	closed        bool // by its owner
-	deaf          bool // what arrives is for nobody: it was closed, or its owner is dead
-	readDeadline  time.Time
-	writeDeadline time.Time
+	closed       bool // by its owner
+	deaf         bool // what arrives is for nobody: it was closed, or its owner is dead
+	readDeadline time.Time
+	unsent       [][]byte // written while the owner was frozen
 }
 
 // Read implements net.Conn.
@@ -138,7 +137,6 @@ func (c *conn) tryRead(b []byte) (int, error, <-chan struct{}) { //nolint:revive
 		n := copy(b, c.in.arrived)
 		c.in.arrived = c.in.arrived[n:]
 		c.in.unread -= n
-		c.in.signal()
 		return n, nil, nil
 	case c.in.end != nil:
 		return 0, c.in.end, nil
@@ -146,40 +144,34 @@ func (c *conn) tryRead(b []byte) (int, error, <-chan struct{}) { //nolint:revive
 	return 0, nil, c.in.wake
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. It never waits: whoever has it wait may hold a mutex, and a bubble's clock stands still while
+// another waits for that. What a frozen process writes is sent when it goes on.
 func (c *conn) Write(b []byte) (int, error) {
-	for {
-		c.n.mu.Lock()
-		sent, err, wake := c.tryWrite(b)
-		deadline := c.writeDeadline
-		c.n.mu.Unlock()
-		if err != nil {
-			return 0, c.failed("write", err)
-		}
-		if sent {
-			return len(b), nil
-		}
-		await(wake, deadline)
-	}
-}
-
-func (c *conn) tryWrite(b []byte) (bool, error, <-chan struct{}) { //nolint:revive,staticcheck // as tryRead
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
 	switch {
 	case c.closed:
-		return false, net.ErrClosed, nil
+		return 0, c.failed("write", net.ErrClosed)
 	case c.owner.dead:
-		return false, syscall.ECONNRESET, nil
-	case c.owner.frozen:
-		return false, nil, c.out.wake
-	case isPast(c.writeDeadline):
-		return false, os.ErrDeadlineExceeded, nil
+		return 0, c.failed("write", syscall.ECONNRESET)
 	case c.out.broken:
-		return false, syscall.EPIPE, nil
+		return 0, c.failed("write", syscall.EPIPE)
 	case c.out.unread > window:
-		return false, nil, c.out.wake
+		return 0, c.failed("write", os.ErrDeadlineExceeded)
+	case c.owner.frozen:
+		c.unsent = append(c.unsent, bytes.Clone(b))
+	default:
+		c.out.send(b, nil)
 	}
-	c.out.send(b, nil)
-	return true, nil, nil
+	return len(b), nil
+}
+
+// flush sends what waited for the process to go on.
+func (c *conn) flush() {
+	for _, b := range c.unsent {
+		c.out.send(b, nil)
+	}
+	c.unsent = nil
 }
 
 func isPast(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
@@ -207,10 +199,10 @@ func (c *conn) Close() error {
 	}
 	c.closed, c.deaf = true, true
 	if !c.owner.dead {
+		c.flush()
 		c.out.send(nil, io.EOF)
 	}
 	c.in.signal()
-	c.out.signal()
 	c.n.sweep()
 	return nil
 }
@@ -220,26 +212,20 @@ func (c *conn) LocalAddr() net.Addr { return c.local }
 
 func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
-func (c *conn) SetDeadline(t time.Time) error {
-	if err := c.SetReadDeadline(t); err != nil {
-		return err
-	}
-	return c.SetWriteDeadline(t)
-}
+func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
-func (c *conn) SetReadDeadline(t time.Time) error  { return c.set(&c.readDeadline, c.in, t) }
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.set(&c.writeDeadline, c.out, t) }
-
-func (c *conn) set(deadline *time.Time, p *pipe, t time.Time) error {
+func (c *conn) SetReadDeadline(t time.Time) error {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
 	if c.closed {
 		return c.failed("set", net.ErrClosed)
 	}
-	*deadline = t
-	p.signal()
+	c.readDeadline = t
+	c.in.signal()
 	return nil
 }
+
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 func (c *conn) failed(op string, err error) error {
 	if err == nil || err == io.EOF { //nolint:errorlint // as a socket gives it

@@ -103,8 +103,10 @@ func (n *network) thaw() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range n.conns {
+		if !c.owner.frozen {
+			c.flush()
+		}
 		c.in.signal()
-		c.out.signal()
 	}
 	for _, l := range n.listeners {
 		l.signal()
@@ -127,7 +129,6 @@ func (n *network) silence(p *process, reset bool) {
 		if c.owner == p {
 			c.deaf = true
 			c.in.signal()
-			c.out.signal()
 			if reset {
 				c.out.send(nil, syscall.ECONNRESET)
 			}

@@ -152,6 +152,13 @@ func (p *Plan) Check() error {
 		return fmt.Errorf("a cluster of %d JobManagers and %d TaskManagers with %d slots for %v: expected 1 to 9 of each, 1 slot or more, and some time", p.JobManagers, p.TaskManagers, p.Slots, p.Length)
 	}
 	var err error
+	slots := 0
+	for _, j := range p.Jobs {
+		slots += j.Parallelism
+	}
+	if has := p.TaskManagers * p.Slots; slots > has {
+		err = fmt.Errorf("jobs that need %d slots on %d: one of them would wait for ever", slots, has)
+	}
 	for i, j := range p.Jobs {
 		if problem := p.checkJob(j); problem != "" {
 			err = errors.Join(err, fmt.Errorf("job %d: %s", i+1, problem))
@@ -170,8 +177,8 @@ func (p *Plan) checkJob(j Job) string {
 	switch {
 	case err != nil:
 		return err.Error()
-	case j.Parallelism < 1 || j.Parallelism > p.TaskManagers*p.Slots:
-		return fmt.Sprintf("parallelism %d on %d slots: it would wait for ever", j.Parallelism, p.TaskManagers*p.Slots)
+	case j.Parallelism < 1:
+		return fmt.Sprintf("parallelism %d", j.Parallelism)
 	case j.At < 0 || j.At > p.Length || j.CancelAt != 0 && j.CancelAt < j.At || j.CancelAt > p.Length:
 		return fmt.Sprintf("submitted at %v and cancelled at %v, in a run of %v", j.At, j.CancelAt, p.Length)
 	}
@@ -219,8 +226,11 @@ func Draw(seed uint64) Plan {
 	}}
 	p := &d.plan
 	p.JobManagers, p.TaskManagers, p.Slots = 2+d.IntN(2), 2+d.IntN(2), 2
-	for range 1 + d.IntN(3) {
-		p.Jobs = append(p.Jobs, d.job())
+	for slots := p.TaskManagers * p.Slots; slots > 0 && len(p.Jobs) < 3; {
+		j := d.job()
+		j.Parallelism = min(j.Parallelism, slots)
+		slots -= j.Parallelism
+		p.Jobs = append(p.Jobs, j)
 	}
 	for range 3 + d.IntN(18) {
 		if f, ok := d.fault(); ok {

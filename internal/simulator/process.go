@@ -55,9 +55,10 @@ type process struct {
 	thawed chan struct{} // closed while it is not frozen
 
 	// Of the world's mutex.
-	stores []*memory.Store // sessions with coordination
-	tasks  []*task
-	api    *jobmanager.JobManager // nil until there is one
+	stores   []*memory.Store // sessions with coordination
+	tasks    []*task
+	api      *jobmanager.JobManager // nil until there is one
+	identity identity               // by which the runtime knows its goroutines
 }
 
 func (w *world) newProcess(h *host, name string) *process {
@@ -168,6 +169,7 @@ func (w *world) start(h *host, run func(ctx context.Context, p *process) error) 
 	w.note("%s starts", name)
 	w.running.Go(func() {
 		defer close(p.done)
+		p.identify()
 		p.err = run(ctx, p)
 	})
 }

@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 )
 
 var (
-	firstSeed = flag.Uint64("simulate.seed", 1, "the first seed")
-	seeds     = flag.Int("simulate.seeds", 20, "how many seeds")
-	verbose   = flag.Bool("simulate.story", false, "print what happens, and what processes log")
+	firstSeed = flag.Uint64("simulate.seed", 1, "the first seed of TestSeeds")
+	seeds     = flag.Int("simulate.seeds", 40, "how many seeds TestSeeds takes")
+	keep      = flag.String("simulate.keep", "", "the numbers of the faults of the seed's plan that are kept, then a slash and those of the jobs; empty: all")
+	told      = flag.Bool("simulate.story", false, "print what happens, and what processes log")
+	repeat    = flag.Int("simulate.repeat", 0, "run each seed so often, and compare the traces")
 )
 
 // scratch is a directory in memory where there is one: nothing in it is worth a disk.
@@ -26,41 +31,103 @@ func scratch(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
 func run(t *testing.T, plan Plan, o Options) (r Result) {
 	o.Dir = scratch(t)
-	if *verbose {
+	defer os.RemoveAll(o.Dir)
+	if *told {
 		o.Log = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	runtime.GC()
+	Exactly()
+	cryptotest.SetGlobalRandom(t, plan.Seed)
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		if r, err = Run(plan, o); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	})
 	return r
 }
 
+// TestSeeds runs the plans of seeds. One that fails is shrunk, and told with the command that runs what is left again.
 func TestSeeds(t *testing.T) {
-	done := map[Kind]int{}
-	var total Result
+	faults, jobs := kept(t)
 	for i := range *seeds {
-		seed := *firstSeed + uint64(i)
-		r := run(t, Draw(seed), Options{})
-		for k, n := range r.Faults {
-			done[k] += n
-		}
-		total.Epochs, total.Restarts, total.Completed = total.Epochs+r.Epochs, total.Restarts+r.Restarts, total.Completed+r.Completed
-		if *verbose {
+		plan := Draw(*firstSeed+uint64(i)).Keep(faults, jobs)
+		r := run(t, plan, Options{})
+		fmt.Printf("seed %d trace %016x epochs %d restarts %d checkpoints %d faults %v\n", plan.Seed, r.Trace, r.Epochs, r.Restarts, r.Completed, r.Faults)
+		if *told {
 			fmt.Println(strings.Join(r.Story, "\n"))
 		}
-		if len(r.Violations) > 0 {
-			t.Errorf("seed %d: %s", seed, strings.Join(r.Violations, "\n"))
+		for range *repeat {
+			if again := run(t, plan, Options{}); again.Trace != r.Trace {
+				t.Errorf("seed %d: another course: %s", plan.Seed, difference(r.Story, again.Story))
+			}
 		}
-		fmt.Printf("seed %d trace %016x epochs %d restarts %d checkpoints %d\n", seed, r.Trace, r.Epochs, r.Restarts, r.Completed)
+		if len(r.Violations) > 0 {
+			fail(t, plan, r)
+		}
 	}
-	t.Log(done, total.Epochs, total.Restarts, total.Completed)
+}
+
+// tries is how often a plan is tried that may fail: with the runtime that every program has, one course is not the next.
+func tries() int {
+	if canJump {
+		return 1
+	}
+	return 3
+}
+
+// fail shrinks a plan that has failed, and tells of it.
+func fail(t *testing.T, plan Plan, r Result) {
+	t.Helper()
+	shrunk := Shrink(plan, func(less Plan) bool {
+		for range tries() {
+			if again := run(t, less, Options{}); len(again.Violations) > 0 {
+				r = again
+				return true
+			}
+		}
+		return false
+	})
+	f, j := Kept(Draw(plan.Seed), shrunk)
+	text := func(list []int) string { return strings.Trim(fmt.Sprint(list), "[]") }
+	t.Errorf("FAILED seed %d: %s\nof %d faults %d are needed: %v\nagain: make simulate SEED=%d SEEDS=1 KEEP='%s/%s'\n%s",
+		plan.Seed, strings.Join(r.Violations, "\n"), len(plan.Faults), len(shrunk.Faults), shrunk.Faults, plan.Seed, text(f), text(j), strings.Join(r.Story, "\n"))
+}
+
+// kept reads -simulate.keep.
+func kept(t *testing.T) (faults, jobs []int) {
+	if *keep == "" {
+		return nil, nil
+	}
+	f, j, _ := strings.Cut(*keep, "/")
+	read := func(s string) []int {
+		list := []int{}
+		for _, n := range strings.Fields(s) {
+			i, err := strconv.Atoi(n)
+			if err != nil {
+				t.Fatalf("-simulate.keep: %v", err)
+			}
+			list = append(list, i)
+		}
+		return list
+	}
+	if jobs = read(j); len(jobs) == 0 {
+		jobs = nil
+	}
+	return read(f), jobs
+}
+
+// difference is where two stories part.
+func difference(a, b []string) string {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("line %d of %d\n%s\n%s", i, len(a), a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines and %d", len(a), len(b))
 }

@@ -330,7 +330,7 @@ func (w *world) acknowledged(what string, j Job, noted map[job.ID]bool, err erro
 	}
 	w.note("%s of job %s is acknowledged", what, j.ID.Short())
 	in := w.check.snapshot(j.ID)
-	if in.Phase == "" || what == "cancel" && in.Phase != execution.Cancelling && !in.Phase.Terminal() {
+	if in.Phase == "" || what == "cancel" && in.Phase != execution.Cancelling && in.Phase != execution.Publishing && !in.Phase.Terminal() {
 		w.check.violate("I7", "%s of job %s is acknowledged, and it is %q", what, j.ID.Short(), in.Phase)
 	}
 	w.mu.Lock()

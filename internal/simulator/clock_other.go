@@ -1,0 +1,17 @@
+//go:build !simulated
+
+package simulator
+
+import "time"
+
+// canJump says that this binary's runtime can set a host's wall clock.
+const canJump = false
+
+type identity *struct{}
+
+func (p *process) identify() {}
+
+func (p *process) jump(time.Duration) {}
+
+// Exactly does nothing: with the runtime that every program has, a seed does not decide which goroutine goes first.
+func Exactly() {}
