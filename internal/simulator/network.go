@@ -120,9 +120,7 @@ func (n *network) silence(p *process, reset bool) {
 	p.dead = true
 	for address, l := range n.listeners {
 		if l.owner == p {
-			l.closed = true
-			l.signal()
-			delete(n.listeners, address)
+			delete(n.listeners, address) // whoever accepts there waits, until it notices its own end
 		}
 	}
 	for _, c := range n.conns {

@@ -106,7 +106,7 @@ type node struct {
 	work      *workDir
 	artifacts *artifacts
 	receivers *receivers
-	spawner   *spawner
+	spawner   *spawner // nil: programs are others' business
 	programs  Programs
 	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
 	profiles  inspect.Profiles
@@ -136,14 +136,13 @@ func Run(ctx context.Context, cfg Config) error {
 		data:      advertised(cfg.Host, ln.Addr()),
 		artifacts: newArtifacts(work.artifacts, cfg.Storage),
 		receivers: newReceivers(),
-		spawner:   newSpawner(),
 		limiter:   newLimiter(cfg.Limits, cfg.Slots, cfg.Logger),
 	}
-	if n.programs = cfg.Programs; n.programs == nil {
-		n.programs = n
-	}
 	defer n.limiter.close()
-	defer n.spawner.close()
+	if n.programs = cfg.Programs; n.programs == nil {
+		n.programs, n.spawner = n, newSpawner()
+		defer n.spawner.close()
+	}
 	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)

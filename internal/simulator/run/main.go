@@ -9,6 +9,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&o.keep, "keep", "", "faults/jobs of the seed's plan that are kept, by their numbers")
 	flag.BoolVar(&o.story, "story", false, "tell all that happens")
 	flag.IntVar(&o.repeat, "repeat", 0, "run each seed so often again, and compare the courses")
+	flag.StringVar(&o.only, "o", "", "only build the test binary, there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -52,6 +54,7 @@ type options struct {
 	keep             string
 	story            bool
 	repeat           int
+	only             string
 }
 
 func run(ctx context.Context, o options) error {
@@ -60,9 +63,13 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary, err := build(ctx, dir)
+	binary := cmp.Or(o.only, filepath.Join(dir, "simulator.test"))
+	err = build(ctx, dir, binary)
 	if err != nil {
 		return err
+	}
+	if o.only != "" {
+		return nil
 	}
 	began := time.Now()
 	work := make(chan [2]uint64)
@@ -172,21 +179,20 @@ func (t *totals) sums() string {
 }
 
 // build makes the test binary on a runtime that draws from the seed.
-func build(ctx context.Context, dir string) (binary string, err error) {
+func build(ctx context.Context, dir, binary string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
-		return "", fmt.Errorf("go env GOROOT: %w", err)
+		return fmt.Errorf("go env GOROOT: %w", err)
 	}
 	overlay, err := writeOverlay(filepath.Join(strings.TrimSpace(string(root)), "src"), dir)
 	if err != nil {
-		return "", err
+		return err
 	}
-	binary = filepath.Join(dir, "simulator.test")
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "simulated", "-overlay", overlay, "-o", binary, "github.com/perennial-io/perennial/internal/simulator")
 	var said bytes.Buffer
 	cmd.Stderr = io.MultiWriter(os.Stderr, &said)
 	if err := cmd.Run(); err != nil {
-		return "", errors.Join(fmt.Errorf("build the simulator: %w", err))
+		return errors.Join(fmt.Errorf("build the simulator: %w", err))
 	}
-	return binary, nil
+	return nil
 }
