@@ -83,7 +83,7 @@ func (p *pipe) arrive(s segment) {
 	if s.end != nil {
 		p.end = s.end
 		if s.end != io.EOF { //nolint:errorlint // as it was sent
-			p.reader.out.broken, p.reader.out.transit = true, nil
+			p.reader.out.broken = true
 		}
 		p.signal()
 		return

@@ -18,6 +18,7 @@ var (
 	seeds     = flag.Int("simulate.seeds", 40, "how many seeds TestSeeds takes")
 	keep      = flag.String("simulate.keep", "", "the numbers of the faults of the seed's plan that are kept, then a slash and those of the jobs; empty: all")
 	told      = flag.Bool("simulate.story", false, "print what happens, and what processes log")
+	noShrink  = flag.Bool("simulate.noshrink", false, "tell of a plan that fails as it is")
 	repeat    = flag.Int("simulate.repeat", 0, "run each seed so often, and compare the traces")
 )
 
@@ -85,6 +86,9 @@ func tries() int {
 func fail(t *testing.T, plan Plan, r Result) {
 	t.Helper()
 	shrunk := Shrink(plan, func(less Plan) bool {
+		if *noShrink {
+			return false
+		}
 		for range tries() {
 			if again := run(t, less, Options{}); len(again.Violations) > 0 {
 				r = again

@@ -1,4 +1,4 @@
-// Command run is "make simulate": seeds of package simulator, one process per CPU, each of a few seeds. It ends with a line
+// Command run is "make simulate": seeds of package simulator, each in a process of its own, as many at once as there are CPUs. It ends with a line
 // of totals, and with status 1 if a seed has failed.
 //
 // The processes have a Go runtime of their own, which it makes for the build of the test binary alone, by an overlay of files: what
@@ -26,9 +26,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// chunk is how many seeds a process takes: what it does not give back is gone with it.
-const chunk = 10
 
 func main() {
 	var o options
@@ -72,32 +69,32 @@ func run(ctx context.Context, o options) error {
 		return nil
 	}
 	began := time.Now()
-	work := make(chan [2]uint64)
+	work := make(chan uint64)
 	var wg sync.WaitGroup
 	var totals totals
 	for range max(1, o.processes) {
 		wg.Go(func() {
-			for part := range work {
-				totals.add(simulate(ctx, o, binary, part))
+			for seed := range work {
+				totals.add(simulate(ctx, o, binary, seed))
 			}
 		})
 	}
-	for from := uint64(0); from < uint64(o.seeds) && ctx.Err() == nil; from += chunk {
-		work <- [2]uint64{o.seed + from, min(chunk, uint64(o.seeds)-from)}
+	for i := 0; i < o.seeds && ctx.Err() == nil; i++ {
+		work <- o.seed + uint64(i)
 	}
 	close(work)
 	wg.Wait()
 	took := time.Since(began)
 	fmt.Printf("%d seeds in %v, %.0f an hour; %s\n", totals.seeds, took.Round(time.Second), float64(totals.seeds)/took.Hours(), totals.sums())
 	if totals.failed > 0 {
-		return fmt.Errorf("%d processes of up to %d seeds", totals.failed, chunk)
+		return fmt.Errorf("%d seeds", totals.failed)
 	}
 	return ctx.Err()
 }
 
-// simulate runs some seeds, and prints what a process says if one of them fails.
-func simulate(ctx context.Context, o options, binary string, part [2]uint64) (string, error) {
-	args := []string{"-test.run", "^TestSeeds$", "-test.timeout", "30m", fmt.Sprintf("-simulate.seed=%d", part[0]), fmt.Sprintf("-simulate.seeds=%d", part[1]),
+// simulate runs a seed in a process of its own, in which nothing is left of another, and prints what that says if it fails.
+func simulate(ctx context.Context, o options, binary string, seed uint64) (string, error) {
+	args := []string{"-test.run", "^TestSeeds$", "-test.timeout", "30m", fmt.Sprintf("-simulate.seed=%d", seed), "-simulate.seeds=1",
 		"-simulate.keep=" + o.keep, fmt.Sprintf("-simulate.story=%t", o.story), fmt.Sprintf("-simulate.repeat=%d", o.repeat)}
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
