@@ -22,7 +22,8 @@ type pipe struct {
 	arrived  []byte
 	unread   int   // bytes in transit and arrived
 	end      error // what a reader finds after arrived; nil: more may come
-	broken   bool  // an end was sent: nothing more is
+	broken   bool  // an end was sent: nothing more is, but a reset after io.EOF
+	reset    bool
 	wake     chan struct{}
 }
 
@@ -44,10 +45,11 @@ func (p *pipe) signal() {
 
 // send puts bytes or the end on their way.
 func (p *pipe) send(b []byte, end error) {
-	if p.broken {
+	isReset := end == syscall.ECONNRESET //nolint:errorlint // as it is sent
+	if p.reset || p.broken && !isReset {
 		return
 	}
-	p.broken = end != nil
+	p.broken, p.reset = end != nil, isReset
 	now := time.Now()
 	due := now.Add(p.n.latency(p.from.host.name, p.to.host.name))
 	if !due.After(p.last) {

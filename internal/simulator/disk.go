@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -62,12 +63,7 @@ var _ objects.Store = view{}
 
 // reach takes the time that a call takes, and fails if the process or the disk is away.
 func (v view) reach(ctx context.Context, name string) error {
-	if name != "" {
-		if err := objects.CheckName(name); err != nil {
-			return err
-		}
-	}
-	if err := objects.Ended(ctx); err != nil {
+	if err := objects.Check(ctx, name); err != nil {
 		return err
 	}
 	if v.process == nil {
@@ -118,11 +114,26 @@ func (v view) Open(ctx context.Context, name string) (io.ReadCloser, int64, erro
 	if !there {
 		return nil, 0, fs.ErrNotExist
 	}
-	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+	return reader{ctx, bytes.NewReader(b)}, int64(len(b)), nil
 }
 
+// reader ends with its context, as that of a real store does.
+type reader struct {
+	ctx  context.Context
+	rest *bytes.Reader
+}
+
+func (r reader) Read(b []byte) (int, error) {
+	if err := objects.Ended(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.rest.Read(b)
+}
+
+func (reader) Close() error { return nil }
+
 func (v view) List(ctx context.Context, dir string) ([]string, error) {
-	if err := v.reach(ctx, dir); err != nil {
+	if err := v.reach(ctx, cmp.Or(dir, "all")); err != nil {
 		return nil, err
 	}
 	if dir != "" {

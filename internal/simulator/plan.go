@@ -232,9 +232,11 @@ func Draw(seed uint64) Plan {
 		slots -= j.Parallelism
 		p.Jobs = append(p.Jobs, j)
 	}
-	for range 3 + d.IntN(18) {
-		if f, ok := d.fault(); ok {
-			p.Faults = append(p.Faults, f)
+	for range 2 + d.IntN(12) {
+		for _, f := range d.together() {
+			if p.checkFault(f) == "" {
+				p.Faults = append(p.Faults, f)
+			}
 		}
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
@@ -266,12 +268,39 @@ func (d *drawer) job() Job {
 	return j
 }
 
-// fault draws one that is possible; false: it drew one that is not.
-func (d *drawer) fault() (Fault, bool) {
-	p := &d.plan
-	f := Fault{Kind: d.kind(), At: time.Duration(d.IntN(int(p.Length/time.Millisecond))) * time.Millisecond}
+// together draws faults that come at once, or nearly: most often one of any kind, and else those that one is seldom
+// enough for.
+func (d *drawer) together() []Fault {
+	at := time.Duration(d.IntN(int(d.plan.Length/time.Millisecond))) * time.Millisecond
+	jms, tms := d.plan.hosts()
+	switch tm := tms[d.IntN(len(tms))]; d.IntN(8) {
+	case 0: // a leader is replaced and does not know
+		f := Fault{Kind: CutCoordination, At: at, For: d.between(time.Second, 5*time.Second), Target: leaderRole}
+		return append(d.cutOff(at, f.For, leaderRole, jms), f)
+	case 1: // likewise, as it stands still, and what it said is on its way for long
+		lasts := heartbeatTimeout + time.Duration(d.Float64()*float64(longestFreeze-heartbeatTimeout))
+		return []Fault{{Kind: Freeze, At: at, For: lasts, Target: leaderRole}, {Kind: Delay, At: max(0, at-300*time.Millisecond), For: lasts, Target: leaderRole, Other: tm, By: d.between(100*time.Millisecond, 2*time.Second)}}
+	case 2: // a TaskManager and the leader die
+		return []Fault{{Kind: Kill, At: at, For: d.between(time.Millisecond, 4*time.Second), Target: tm}, {Kind: Kill, At: at + d.between(0, time.Second), For: time.Second, Target: leaderRole}}
+	case 3: // a TaskManager is declared dead, and lives
+		return d.cutOff(at, taskManagerTimeout+d.between(100*time.Millisecond, 3*time.Second), tm, jms)
+	}
+	return []Fault{d.fault(at)}
+}
+
+// cutOff parts a host from others.
+func (d *drawer) cutOff(at, lasts time.Duration, host string, others []string) (list []Fault) {
+	for _, other := range others {
+		list = append(list, Fault{Kind: Partition, At: at, For: lasts, Target: host, Other: other})
+	}
+	return list
+}
+
+// fault draws one of any kind, which may be impossible.
+func (d *drawer) fault(at time.Duration) Fault {
+	f := Fault{Kind: d.kind(), At: at}
 	t := traits[f.Kind]
-	jms, tms := p.hosts()
+	jms, tms := d.plan.hosts()
 	if t.target {
 		f.Target = d.host(jms, tms)
 	}
@@ -290,7 +319,7 @@ func (d *drawer) fault() (Fault, bool) {
 	if f.Kind == JumpClock {
 		f.By = time.Duration(d.IntN(7200)-3600) * time.Second
 	}
-	return f, p.checkFault(f) == ""
+	return f
 }
 
 func (d *drawer) kind() Kind {

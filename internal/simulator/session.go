@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
@@ -22,7 +23,7 @@ type service struct {
 	cluster *memory.Cluster
 	commits int
 	terms   map[coordination.Epoch]coordination.Term // of each epoch the latest
-	stale   bool                                     // a broken service: who writes under an old epoch does so under the newest
+	stale   bool                                     // a broken service: who writes under an old epoch does so under the newest, over whatever is there
 }
 
 // session is what a process has of coordination.
@@ -30,6 +31,7 @@ type session struct {
 	*memory.Store
 	w       *world
 	process *process
+	done    chan struct{} // closed when the process can know that it has ended
 }
 
 // open begins a session.
@@ -37,9 +39,54 @@ func (p *process) open(ctx context.Context) (coordination.Store, error) {
 	if err := p.pass(ctx); err != nil {
 		return nil, err
 	}
-	s := &session{Store: p.w.service.cluster.Open(), w: p.w, process: p}
+	s := &session{Store: p.w.service.cluster.Open(), w: p.w, process: p, done: make(chan struct{})}
 	p.enterSession(s.Store)
+	p.w.running.Go(func() {
+		<-s.Store.Done()
+		_ = p.pass(context.Background()) // who is frozen hears of it later, who is dead need not
+		close(s.done)
+	})
 	return s, nil
+}
+
+// Done implements coordination.Store, as do the others.
+func (s *session) Done() <-chan struct{} { return s.done }
+
+func (s *session) Observe(ctx context.Context) <-chan coordination.Leadership {
+	return tell(ctx, s, s.Store.Observe(ctx))
+}
+
+func (s *session) WatchMembers(ctx context.Context) <-chan []coordination.Member {
+	return tell(ctx, s, s.Store.WatchMembers(ctx))
+}
+
+// tell passes on the newest of what is new, while the process can hear it.
+func tell[T any](ctx context.Context, s *session, news <-chan T) <-chan T {
+	told := make(chan T)
+	s.w.running.Go(func() {
+		defer close(told)
+		var next T
+		var to chan<- T // nil: nothing is new
+		for {
+			select {
+			case v, ok := <-news:
+				if !ok {
+					return
+				}
+				if s.process.pass(ctx) != nil {
+					return
+				}
+				next, to = v, told
+			case to <- next:
+				to = nil
+			case <-ctx.Done():
+				return
+			case <-s.process.heard.Done():
+				return
+			}
+		}
+	})
+	return told
 }
 
 // reach calls coordination for a process that lives. A call that is under way when the process dies may have its effect,
@@ -60,7 +107,6 @@ func reach[T any](ctx context.Context, p *process, call func(context.Context) (T
 	return v, err
 }
 
-// Leader implements coordination.Store, as do the others.
 func (s *session) Leader(ctx context.Context) (coordination.Leadership, error) {
 	return reach(ctx, s.process, s.Store.Leader)
 }
@@ -134,13 +180,24 @@ func (t *term) Commit(ctx context.Context, ops ...coordination.Op) ([]coordinati
 	return reach(ctx, t.session.process, func(ctx context.Context) ([]coordination.Version, error) {
 		versions, err := t.Term.Commit(ctx, signed...)
 		if w.service.stale && errors.Is(err, coordination.ErrStaleEpoch) {
-			versions, err = w.newestTerm().Commit(ctx, signed...)
+			versions, err = overwrite(context.WithoutCancel(ctx), w.newestTerm(), signed)
 		}
 		if err != nil {
 			return nil, err
 		}
 		return versions[:len(ops)], nil
 	})
+}
+
+// overwrite commits whatever the versions are.
+func overwrite(ctx context.Context, t coordination.Term, ops []coordination.Op) ([]coordination.Version, error) {
+	blind := slices.Clone(ops)
+	for i, op := range blind {
+		if e, err := t.Get(ctx, op.Key); err == nil && op.Kind == coordination.OpSet {
+			blind[i].Version = e.Version
+		}
+	}
+	return t.Commit(ctx, blind...)
 }
 
 // newestTerm is that of the highest epoch.

@@ -135,3 +135,30 @@ func difference(a, b []string) string {
 	}
 	return fmt.Sprintf("%d lines and %d", len(a), len(b))
 }
+
+// TestUndisturbed: without faults all goes well, and at once.
+func TestUndisturbed(t *testing.T) {
+	for seed := range uint64(4) {
+		plan := Draw(seed)
+		plan.Faults, plan.Calm = nil, true
+		r := run(t, plan, Options{})
+		if len(r.Violations) > 0 || r.Epochs != 1 || r.Restarts != 0 {
+			t.Errorf("seed %d: %d epochs, %d restarts, %v\n%s", seed, r.Epochs, r.Restarts, r.Violations, strings.Join(r.Story, "\n"))
+		}
+	}
+}
+
+// TestStaleCommitsAreFound: a coordination that takes what a replaced leader commits does not get past the checker (I2).
+func TestStaleCommitsAreFound(t *testing.T) {
+	found := 0
+	for seed := range uint64(12) {
+		r := run(t, Draw(seed), Options{StaleCommits: true})
+		if strings.Contains(strings.Join(r.Violations, "\n"), "I2: ") {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Error("in none of 12 seeds the checker has found a commit of an epoch that was over")
+	}
+	t.Logf("found in %d of 12 seeds", found)
+}
