@@ -21,23 +21,25 @@ func runtimeLabels() unsafe.Pointer
 //go:linkname runtimeJump runtime.simulatorJump
 func runtimeJump(labels unsafe.Pointer, by int64)
 
-// identity is how the runtime knows the goroutines of a process.
-type identity unsafe.Pointer
+// clock is the wall clock of a process. The world's mutex guards it.
+type clock struct {
+	labels unsafe.Pointer // by which the runtime knows the goroutines of the process; nil until it runs
+}
 
 // identify marks the calling goroutine, and all that it starts, as the process's.
 func (p *process) identify() {
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("process", p.name)))
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.identity = identity(runtimeLabels())
+	p.labels = runtimeLabels()
 }
 
 // jump sets a process's wall clock that much later than the bubble's.
 func (p *process) jump(by time.Duration) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	if p.identity != nil {
-		runtimeJump(unsafe.Pointer(p.identity), int64(by))
+	if p.labels != nil {
+		runtimeJump(p.labels, int64(by))
 	}
 }
 

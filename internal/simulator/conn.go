@@ -126,7 +126,7 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // tryRead reads what is there, or returns what to wait for.
-func (c *conn) tryRead(b []byte) (int, error, <-chan struct{}) { //nolint:revive,staticcheck // the channel is the third case
+func (c *conn) tryRead(b []byte) (int, error, <-chan struct{}) { //nolint:revive // the channel is the third case
 	switch {
 	case c.closed:
 		return 0, net.ErrClosed, nil

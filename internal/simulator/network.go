@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -262,7 +263,7 @@ func (n *network) travel(ctx context.Context, from, to *host) error {
 
 // lateness is the error of a dial whose context has ended.
 func lateness(ctx context.Context) error {
-	if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // as it is documented
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return os.ErrDeadlineExceeded
 	}
 	return ctx.Err()

@@ -279,7 +279,12 @@ func (d *drawer) together() []Fault {
 		return append(d.cutOff(at, f.For, leaderRole, jms), f)
 	case 1: // likewise, as it stands still, and what it said is on its way for long
 		lasts := heartbeatTimeout + time.Duration(d.Float64()*float64(longestFreeze-heartbeatTimeout))
-		return []Fault{{Kind: Freeze, At: at, For: lasts, Target: leaderRole}, {Kind: Delay, At: max(0, at-300*time.Millisecond), For: lasts, Target: leaderRole, Other: tm, By: d.between(100*time.Millisecond, 2*time.Second)}}
+		late := Fault{Kind: Delay, At: max(0, at-400*time.Millisecond), For: lasts, Target: leaderRole, By: d.between(heartbeatTimeout, 2*time.Second)}
+		list := []Fault{{Kind: []Kind{Freeze, Kill}[d.IntN(2)], At: at, For: lasts, Target: leaderRole}}
+		for _, late.Other = range tms {
+			list = append(list, late)
+		}
+		return list
 	case 2: // a TaskManager and the leader die
 		return []Fault{{Kind: Kill, At: at, For: d.between(time.Millisecond, 4*time.Second), Target: tm}, {Kind: Kill, At: at + d.between(0, time.Second), For: time.Second, Target: leaderRole}}
 	case 3: // a TaskManager is declared dead, and lives

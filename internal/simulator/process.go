@@ -55,10 +55,10 @@ type process struct {
 	thawed chan struct{} // closed while it is not frozen
 
 	// Of the world's mutex.
-	stores   []*memory.Store // sessions with coordination
-	tasks    []*task
-	api      *jobmanager.JobManager // nil until there is one
-	identity identity               // by which the runtime knows its goroutines
+	clock
+	stores []*memory.Store // sessions with coordination
+	tasks  []*task
+	api    *jobmanager.JobManager // nil until there is one
 }
 
 func (w *world) newProcess(h *host, name string) *process {
