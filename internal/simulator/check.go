@@ -46,6 +46,7 @@ type checker struct {
 	promised map[part]job.Attempt          // Stopped was said of it (R6)
 	highest  map[part]job.Attempt          // begun
 	acks     map[contribution]string       // what subtasks contributed, as JSON
+	running  []*task                       // that have begun and not ended
 }
 
 // part is what an instance has of a region of a job.
@@ -204,6 +205,7 @@ func (c *checker) intent(in *execution.Intent) {
 	if in.Attempt > before.Attempt && in.Open != 0 {
 		c.found("R4", "job %s: checkpoint %d is open as attempt %d begins", id.Short(), in.Open, in.Attempt)
 	}
+	c.evidence(before, in)
 	for _, p := range in.Completed {
 		if !in.Phase.Terminal() && !c.w.disk.has(p.Manifest) {
 			c.found("I8", "job %s: the manifest %s of a completed checkpoint is not there", id.Short(), p.Manifest)
@@ -213,6 +215,17 @@ func (c *checker) intent(in *execution.Intent) {
 		c.names(in.Outputs)
 	}
 	c.jobs[id] = in
+}
+
+// evidence: an attempt begins when nothing runs of the one before, but on TaskManagers that were declared dead (R4).
+func (c *checker) evidence(before, in *execution.Intent) {
+	for _, t := range c.running {
+		d := t.deploy
+		if d.Spec.ID != in.Spec.ID || attemptOf(in, d.Region) <= attemptOf(before, d.Region) || c.managers[d.Instance] == "dead" {
+			continue
+		}
+		c.found("R4", "job %s: attempt %d of region %d begins, and %s, whose TaskManager was not declared dead, runs attempt %d", in.Spec.ID.Short(), attemptOf(in, d.Region), d.Region, t.name, d.Attempt)
+	}
 }
 
 func newest(in *execution.Intent) job.CheckpointID {
@@ -347,6 +360,7 @@ func (c *checker) begins(t *task) {
 	d := t.deploy
 	of := part{d.Instance, d.Spec.ID, d.Region}
 	c.tell("%s runs %s region %d attempt %d subtasks %v", t.name, d.Spec.ID.Short(), d.Region, d.Attempt, d.Subtasks)
+	c.running = append(c.running, t)
 	in := c.jobs[d.Spec.ID]
 	if in == nil || d.Attempt > attemptOf(in, d.Region) {
 		c.found("I3", "%s runs attempt %d of region %d of job %s, which nobody has committed", t.name, d.Attempt, d.Region, d.Spec.ID.Short())
@@ -369,6 +383,7 @@ func (c *checker) ends(t *task, how string) {
 	defer c.mu.Unlock()
 	d := t.deploy
 	c.tell("%s, which ran %s region %d attempt %d, %s", t.name, d.Spec.ID.Short(), d.Region, d.Attempt, how)
+	c.running = slices.DeleteFunc(c.running, func(other *task) bool { return other == t })
 	in := c.jobs[d.Spec.ID]
 	if !c.w.plan.Calm || c.w.closing || in == nil {
 		return

@@ -113,7 +113,7 @@ var traits = map[Kind]trait{
 	SlowCoordination: {target: true, lasts: true, by: true, weight: 2},
 	QuorumLost:       {lasts: true, weight: 2},
 	ExpireSession:    {target: true, weight: 2},
-	KillTask:         {target: true, managers: true, stormy: true, weight: 4},
+	KillTask:         {target: true, managers: true, stormy: true, weight: 10},
 	SlowDisk:         {lasts: true, by: true, weight: 2},
 	DiskAway:         {lasts: true, stormy: true, weight: 2},
 	JumpClock:        {target: true, lasts: true, by: true, weight: 2},

@@ -19,7 +19,6 @@ var (
 	keep      = flag.String("simulate.keep", "", "the numbers of the faults of the seed's plan that are kept, then a slash and those of the jobs; empty: all")
 	told      = flag.Bool("simulate.story", false, "print what happens, and what processes log")
 	noShrink  = flag.Bool("simulate.noshrink", false, "tell of a plan that fails as it is")
-	repeat    = flag.Int("simulate.repeat", 0, "run each seed so often, and compare the traces")
 )
 
 // scratch is a directory in memory where there is one: nothing in it is worth a disk.
@@ -62,11 +61,6 @@ func TestSeeds(t *testing.T) {
 		fmt.Printf("seed %d trace %016x epochs %d restarts %d checkpoints %d faults %v\n", plan.Seed, r.Trace, r.Epochs, r.Restarts, r.Completed, r.Faults)
 		if *told {
 			fmt.Println(strings.Join(r.Story, "\n"))
-		}
-		for range *repeat {
-			if again := run(t, plan, Options{}); again.Trace != r.Trace {
-				t.Errorf("seed %d: another course: %s", plan.Seed, difference(r.Story, again.Story))
-			}
 		}
 		if len(r.Violations) > 0 {
 			fail(t, plan, r)
@@ -124,16 +118,6 @@ func kept(t *testing.T) (faults, jobs []int) {
 		jobs = nil
 	}
 	return read(f), jobs
-}
-
-// difference is where two stories part.
-func difference(a, b []string) string {
-	for i := range min(len(a), len(b)) {
-		if a[i] != b[i] {
-			return fmt.Sprintf("line %d of %d\n%s\n%s", i, len(a), a[i], b[i])
-		}
-	}
-	return fmt.Sprintf("%d lines and %d", len(a), len(b))
 }
 
 // TestUndisturbed: without faults all goes well, and at once.

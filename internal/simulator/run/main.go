@@ -34,7 +34,7 @@ func main() {
 	flag.IntVar(&o.processes, "processes", runtime.NumCPU(), "how many at once")
 	flag.StringVar(&o.keep, "keep", "", "faults/jobs of the seed's plan that are kept, by their numbers")
 	flag.BoolVar(&o.story, "story", false, "tell all that happens")
-	flag.IntVar(&o.repeat, "repeat", 0, "run each seed so often again, and compare the courses")
+	flag.IntVar(&o.repeat, "repeat", 0, "run each seed so often again, and count how often its course is another")
 	flag.StringVar(&o.only, "o", "", "only build the test binary, there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,7 +75,12 @@ func run(ctx context.Context, o options) error {
 	for range max(1, o.processes) {
 		wg.Go(func() {
 			for seed := range work {
-				totals.add(simulate(ctx, o, binary, seed))
+				out, err := simulate(ctx, o, binary, seed)
+				totals.add(out, err)
+				for range o.repeat {
+					again, _ := simulate(ctx, o, binary, seed)
+					totals.compare(out, again)
+				}
 			}
 		})
 	}
@@ -95,7 +100,7 @@ func run(ctx context.Context, o options) error {
 // simulate runs a seed in a process of its own, in which nothing is left of another, and prints what that says if it fails.
 func simulate(ctx context.Context, o options, binary string, seed uint64) (string, error) {
 	args := []string{"-test.run", "^TestSeeds$", "-test.timeout", "30m", fmt.Sprintf("-simulate.seed=%d", seed), "-simulate.seeds=1",
-		"-simulate.keep=" + o.keep, fmt.Sprintf("-simulate.story=%t", o.story), fmt.Sprintf("-simulate.repeat=%d", o.repeat)}
+		"-simulate.keep=" + o.keep, fmt.Sprintf("-simulate.story=%t", o.story)}
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	cmd.WaitDelay = time.Second
@@ -141,6 +146,20 @@ func (t *totals) add(out string, err error) {
 			t.by[one.name] += one.n
 		}
 	}
+}
+
+// compare counts what is the same again, and what is not.
+func (t *totals) compare(out, again string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first, _, _ := strings.Cut(out, "\n")
+	second, _, _ := strings.Cut(again, "\n")
+	if first == second {
+		t.by["the same again"]++
+		return
+	}
+	t.by["not the same again"]++
+	fmt.Printf("another course:\n%s\n%s\n", first, second)
 }
 
 type counted struct {
