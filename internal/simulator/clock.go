@@ -6,6 +6,7 @@ import (
 	"context"
 	"runtime/debug"
 	"runtime/pprof"
+	"sync"
 	"time"
 	"unsafe" // for go:linkname
 )
@@ -21,25 +22,26 @@ func runtimeLabels() unsafe.Pointer
 //go:linkname runtimeJump runtime.simulatorJump
 func runtimeJump(labels unsafe.Pointer, by int64)
 
-// clock is the wall clock of a process. The world's mutex guards it.
+// clock is the wall clock of a process.
 type clock struct {
+	mu     sync.Mutex
 	labels unsafe.Pointer // by which the runtime knows the goroutines of the process; nil until it runs
 }
 
 // identify marks the calling goroutine, and all that it starts, as the process's.
-func (p *process) identify() {
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("process", p.name)))
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	p.labels = runtimeLabels()
+func (c *clock) identify(name string) {
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("process", name)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.labels = runtimeLabels()
 }
 
-// jump sets a process's wall clock that much later than the bubble's.
-func (p *process) jump(by time.Duration) {
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	if p.labels != nil {
-		runtimeJump(p.labels, int64(by))
+// jump sets the clock that much later than the bubble's.
+func (c *clock) jump(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.labels != nil {
+		runtimeJump(c.labels, int64(by))
 	}
 }
 

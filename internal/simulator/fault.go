@@ -99,9 +99,9 @@ func (w *world) faultDoer(f Fault) (undo func()) {
 		w.disk.change(0, 1)
 		return func() { w.disk.change(0, -1) }
 	case JumpClock:
-		p := h.process
-		p.jump(f.By)
-		return func() { p.jump(0) }
+		c := &h.process.clock
+		c.jump(f.By)
+		return func() { c.jump(0) }
 	}
 	return nil
 }

@@ -232,7 +232,7 @@ func Draw(seed uint64) Plan {
 		slots -= j.Parallelism
 		p.Jobs = append(p.Jobs, j)
 	}
-	for range 2 + d.IntN(12) {
+	for range 3 + d.IntN(16) {
 		for _, f := range d.together() {
 			if p.checkFault(f) == "" {
 				p.Faults = append(p.Faults, f)
@@ -273,7 +273,7 @@ func (d *drawer) job() Job {
 func (d *drawer) together() []Fault {
 	at := time.Duration(d.IntN(int(d.plan.Length/time.Millisecond))) * time.Millisecond
 	jms, tms := d.plan.hosts()
-	switch tm := tms[d.IntN(len(tms))]; d.IntN(8) {
+	switch tm := tms[d.IntN(len(tms))]; d.IntN(10) {
 	case 0: // a leader is replaced and does not know
 		f := Fault{Kind: CutCoordination, At: at, For: d.between(time.Second, 5*time.Second), Target: leaderRole}
 		return append(d.cutOff(at, f.For, leaderRole, jms), f)
@@ -308,6 +308,9 @@ func (d *drawer) fault(at time.Duration) Fault {
 	jms, tms := d.plan.hosts()
 	if t.target {
 		f.Target = d.host(jms, tms)
+	}
+	if t.managers {
+		f.Target = tms[d.IntN(len(tms))]
 	}
 	if t.other {
 		f.Other = d.host(jms, tms)

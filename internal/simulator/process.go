@@ -54,8 +54,9 @@ type process struct {
 	frozen bool
 	thawed chan struct{} // closed while it is not frozen
 
+	clock clock
+
 	// Of the world's mutex.
-	clock
 	stores []*memory.Store // sessions with coordination
 	tasks  []*task
 	api    *jobmanager.JobManager // nil until there is one
@@ -169,7 +170,7 @@ func (w *world) start(h *host, run func(ctx context.Context, p *process) error) 
 	w.note("%s starts", name)
 	w.running.Go(func() {
 		defer close(p.done)
-		p.identify()
+		p.clock.identify(p.name)
 		p.err = run(ctx, p)
 	})
 }
