@@ -56,7 +56,7 @@ type world struct {
 	lives     map[string]int
 	remains   map[string][]byte // what a TaskManager leaves in its work directory
 	running   sync.WaitGroup
-	closing   bool // the run is over: what ends now ends for that
+	closing   bool // the run is over: what ends now ends for that; of the checker's mutex
 	faults    map[Kind]int
 	artifact  string
 	clients   *process
@@ -84,6 +84,9 @@ func (h *host) isManager() bool { return h.name[:2] == "tm" }
 func Run(plan Plan, o Options) (Result, error) {
 	if err := plan.Check(); err != nil {
 		return Result{}, fmt.Errorf("this plan is impossible: %w", err)
+	}
+	if o.Dir == "" {
+		return Result{}, errors.New("a run needs a directory")
 	}
 	w := &world{
 		plan: plan, dir: o.Dir, log: o.Log, lives: map[string]int{}, remains: map[string][]byte{}, faults: map[Kind]int{},
@@ -263,8 +266,10 @@ func (w *world) wrongWith(j Job) error {
 
 // close ends everything.
 func (w *world) close() {
-	w.closing = true
 	w.note("-- the run ends")
+	w.check.mu.Lock()
+	w.closing = true
+	w.check.mu.Unlock()
 	w.mu.Lock()
 	processes := slices.Clone(w.processes)
 	w.mu.Unlock()
