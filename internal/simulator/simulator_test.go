@@ -15,7 +15,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("simulate.seed", 1, "the first seed of TestSeeds")
-	seeds     = flag.Int("simulate.seeds", 40, "how many seeds TestSeeds takes")
+	seeds     = flag.Int("simulate.seeds", 80, "how many seeds TestSeeds takes")
 	keep      = flag.String("simulate.keep", "", "the numbers of the faults of the seed's plan that are kept, then a slash and those of the jobs; empty: all")
 	told      = flag.Bool("simulate.story", false, "print what happens, and what processes log")
 	noShrink  = flag.Bool("simulate.noshrink", false, "tell of a plan that fails as it is")
