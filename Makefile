@@ -116,6 +116,13 @@ chaos: zookeeper ## jobs under kills and freezes, compared with undisturbed runs
 	go build -o bin/chaos ./internal/chaos/run
 	bin/chaos -seed $(SEED) -minutes $(MINUTES)
 
+SEEDS := 1000
+KEEP :=
+
+.PHONY: simulate
+simulate: ## a cluster on simulated clock, network, disk and coordination, faults drawn from seeds, invariants checked (SEED=1 SEEDS=1000)
+	go run ./internal/simulator/run -seed $(SEED) -seeds $(SEEDS) -keep '$(KEEP)'
+
 .PHONY: zookeeper
 zookeeper: # Debian's own ZooKeeper, for the tests that want a real one
 	@test -e /usr/share/java/zookeeper.jar || { \

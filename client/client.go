@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -94,9 +95,15 @@ type Client struct {
 }
 
 // New returns a client that finds the leader by locate. Close ends what it holds open.
-func New(locate Locator) *Client {
+func New(locate Locator) *Client { return NewOver(nil, locate) }
+
+// NewOver is New for a cluster whose JobManagers are reached by dial, such as through a tunnel; nil: by TCP.
+func NewOver(dial func(ctx context.Context, network, address string) (net.Conn, error), locate Locator) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
+	if dial != nil {
+		transport.DialContext = dial
+	}
 	return &Client{locate: locate, http: &http.Client{Transport: transport}}
 }
 

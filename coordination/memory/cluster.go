@@ -17,9 +17,19 @@ type Cluster struct {
 	machine *state.Machine
 }
 
+// Change is what one claim or commit makes different.
+type Change = state.Change
+
 // New returns an empty cluster. It needs no closing.
-func New() *Cluster {
-	return &Cluster{machine: state.New(state.Snapshot{}, nil)}
+func New() *Cluster { return NewWatched(nil) }
+
+// NewWatched returns an empty cluster that tells of each change, one after the other, before anybody can see it.
+// The change is not to be written to. nil: nobody is told.
+func NewWatched(watch func(Change)) *Cluster {
+	if watch == nil {
+		return &Cluster{machine: state.New(state.Snapshot{}, nil)}
+	}
+	return &Cluster{machine: state.New(state.Snapshot{}, func(c Change) error { watch(c); return nil })}
 }
 
 // Open returns the session of a new process.

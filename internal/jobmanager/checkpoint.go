@@ -202,8 +202,12 @@ func (o *owner) collectGarbage(in execution.Intent) {
 		kept = in.Completed
 	}
 	o.jobs.spawn(func() {
-		o.collecting.Lock()
-		defer o.collecting.Unlock()
+		select {
+		case o.collecting <- struct{}{}:
+		case <-o.ctx.Done():
+			return
+		}
+		defer func() { <-o.collecting }()
 		dirs, err := o.cfg.Storage.ListCheckpoints(o.ctx, o.id)
 		retained, unknown := o.retained(kept, dirs)
 		if unknown != nil {

@@ -31,8 +31,9 @@ type Config struct {
 	// nil: no API.
 	API func(*JobManager) http.Handler
 
-	// Dial opens connections to JobManagers and TaskManagers. nil: by TCP.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Dial opens connections to JobManagers and TaskManagers, Listen the ports. nil: by TCP.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Listen func(network, address string) (net.Listener, error)
 
 	HeartbeatInterval  time.Duration // between heartbeats of the leader; 100ms
 	HeartbeatTimeout   time.Duration // silence of the leader after which a standby takes over; 500ms
@@ -98,6 +99,9 @@ func (c Config) withDefaults() (_ Config, err error) {
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Listen == nil {
+		c.Listen = net.Listen
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -55,11 +55,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	rpcListener, err := bind("RPC", cfg.RPCBind, "jobmanager.bind-host", "jobmanager.rpc.port")
+	rpcListener, err := cfg.bind("RPC", cfg.RPCBind, "jobmanager.bind-host", "jobmanager.rpc.port")
 	if err != nil {
 		return err
 	}
-	restListener, err := bind("API", cfg.RESTBind, "rest.bind-host", "rest.port")
+	restListener, err := cfg.bind("API", cfg.RESTBind, "rest.bind-host", "rest.port")
 	if err != nil {
 		return errors.Join(err, rpcListener.Close())
 	}
@@ -71,8 +71,8 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // bind listens on a port, or says which keys place it elsewhere.
-func bind(name, address, hostKey, portKey string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", address)
+func (c *Config) bind(name, address, hostKey, portKey string) (net.Listener, error) {
+	ln, err := c.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s port of the JobManager: %w: another process listens there; stop it, or set %s", name, err, portKey)

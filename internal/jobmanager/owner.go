@@ -38,8 +38,8 @@ type owner struct {
 	spec    job.Spec
 	clock   clock
 
-	collecting sync.Mutex                  // one deletes at a time
-	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; its holder's
+	collecting chan struct{}               // one deletes at a time: full
+	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; of who deletes
 
 	forgotten chan struct{} // closed when the job is not there any more: its goroutine ends
 
@@ -60,7 +60,7 @@ type written struct {
 // newOwner is the owner of a job that is committed as e says, or not yet.
 func newOwner(l *leader, in execution.Intent, e coordination.Entry) *owner {
 	o := &owner{
-		leader: l, id: in.Spec.ID, intent: in, version: e.Version, blob: blobOf(e.Value), spec: in.Spec,
+		leader: l, id: in.Spec.ID, intent: in, version: e.Version, blob: blobOf(e.Value), spec: in.Spec, collecting: make(chan struct{}, 1),
 		ready: make(chan struct{}), forgotten: make(chan struct{}), adopted: make(chan struct{}),
 	}
 	o.mailbox.wake = make(chan struct{}, 1)

@@ -18,9 +18,9 @@ type planning struct {
 	id      job.ID
 	request job.ID // the change that it is for, or ""
 	spec    job.Spec
-	asked   string        // the instance that is planning, "" while none is
-	avoid   string        // the instance that could not
-	after   time.Duration // not before, see monotonic
+	asked   string    // the instance that is planning, "" while none is
+	avoid   string    // the instance that could not
+	after   time.Time // not before
 }
 
 // planWanted: a job asks for its plan.
@@ -38,7 +38,7 @@ func (h planWanted) apply(r *registry) {
 // dispatch asks TaskManagers for the plans that nobody makes.
 func (r *registry) dispatch() {
 	for _, p := range r.plans {
-		if p.asked != "" || monotonic() < p.after {
+		if p.asked != "" || time.Now().Before(p.after) {
 			continue
 		}
 		if t := r.planner(p.avoid); t != nil {
@@ -76,7 +76,7 @@ func (r *registry) planned(t *taskManager, m rpc.Planned) {
 	}
 	if p := r.plans[i]; m.Retry {
 		r.log.Warn("a TaskManager could not plan a job; another will", "taskmanager", t.instance, "job", m.Job, "error", m.Error)
-		p.asked, p.avoid, p.after = "", t.instance, monotonic()+replanPause
+		p.asked, p.avoid, p.after = "", t.instance, time.Now().Add(replanPause)
 		return
 	}
 	r.plans = slices.Delete(r.plans, i, i+1)

@@ -69,6 +69,9 @@ func Attach(location string) (*Storage, error) {
 	return &Storage{objects: at, location: absolute(at, location)}, nil
 }
 
+// Over returns the storage that at is. Its Location means nothing to another process.
+func Over(at objects.Store) *Storage { return &Storage{objects: at, location: at.String()} }
+
 // Dir is where the storage is, for messages.
 func (s *Storage) Dir() string { return s.objects.String() }
 

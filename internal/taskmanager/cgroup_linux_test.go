@@ -110,7 +110,7 @@ func TestExplanation(t *testing.T) {
 	key := attemptKey{partKey{"job1", 0}, 1}
 	l.live[key] = []int{0, 1}
 	c := &confined{l: l, key: key, group: group}
-	const killed = killedBySignal + "9 (killed)"
+	const killed = KilledBySignal + "9 (killed)"
 	if got := c.explain(killed); got != killed {
 		t.Errorf("somebody killed it, and it says %q", got)
 	}
@@ -120,7 +120,7 @@ func TestExplanation(t *testing.T) {
 	if got := c.explain(killed); !strings.Contains(got, "out of memory: it may have 512 MiB here, the part of 2 of 4 slots (taskmanager.memory is 1024 MiB)") {
 		t.Errorf("got %q", got)
 	}
-	if got := c.explain(exitedWell); got != exitedWell {
+	if got := c.explain(ExitedWell); got != ExitedWell {
 		t.Errorf("it ended well, and it says %q", got)
 	}
 }

@@ -21,22 +21,17 @@ import (
 // tailSize is how much of a process's standard error goes into a failure, in bytes.
 const tailSize = 8 << 10
 
-// exitedWell is how describeExit calls success.
-const exitedWell = "exited with status 0"
-
-// killedBySignal is how describeExit begins for a process that did not end by itself.
-const killedBySignal = "was killed by signal "
-
 // child is a started task process, or with neither control nor data a job binary in plan mode.
 type child struct {
 	cmd     *exec.Cmd
 	pid     int
 	control *rpc.Conn     // its fd 3
 	data    *net.UnixConn // its fd 4: data connections are handed over here
+	deaf    func()        // takes its data connections no more
 	stderr  string        // path of the file
 	forget  func()        // removes its record from the work directory
 	limits  *confined     // nil: it plans
-	waited  error         //nolint:unused // of cmd.Wait, where awaitExit has to call it: not on Linux
+	waited  error         //nolint:unused // of cmd.Wait, where AwaitExit has to call it: not on Linux
 }
 
 // startTask starts path as a task process with its own process group, working directory and
@@ -67,6 +62,8 @@ func (n *node) startTask(path, dir string, key attemptKey, d rpc.Deploy) (*child
 	}
 	c.pid = c.cmd.Process.Pid
 	c.limits = n.limiter.confine(key, d.Slots, c.pid)
+	n.receivers.add(key, data)
+	c.deaf = func() { n.receivers.remove(key) }
 	return c, nil
 }
 
@@ -134,19 +131,28 @@ func closeFile(w io.Writer) {
 	}
 }
 
-// kill ends the process and all that it started. It is called only before reap, so that the
-// number cannot be another's yet.
-func (c *child) kill() { killGroup(c.pid) }
+// PID implements Child, as do the others.
+func (c *child) PID() int { return c.pid }
 
-// reap takes the exit status of a process that awaitExit has seen end, after it has killed what
+func (c *child) Control() *rpc.Conn { return c.control }
+
+// Kill is called only before reap, so that the number cannot be another's yet.
+func (c *child) Kill() { killGroup(c.pid) }
+
+func (c *child) Reap() string { return c.limits.explain(c.reap()) }
+
+func (c *child) LastWords() string { return lastWords(c.stderr) }
+
+// reap takes the exit status of a process that AwaitExit has seen end, after it has killed what
 // the process left behind in its group.
 func (c *child) reap() string {
-	c.kill()
+	c.Kill()
 	return describeExit(c.wait())
 }
 
-// close frees what belongs to a process that has been reaped.
-func (c *child) close() {
+// Close frees what belongs to a process that has been reaped.
+func (c *child) Close() {
+	c.deaf()
 	c.control.Close()
 	c.data.Close()
 	c.limits.end()
@@ -158,12 +164,12 @@ func describeExit(err error) string {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil:
-		return exitedWell
+		return ExitedWell
 	case !ok:
 		return fmt.Sprintf("ended in an unknown way: %v", err)
 	}
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return fmt.Sprintf(killedBySignal+"%d (%v)", int(ws.Signal()), ws.Signal())
+		return fmt.Sprintf(KilledBySignal+"%d (%v)", int(ws.Signal()), ws.Signal())
 	}
 	return fmt.Sprintf("exited with status %d", exit.ExitCode())
 }

@@ -17,9 +17,9 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitExit returns when the process has exited, and leaves it to be waited for: until then
+// AwaitExit returns when the process has exited, and leaves it to be waited for: until then
 // its number, which is its group's too, is not given to another process.
-func (c *child) awaitExit() {
+func (c *child) AwaitExit() {
 	for errors.Is(unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 	}
 }

@@ -13,7 +13,7 @@ import (
 // childAttr puts a child into a process group of its own.
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-func (c *child) awaitExit() { c.waited = c.cmd.Wait() }
+func (c *child) AwaitExit() { c.waited = c.cmd.Wait() }
 
 func (c *child) wait() error { return c.waited }
 

@@ -32,8 +32,12 @@ func socketPair(name string) (*net.UnixConn, *os.File, error) {
 }
 
 // handOver sends the descriptor of conn through to. The caller still closes its own.
-func handOver(to *net.UnixConn, conn *net.TCPConn) error {
-	raw, err := conn.SyscallConn()
+func handOver(to *net.UnixConn, conn net.Conn) error {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("a %T has no descriptor", conn)
+	}
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}

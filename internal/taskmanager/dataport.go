@@ -135,7 +135,7 @@ func (p *dataPort) accept() {
 		}
 		p.wg.Go(func() {
 			defer func() { <-p.pending }()
-			p.handle(conn.(*net.TCPConn))
+			p.handle(conn)
 		})
 	}
 }
@@ -153,7 +153,7 @@ func (p *dataPort) pauseAfter(err error) {
 }
 
 // handle passes conn on and closes this process's end of it in any case.
-func (p *dataPort) handle(conn *net.TCPConn) {
+func (p *dataPort) handle(conn net.Conn) {
 	defer conn.Close()
 	release := context.AfterFunc(p.ctx, func() { conn.Close() })
 	defer release()
@@ -162,7 +162,7 @@ func (p *dataPort) handle(conn *net.TCPConn) {
 	}
 }
 
-func (p *dataPort) route(conn *net.TCPConn) error {
+func (p *dataPort) route(conn net.Conn) error {
 	if err := conn.SetReadDeadline(time.Now().Add(p.limits.Preamble)); err != nil {
 		return err
 	}

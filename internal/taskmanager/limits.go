@@ -129,7 +129,7 @@ func (l *limiter) slotsOf(key attemptKey) int {
 
 // explain adds to how a process ended that it was killed for memory, if it was.
 func (c *confined) explain(status string) string {
-	if !strings.HasPrefix(status, killedBySignal+"9 ") {
+	if !strings.HasPrefix(status, KilledBySignal+"9 ") {
 		return status
 	}
 	c.l.mu.Lock()

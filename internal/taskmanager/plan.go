@@ -24,7 +24,7 @@ var errOwn = errors.New("planning failed on this TaskManager")
 
 // plan runs the job binary in plan mode and returns what it wrote, or why there is no plan.
 func (n *node) plan(ctx context.Context, spec job.Spec) rpc.Planned {
-	g, err := n.planGraph(ctx, spec)
+	g, err := n.programs.Plan(ctx, spec)
 	switch {
 	case err == nil:
 		return rpc.Planned{Job: spec.ID, Graph: g}
@@ -35,7 +35,8 @@ func (n *node) plan(ctx context.Context, spec job.Spec) rpc.Planned {
 	}
 }
 
-func (n *node) planGraph(ctx context.Context, spec job.Spec) (*job.Graph, error) {
+// Plan implements Programs.
+func (n *node) Plan(ctx context.Context, spec job.Spec) (*job.Graph, error) {
 	path, err := n.artifacts.get(ctx, spec.Artifact)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, err
@@ -88,7 +89,7 @@ func (n *node) runPlanner(ctx context.Context, path string, spec job.Spec) ([]by
 		return nil, fmt.Errorf("the plan that the job binary wrote has more than %d bytes", maxPlan)
 	case status == refusedJob:
 		return nil, fmt.Errorf("planning the job failed%s", spoken(c.stderr))
-	case status != exitedWell:
+	case status != ExitedWell:
 		return nil, fmt.Errorf("planning the job failed: it %s%s", status, lastWords(c.stderr))
 	case len(out) == 0:
 		return nil, fmt.Errorf("the binary is no Perennial job: it %s and wrote no plan; the main function of a job calls stream.Main", status)
@@ -115,7 +116,7 @@ func (c *child) takePlan(ctx context.Context, r *os.File, limit time.Duration) (
 		defer close(read)
 		out, _ = io.ReadAll(io.LimitReader(r, maxPlan+1)) // what is missing shows when it is decoded
 	}()
-	go func() { defer close(exited); c.awaitExit() }()
+	go func() { defer close(exited); c.AwaitExit() }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	inTime = true
@@ -125,14 +126,14 @@ func (c *child) takePlan(ctx context.Context, r *os.File, limit time.Duration) (
 		case <-written:
 			written = nil
 			if len(out) > maxPlan {
-				c.kill()
+				c.Kill()
 			}
 		case <-timer.C:
 			inTime = false
-			c.kill()
+			c.Kill()
 		case <-called:
 			called = nil
-			c.kill()
+			c.Kill()
 		case <-exited:
 			running = false
 		}

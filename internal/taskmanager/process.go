@@ -59,7 +59,7 @@ func newProcess(alive context.Context, d rpc.Deploy, log *slog.Logger) *process 
 func (p *process) run(n *node, events chan<- event) exited {
 	defer p.end()
 	defer p.release(n)
-	c, err := p.begin(n)
+	c, err := n.programs.Start(p.wanted, p.deploy)
 	switch {
 	case err != nil && p.wanted.Err() != nil:
 		return exited{p: p}
@@ -67,30 +67,29 @@ func (p *process) run(n *node, events chan<- event) exited {
 		p.log.Warn("the task process cannot be started", "error", err)
 		return exited{p: p, failure: fmt.Sprintf("start the task process on host %s: %v", n.host(), err)}
 	}
-	defer c.close()
-	n.receivers.add(p.key(), c.data)
-	defer n.receivers.remove(p.key())
+	defer c.Close()
+	pid := c.PID()
 	failpoint.TaskManagerStarted.Reached()
-	events <- started{p, c.pid}
-	p.log.Info("task process started", "pid", c.pid)
+	events <- started{p, pid}
+	p.log.Info("task process started", "pid", pid)
 
 	why, status := p.supervise(n, c, events)
 	level := slog.LevelInfo
-	if status != exitedWell && p.wanted.Err() == nil {
+	if status != ExitedWell && p.wanted.Err() == nil {
 		level = slog.LevelWarn
 	}
-	p.log.Log(context.Background(), level, "task process ended", "pid", c.pid, "status", status)
+	p.log.Log(context.Background(), level, "task process ended", "pid", pid, "status", status)
 	early := ""
 	switch {
 	case why != nil:
 		status = fmt.Sprintf("was ended: %v", why)
 	case p.wanted.Err() != nil:
 		return exited{p: p, stuck: p.stuck}
-	case status == exitedWell:
+	case status == ExitedWell:
 		early = " before its subtasks had ended"
 	}
-	what, words := fmt.Sprintf("task process %d %s", c.pid, status), lastWords(c.stderr)
-	killed := why == nil && strings.HasPrefix(status, killedBySignal)
+	what, words := fmt.Sprintf("task process %d %s", pid, status), c.LastWords()
+	killed := why == nil && strings.HasPrefix(status, KilledBySignal)
 	return exited{p: p, failure: what + early + words, killed: killed,
 		late: what + " after its subtasks had finished and before the job's end was committed" + words}
 }
@@ -104,23 +103,6 @@ func (n *node) taskLog() *rpc.Log {
 	return &l
 }
 
-// begin fetches the binary and starts it. A process that is recorded and has not been told
-// Start does nothing yet: if the TaskManager dies right here, it ends by itself.
-func (p *process) begin(n *node) (*child, error) {
-	path, err := n.artifacts.get(p.wanted, p.deploy.Spec.Artifact)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkPlatform(path); err != nil {
-		return nil, err
-	}
-	dir, err := n.work.attemptDir(p.key())
-	if err != nil {
-		return nil, err
-	}
-	return n.startTask(path, dir, p.key(), p.deploy)
-}
-
 func (p *process) release(n *node) {
 	if err := n.work.release(p.key()); err != nil {
 		p.log.Warn("cannot remove the files of old attempts", "error", err)
@@ -129,36 +111,37 @@ func (p *process) release(n *node) {
 
 // supervise talks to the process until it has exited. It returns why the TaskManager ended it,
 // or nil, and how it exited.
-func (p *process) supervise(n *node, c *child, events chan<- event) (why error, status string) {
+func (p *process) supervise(n *node, c Child, events chan<- event) (why error, status string) {
 	exited := make(chan struct{})
-	go func() { defer close(exited); c.awaitExit() }()
-	ears := &listener{process: p, control: c.control, answers: make(chan error), exited: exited}
+	go func() { defer close(exited); c.AwaitExit() }()
+	control := c.Control()
+	ears := &listener{process: p, control: control, answers: make(chan error), exited: exited}
 	listening := make(chan struct{})
 	go func() { defer close(listening); ears.listen(events) }()
 
 	// A failure to send shows as an exit or as silence.
-	_ = c.control.Send(rpc.Header{}, rpc.Start{
+	_ = control.Send(rpc.Header{}, rpc.Start{
 		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
 		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey), Log: n.taskLog(),
 		Lease: p.lease.now(),
 	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
-	status = c.limits.explain(c.reap())
+	status = c.Reap()
 	// What the process said last is still in the socket; a grandchild that inherited the
 	// other end does not hold us up.
 	patience := time.Second
 	if p.alive.Err() != nil {
 		patience = farewellTime / 2
 	}
-	_ = c.control.SetReadDeadline(time.Now().Add(patience))
+	_ = control.SetReadDeadline(time.Now().Add(patience))
 	<-listening
 	return why, status
 }
 
 // watch ends the process when it is no longer wanted, or is no task process, and returns why
 // in the latter case. It returns once the process has exited.
-func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
+func (p *process) watch(limits Timeouts, c Child, ears *listener) (why error) {
 	overdue := fmt.Errorf("it did not say within %v that it is ready, as the task process of a Perennial job does", limits.Ready)
 	deadline := time.NewTimer(limits.Ready)
 	defer deadline.Stop()
@@ -167,9 +150,9 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 	for {
 		select {
 		case m := <-p.orders:
-			_ = c.control.Send(rpc.Header{}, m)
+			_ = ears.control.Send(rpc.Header{}, m)
 		case <-p.lease.news():
-			_ = c.control.Send(rpc.Header{}, *p.lease.now())
+			_ = ears.control.Send(rpc.Header{}, *p.lease.now())
 		case err := <-ears.answers:
 			switch {
 			case err == nil && wanted != nil: // ready
@@ -179,7 +162,7 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 				deadline.Reset(limits.Stop)
 			case err != nil && !errors.Is(err, errHungUp):
 				why = cmp.Or(why, err)
-				c.kill()
+				c.Kill()
 			}
 		case <-deadline.C:
 			if wanted == nil {
@@ -187,17 +170,17 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 				break
 			}
 			why = cmp.Or(why, overdue)
-			c.kill()
+			c.Kill()
 		case <-wanted:
 			wanted, asked = nil, time.Now()
-			_ = c.control.Send(rpc.Header{}, rpc.Cancel{})
+			_ = ears.control.Send(rpc.Header{}, rpc.Cancel{})
 			deadline.Reset(limits.Stop)
 		case <-alive:
 			alive = nil
 			if wanted == nil {
 				p.killStuck(c, asked)
 			} else {
-				c.kill()
+				c.Kill()
 			}
 		case <-ears.exited:
 			return why
@@ -206,11 +189,11 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 }
 
 // killStuck kills a process that has not ended since it was asked to, and notes that.
-func (p *process) killStuck(c *child, asked time.Time) {
+func (p *process) killStuck(c Child, asked time.Time) {
 	after := time.Since(asked).Round(10 * time.Millisecond)
-	p.log.Warn("the task process has not ended although it was asked to, and is killed", "pid", c.pid, "after", after)
-	p.stuck = fmt.Sprintf("task process %d of job %s, which had not ended %v after it was asked to", c.pid, p.deploy.Spec.ID, after)
-	c.kill()
+	p.log.Warn("the task process has not ended although it was asked to, and is killed", "pid", c.PID(), "after", after)
+	p.stuck = fmt.Sprintf("task process %d of job %s, which had not ended %v after it was asked to", c.PID(), p.deploy.Spec.ID, after)
+	c.Kill()
 }
 
 // listener reads what a task process says.

@@ -39,7 +39,11 @@ type Config struct {
 	// until ctx is done; then it closes the channel.
 	Discover func(ctx context.Context) <-chan []string
 	// Dial opens connections to JobManagers. nil: by TCP.
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listen opens the data port. nil: by TCP.
+	Listen func(network, address string) (net.Listener, error)
+	// Programs runs job binaries. nil: as processes of this host.
+	Programs Programs
 	Version  string         // of this build, told to the JobManagers
 	Logger   *slog.Logger   // nil: slog.Default
 	TaskLog  func() rpc.Log // how a task process that is started now logs; nil: as Go does by itself
@@ -94,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
+	if c.Listen == nil {
+		c.Listen = net.Listen
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -108,7 +115,8 @@ type node struct {
 	work      *workDir
 	artifacts *artifacts
 	receivers *receivers
-	spawner   *spawner
+	spawner   *spawner // nil: programs are others' business
+	programs  Programs
 	load      atomic.Pointer[rpc.Load] // as it was measured last; nil: it was not, or cannot be
 	profiles  inspect.Profiles
 	limiter   *limiter
@@ -128,7 +136,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer work.close()
-	ln, err := net.Listen("tcp", cfg.DataBind)
+	ln, err := cfg.Listen("tcp", cfg.DataBind)
 	if err != nil {
 		return cannotListen(err)
 	}
@@ -137,11 +145,13 @@ func Run(ctx context.Context, cfg Config) error {
 		data:      advertised(cfg.Host, ln.Addr()),
 		artifacts: newArtifacts(work.artifacts, cfg.Storage),
 		receivers: newReceivers(),
-		spawner:   newSpawner(),
 		limiter:   newLimiter(cfg.Limits, cfg.Slots, cfg.Logger),
 	}
 	defer n.limiter.close()
-	defer n.spawner.close()
+	if n.programs = cfg.Programs; n.programs == nil {
+		n.programs, n.spawner = n, newSpawner()
+		defer n.spawner.close()
+	}
 	defer n.profiles.Close()
 	warnIfOpen(n.log, ln.Addr())
 	port := openDataPort(ln, n.receivers, cfg.Timeouts, n.log)

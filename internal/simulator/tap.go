@@ -1,0 +1,77 @@
+package simulator
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+
+	"github.com/perennial-io/perennial/internal/rpc"
+)
+
+// tap reads along what arrives at and from RPC ports, for the checker. It is called under the network's mutex.
+type tap struct {
+	heard     func(from, to *process, link *conn, h rpc.Header, m rpc.Message)
+	unframed  map[*pipe][]byte
+	instances map[*conn]string // the TaskManager that registered over a connection, by either end
+}
+
+func newTap() *tap { return &tap{unframed: map[*pipe][]byte{}, instances: map[*conn]string{}} }
+
+// hear takes in what has arrived, and passes on whole messages.
+func (t *tap) hear(p *pipe, b []byte) {
+	if p.reader.local == nil || !isRPC(p.reader) {
+		return
+	}
+	all := append(t.unframed[p], b...)
+	if bytes.HasPrefix(all, []byte("PRNL")) {
+		if len(all) < 8 {
+			t.unframed[p] = all
+			return
+		}
+		all = all[8:]
+	}
+	for len(all) >= 4 {
+		size := 4 + int(binary.BigEndian.Uint32(all))
+		if len(all) < size {
+			break
+		}
+		t.frame(p, all[:size])
+		all = all[size:]
+	}
+	t.unframed[p] = bytes.Clone(all)
+}
+
+func isRPC(c *conn) bool { return port(c.local) == 6123 || port(c.remote) == 6123 }
+
+func port(a *net.TCPAddr) int {
+	if a == nil {
+		return 0
+	}
+	return a.Port
+}
+
+var quiet = [][]byte{[]byte(`"kind":"heartbeat"`), []byte(`"kind":"progress"`)}
+
+func (t *tap) frame(p *pipe, frame []byte) {
+	for _, kind := range quiet {
+		if bytes.Contains(frame, kind) {
+			return
+		}
+	}
+	h, m, err := rpc.New(frameReader{r: bytes.NewReader(frame)}).Receive()
+	if err != nil {
+		return // what is no message is for the receiver to refuse
+	}
+	if r, is := m.(rpc.Register); is {
+		t.instances[p.reader], t.instances[p.reader.peer] = r.Instance, r.Instance
+	}
+	t.heard(p.from, p.to, p.reader, h, m)
+}
+
+// frameReader is a message as a connection, for rpc to decode.
+type frameReader struct {
+	net.Conn
+	r *bytes.Reader
+}
+
+func (f frameReader) Read(p []byte) (int, error) { return f.r.Read(p) }
