@@ -167,12 +167,12 @@ func (s *site) life(stopped func()) {
 	before := s.running(id, 0)
 
 	cut := s.leader(nil)
-	cut.CutOff()
+	try(t, cut.CutOff())
 	next := s.leader(cut)
 	if now := s.running(id, 0); !maps.EqualFunc(before, now, sameSubtask) {
 		t.Errorf("the loss of %s touched tasks: %v became %v", cut.Name, before, now)
 	}
-	cut.Join()
+	try(t, cut.Join())
 	eventually(t, func() error { // it stands by
 		r := s.types("perennial", "jobmanagers", "--json")
 		if strings.Count(r.stdout, `"role": "standby"`) != siteMasters-1 {
@@ -185,7 +185,7 @@ func (s *site) life(stopped func()) {
 	}
 
 	worker := s.List[siteMasters+siteWorkers-1]
-	worker.Kill()
+	try(t, worker.Kill())
 	s.running(id, 1)
 	s.types("stop-cluster.sh", "--cancel-jobs").expect(t, 1, "job "+id+" is CANCELED", worker.Name+": ")
 	stopped()
@@ -193,6 +193,13 @@ func (s *site) life(stopped func()) {
 		if left := h.Processes(); len(left) > 0 {
 			t.Errorf("on %s there are still %v", h.Name, left)
 		}
+	}
+}
+
+func try(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package launch_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -124,7 +125,7 @@ func (u *user) types(script string, args ...string) result {
 func (u *user) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	if u.on != nil {
-		cmd = u.on.Command(path, args...)
+		cmd = u.on.Command(context.Background(), path, args...)
 	}
 	cmd.Dir = u.dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {

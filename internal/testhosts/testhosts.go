@@ -1,9 +1,11 @@
-// Package testhosts makes hosts of network namespaces, for tests that want several: each has a name, an address of its own
-// and an sshd. They share this machine's files, but for one directory, in which each has its own. What runs on one of them reaches the others through a switch,
-// which is a namespace too, and nothing else: the machine's own network is not touched.
+// Package testhosts makes hosts of network namespaces, for tests and benchmarks that want several: each has a name, an
+// address of its own and an sshd. They share this machine's files, but for one directory, in which each has its own. What
+// runs on one of them reaches the others through a switch, which is a namespace too, and nothing else: the machine's own
+// network is not touched. A process may have several sets of hosts at a time; no set reaches another.
 //
-// It needs root, and Debian's iproute2 and openssh-server; a test is skipped, with the reason, where they are not. The
-// package is for tests. It ends only processes that run in its own namespaces, and leaves none of them behind.
+// It needs root, and Debian's iproute2 and openssh-server; New fails with ErrMissing where they are not. The package is
+// not for the program. It ends only processes that run in its own namespaces, and leaves none of them behind. It starts no
+// goroutine.
 package testhosts
 
 import (
@@ -16,8 +18,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -30,10 +32,18 @@ const patience = 30 * time.Second
 // names of hosts, in order.
 var names = []string{"alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf"}
 
+// Most is how many hosts a set may have.
+var Most = len(names)
+
+// ErrMissing is why there can be no hosts here.
+var ErrMissing = errors.New("there can be no hosts here")
+
+// sets counts those of this process, which have namespaces of their own each.
+var sets atomic.Int64
+
 // Hosts are several of them, with one key for ssh among them.
 type Hosts struct {
-	t    testing.TB
-	id   string // of the namespaces of this process
+	id   string // of this set's namespaces
 	dir  string
 	List []*Host
 	// Local is a directory that is empty at first and each host's own, as if on a disk of it.
@@ -49,100 +59,143 @@ type Host struct {
 	Address string
 }
 
-// Start makes n hosts, at most 7, which are gone after the test.
-func Start(t testing.TB, n int) *Hosts {
-	t.Helper()
-	if reason := missing(); reason != "" {
-		t.Skip(reason)
+// New makes n hosts, at most Most, with their files in a directory that is theirs alone; ctx bounds the making. The caller
+// closes them.
+func New(ctx context.Context, dir string, n int) (*Hosts, error) {
+	if n < 1 || n > Most {
+		return nil, fmt.Errorf("%d hosts: expected 1 to %d", n, Most)
 	}
-	h := &Hosts{t: t, id: fmt.Sprintf("pt%d", os.Getpid()), dir: t.TempDir()}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	h := &Hosts{id: fmt.Sprintf("pt%d-%d", os.Getpid(), sets.Add(1)), dir: dir, Local: filepath.Join(dir, "local")}
+	if err := h.possible(ctx); err != nil {
+		return nil, err
+	}
 	for i := range n {
 		h.List = append(h.List, &Host{h, i + 1, names[i], fmt.Sprintf("10.77.0.%d", i+1)})
 	}
-	h.Local = filepath.Join(h.dir, "local")
-	t.Cleanup(h.remove)
-	h.network()
-	h.keys()
-	for _, one := range h.List {
-		one.serveSSH()
+	if err := h.build(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
+	return h, nil
+}
+
+// TB is what Start needs of a *testing.T or *testing.B.
+type TB interface {
+	Helper()
+	TempDir() string
+	Context() context.Context
+	Cleanup(func())
+	Skip(args ...any)
+	Error(args ...any)
+	Fatal(args ...any)
+}
+
+// Start is New for one test: they are gone after it, and it is skipped where there can be none.
+func Start(t TB, n int) *Hosts {
+	t.Helper()
+	h, err := New(t.Context(), t.TempDir(), n)
+	if errors.Is(err, ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return h
 }
 
-// missing is why there can be no hosts here, or "".
-func missing() string {
+// possible tells whether there can be hosts here.
+func (h *Hosts) possible(ctx context.Context) error {
 	if os.Getuid() != 0 {
-		return "hosts are network namespaces, which only root can make"
+		return fmt.Errorf("%w: they are network namespaces, which only root can make", ErrMissing)
 	}
 	for _, tool := range []string{"ip", "/usr/sbin/sshd", "ssh", "ssh-keygen", "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Sprintf("hosts need iproute2, util-linux, openssh-client and openssh-server (make hosts installs them): %v", err)
+			return fmt.Errorf("%w: they need iproute2, util-linux, openssh-client and openssh-server (make hosts installs them): %w", ErrMissing, err)
 		}
 	}
-	probe := fmt.Sprintf("pt%dprobe", os.Getpid())
-	if out, err := exec.Command("ip", "netns", "add", probe).CombinedOutput(); err != nil {
-		return fmt.Sprintf("no network namespaces can be made here: %s", out)
+	hub := h.namespace(0)
+	if err := ip(ctx, "netns", "add", hub); err != nil {
+		return fmt.Errorf("%w: no network namespaces can be made: %w", ErrMissing, err)
 	}
-	_ = exec.Command("ip", "netns", "del", probe).Run()
-	return ""
+	return nil
+}
+
+func (h *Hosts) build(ctx context.Context) error {
+	hub := h.namespace(0)
+	err := errors.Join(ip(ctx, "-n", hub, "link", "add", "hub", "type", "bridge"), ip(ctx, "-n", hub, "link", "set", "hub", "up"), h.keys(ctx))
+	for _, one := range h.List {
+		if err == nil {
+			err = one.connect(ctx)
+		}
+		if err == nil {
+			err = one.serveSSH(ctx)
+		}
+	}
+	return err
 }
 
 func (h *Hosts) namespace(number int) string { return h.id + "-" + strconv.Itoa(number) }
 
-// network makes the switch, and a cable to each host.
-func (h *Hosts) network() {
-	hub := h.namespace(0)
-	h.ip("netns", "add", hub)
-	h.ip("-n", hub, "link", "add", "hub", "type", "bridge")
-	h.ip("-n", hub, "link", "set", "hub", "up")
+// connect makes the host, and a cable from it to the switch.
+func (one *Host) connect(ctx context.Context) error {
+	h := one.all
+	hub, ns := h.namespace(0), h.namespace(one.number)
+	for _, args := range [][]string{
+		{"netns", "add", ns},
+		{"-n", hub, "link", "add", one.plug(), "type", "veth", "peer", "name", "eth0", "netns", ns},
+		{"-n", hub, "link", "set", one.plug(), "master", "hub", "up"},
+		{"-n", ns, "addr", "add", one.Address + "/24", "dev", "eth0"},
+		{"-n", ns, "link", "set", "eth0", "up"},
+		{"-n", ns, "link", "set", "lo", "up"},
+	} {
+		if err := ip(ctx, args...); err != nil {
+			return err
+		}
+	}
 	var table strings.Builder
 	table.WriteString("127.0.0.1 localhost\n")
-	for _, one := range h.List {
-		fmt.Fprintf(&table, "%s %s\n", one.Address, one.Name)
+	for _, other := range h.List {
+		fmt.Fprintf(&table, "%s %s\n", other.Address, other.Name)
 	}
-	for _, one := range h.List {
-		ns := h.namespace(one.number)
-		h.ip("netns", "add", ns)
-		h.ip("-n", hub, "link", "add", one.plug(), "type", "veth", "peer", "name", "eth0", "netns", ns)
-		h.ip("-n", hub, "link", "set", one.plug(), "master", "hub", "up")
-		h.ip("-n", ns, "addr", "add", one.Address+"/24", "dev", "eth0")
-		h.ip("-n", ns, "link", "set", "eth0", "up")
-		h.ip("-n", ns, "link", "set", "lo", "up")
-		for _, dir := range []string{h.Local, one.disk()} {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				h.t.Fatal(err)
-			}
-		}
-		h.write(filepath.Join("/etc/netns", ns, "hosts"), table.String(), 0o644) // ip netns exec lays it over /etc/hosts
-	}
+	return errors.Join(os.MkdirAll(h.Local, 0o755), os.MkdirAll(one.disk(), 0o755),
+		write(filepath.Join(one.etc(), "hosts"), table.String(), 0o644))
 }
 
-func (h *Hosts) write(path, text string, mode os.FileMode) {
-	h.t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path, []byte(text), mode)
+// etc is a directory whose files ip netns exec lays over those of /etc.
+func (one *Host) etc() string { return filepath.Join("/etc/netns", one.all.namespace(one.number)) }
+
+func write(path, text string, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	return os.WriteFile(path, []byte(text), mode)
 }
 
-func (h *Hosts) ip(args ...string) {
-	h.t.Helper()
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		h.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+func ip(ctx context.Context, args ...string) error {
+	return run(exec.CommandContext(ctx, "ip", args...))
+}
+
+func run(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
 	}
+	return nil
 }
 
 // keys makes the one that all hosts have and the one that lets in.
-func (h *Hosts) keys() {
-	h.t.Helper()
+func (h *Hosts) keys(ctx context.Context) error {
 	for _, name := range []string{"host", "user"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(h.dir, name)).CombinedOutput(); err != nil {
-			h.t.Fatalf("ssh-keygen: %v: %s", err, out)
+		if err := run(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(h.dir, name))); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // SSHOptions are those with which ssh gets from any of them to any other.
@@ -151,11 +204,10 @@ func (h *Hosts) SSHOptions() string {
 }
 
 // serveSSH starts the host's sshd.
-func (one *Host) serveSSH() {
+func (one *Host) serveSSH(ctx context.Context) error {
 	h := one.all
-	h.t.Helper()
 	config := filepath.Join(h.dir, one.Name+".sshd")
-	h.write(config, fmt.Sprintf(`Port %d
+	err := write(config, fmt.Sprintf(`Port %d
 HostKey %s
 AuthorizedKeysFile %s
 PermitRootLogin yes
@@ -164,19 +216,17 @@ StrictModes no
 UsePAM no
 PidFile none
 `, sshPort, filepath.Join(h.dir, "host"), filepath.Join(h.dir, "user.pub")), 0o600)
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		h.t.Fatal(err)
+	if err = errors.Join(err, os.MkdirAll("/run/sshd", 0o755)); err != nil {
+		return err
 	}
-	if out, err := one.Command("/usr/sbin/sshd", "-f", config, "-E", config+".log").CombinedOutput(); err != nil {
-		h.t.Fatalf("sshd on %s: %v: %s", one.Name, err, out)
-	}
+	return run(one.Command(ctx, "/usr/sbin/sshd", "-f", config, "-E", config+".log"))
 }
 
-// Command is a program that runs on the host.
-func (one *Host) Command(path string, args ...string) *exec.Cmd {
+// Command is a program that runs on the host, until it ends or ctx does.
+func (one *Host) Command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	const script = `mount --bind "$1" "$2" && hostname "$0" && shift 2 && exec "$@"`
 	in := []string{"netns", "exec", one.all.namespace(one.number), "unshare", "--uts", "sh", "-c", script, one.Name, one.disk(), one.all.Local, path}
-	return exec.Command("ip", append(in, args...)...)
+	return exec.CommandContext(ctx, "ip", append(in, args...)...)
 }
 
 // disk is where this machine has the host's own files.
@@ -185,10 +235,16 @@ func (one *Host) disk() string { return filepath.Join(one.all.dir, "disks", one.
 func (one *Host) plug() string { return "to-" + one.Name }
 
 // CutOff parts the host from all others: nothing that is sent arrives, and nobody is told.
-func (one *Host) CutOff() { one.all.ip("-n", one.all.namespace(0), "link", "set", one.plug(), "down") }
+func (one *Host) CutOff() error { return one.link("down") }
 
 // Join undoes CutOff.
-func (one *Host) Join() { one.all.ip("-n", one.all.namespace(0), "link", "set", one.plug(), "up") }
+func (one *Host) Join() error { return one.link("up") }
+
+func (one *Host) link(state string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return ip(ctx, "-n", one.all.namespace(0), "link", "set", one.plug(), state)
+}
 
 // Processes lists what runs on the host, without its sshd, by pid.
 func (one *Host) Processes() map[int]string {
@@ -217,12 +273,9 @@ func (one *Host) processes() map[int]string {
 }
 
 // Kill ends everything on the host at once, as a loss of power does, and cuts it off.
-func (one *Host) Kill() {
-	one.CutOff()
-	one.end()
-}
+func (one *Host) Kill() error { return errors.Join(one.CutOff(), one.end()) }
 
-func (one *Host) end() {
+func (one *Host) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -234,22 +287,25 @@ func (one *Host) end() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			one.all.t.Errorf("on %s there are processes that do not end: %v", one.Name, left)
-			return
+			return fmt.Errorf("on %s there are processes that do not end: %v", one.Name, left)
 		}
 	}
+	return nil
 }
 
-// remove leaves nothing behind.
-func (h *Hosts) remove() {
+// Close ends all that runs on the hosts and removes them. Their files stay in the directory that New was given.
+func (h *Hosts) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var failed error
 	for _, one := range h.List {
-		one.end()
-		_ = os.RemoveAll(filepath.Join("/etc/netns", h.namespace(one.number)))
+		failed = errors.Join(failed, one.end(), os.RemoveAll(one.etc()))
 	}
 	for number := range len(h.List) + 1 {
-		if out, err := exec.Command("ip", "netns", "del", h.namespace(number)).CombinedOutput(); err != nil && !errors.Is(err, os.ErrNotExist) {
-			h.t.Logf("ip netns del %s: %v: %s", h.namespace(number), err, out)
+		ns := h.namespace(number)
+		if _, err := os.Stat(filepath.Join("/run/netns", ns)); err == nil {
+			failed = errors.Join(failed, ip(ctx, "netns", "del", ns))
 		}
 	}
-	_ = os.Remove("/etc/netns") // if no others have theirs there
+	return failed
 }
