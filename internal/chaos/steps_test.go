@@ -166,7 +166,7 @@ func (w *walk) to(t *testing.T, p failpoint.Point, a failpoint.Action, s step) {
 		t.Fatal(err)
 	}
 	w.jobs++
-	c := Config{Cluster: w.cluster, Binary: w.binary, Dir: w.dir, Storage: Storage{Dir: filepath.Join(w.dir, "storage")},
+	c := Config{Site: &Site{Cluster: w.cluster, Storage: Storage{Dir: filepath.Join(w.dir, "storage")}}, Binary: w.binary, Dir: w.dir,
 		Seed: w.jobs, Records: 2_000, Rate: 3_000, Unbounded: !s.bounded, Say: t.Logf}
 	r, err := begin(w.ctx, c)
 	if err != nil {
@@ -178,7 +178,7 @@ func (w *walk) to(t *testing.T, p failpoint.Point, a failpoint.Action, s step) {
 	}
 	result, err := r.end(w.ctx)
 	if err != nil || result.Wrong() {
-		t.Errorf("%+v, %v", result, err)
+		t.Errorf("%v, %v", result, err)
 	}
 }
 

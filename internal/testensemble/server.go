@@ -111,7 +111,7 @@ func (s *Server) command() *exec.Cmd {
 	line := slices.Concat(s.enter, []string{s.install.java,
 		"-Xms24m", "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
 		"-Dzookeeper.jmx.log4j.disable=true", "-Dzookeeper.preAllocSize=1024",
-		"-cp", s.dir+string(os.PathListSeparator)+s.install.classpath,
+		"-cp", s.dir + string(os.PathListSeparator) + s.install.classpath,
 		"org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, configName)})
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Dir = s.dir
@@ -199,3 +199,6 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(bytes.TrimSpace(t.buf))
 }
+
+// Running tells whether the server was started and has not ended.
+func (s *Server) Running() bool { return s.exit() == nil }
