@@ -173,7 +173,10 @@ func (s *Site) place(role string, i int, dir string, p Programs) (place localclu
 		}
 	}
 	if p.Clocks {
-		clock := testclock.Clock(filepath.Join(dir, name+".clock"))
+		clock, err := testclock.New(filepath.Join(dir, name+".clock"))
+		if err != nil {
+			return place, err
+		}
 		s.clocks[name] = clock
 		place.Env = append(place.Env, clock.Env())
 	}

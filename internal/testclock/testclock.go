@@ -9,13 +9,13 @@ package testclock
 import (
 	"context"
 	_ "embed"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -24,7 +24,7 @@ import (
 var shift []byte
 
 // variable names a process's clock to it.
-const variable = "PERENNIAL_TEST_CLOCK"
+const variable = "TESTCLOCK_FILE"
 
 // Build compiles a package to a program whose clock can be moved; dir is for its own files, and outlives the call.
 func Build(ctx context.Context, dir, output, pkg string) error {
@@ -71,14 +71,20 @@ func write(dir, src string) (overlay string, err error) {
 // Clock is that of a process, or of several: the file that it is in.
 type Clock string
 
+// New makes a clock that is right.
+func New(path string) (Clock, error) {
+	return Clock(path), os.WriteFile(path, make([]byte, 8), 0o644)
+}
+
 // Env is what a process is started with.
 func (c Clock) Env() string { return variable + "=" + string(c) }
 
-// Set has the clock be wrong by so much; the process sees it within 5 ms.
+// Set has the clock be wrong by so much, from now on.
 func (c Clock) Set(wrong time.Duration) error {
-	next := string(c) + ".next"
-	if err := os.WriteFile(next, []byte(strconv.FormatInt(int64(wrong), 10)+"\n"), 0o644); err != nil {
+	f, err := os.OpenFile(string(c), os.O_WRONLY, 0)
+	if err != nil {
 		return err
 	}
-	return os.Rename(next, string(c))
+	_, err = f.Write(binary.NativeEndian.AppendUint64(nil, uint64(wrong)))
+	return errors.Join(err, f.Close())
 }

@@ -21,6 +21,10 @@ import (
 
 func main() {
 	began := time.Now()
+	go func() { // timers read the clock on the runtime's stack
+		for range time.NewTicker(time.Millisecond).C {
+		}
+	}()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		now := time.Now()
 		fmt.Println(now.UnixNano(), int64(now.Sub(began)))
@@ -40,7 +44,10 @@ func TestClockJumps(t *testing.T) {
 	if err := Build(t.Context(), dir, filepath.Join(dir, "program"), filepath.Join(dir, "main.go")); err != nil {
 		t.Fatal(err)
 	}
-	clock := Clock(filepath.Join(dir, "clock"))
+	clock, err := New(filepath.Join(dir, "clock"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "program"))
 	cmd.Env = append(os.Environ(), clock.Env())
 	in, err := cmd.StdinPipe()
@@ -70,11 +77,7 @@ func TestClockJumps(t *testing.T) {
 		if err := clock.Set(jump); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(time.Minute)
 		wrong, since := ask()
-		for (wrong-jump).Abs() > time.Minute && time.Now().Before(deadline) {
-			wrong, since = ask()
-		}
 		if (wrong - jump).Abs() > time.Minute {
 			t.Errorf("set by %v the clock is wrong by %v", jump, wrong)
 		}

@@ -180,7 +180,7 @@ func (s site) rounds(ctx context.Context, o options, length time.Duration) (int,
 			err = fmt.Errorf("%v", r.Violations)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("%s, seed %d: %w\n%s\nonce more: %s", s.Kind, o.seed, err, s.Cluster.Logs(), o.again(s.Kind))
+			return 0, fmt.Errorf("%s, seed %d: %w\nonce more: %s", s.Kind, o.seed, err, o.again(s.Kind))
 		}
 		if err := os.RemoveAll(work); err != nil {
 			return 0, err
@@ -210,7 +210,7 @@ func (s site) round(ctx context.Context, self, work string, o options) (chaos.Re
 		}
 	}
 	return chaos.Run(ctx, chaos.Config{
-		Site: s.Site, Binary: self, Dir: work, Seed: o.seed, Records: 40_000, Rate: 2_500, Unbounded: o.seed%3 == 1, Faults: 15,
+		Site: s.Site, Binary: self, Dir: work, Seed: o.seed, Records: 40_000, Rate: 1_200, Unbounded: o.seed%3 == 1, Faults: 15,
 		Plan: o.plan, Requests: true, Say: say,
 	})
 }
