@@ -62,7 +62,9 @@ var register = porcupine.Model{
 		return all
 	},
 	Init: func() any { return absent },
-	Step: func(state, input, output any) (bool, any) { return registerStep(state.(int), input.(question).verb, output.(answer)) },
+	Step: func(state, input, output any) (bool, any) {
+		return registerStep(state.(int), input.(question).verb, output.(answer))
+	},
 	DescribeOperation: func(input, output any) string {
 		q, a := input.(question), output.(answer)
 		return fmt.Sprintf("%s %s: %s", q.verb, q.id, a)

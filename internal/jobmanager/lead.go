@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
@@ -40,6 +41,7 @@ type leader struct {
 // learns that a newer epoch is in force, and says why. A *WrongClusterError says that this
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
+	failpoint.LeaderClaimed.Reached()
 	claimed, why := time.Now(), jm.vacancies.before(term.Epoch())
 	if why.alive {
 		jm.detector.replacing(why.previous, term.Epoch())
@@ -63,6 +65,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 		l.close()
 		return err
 	}
+	failpoint.LeaderRead.Reached()
 	var wg sync.WaitGroup
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
@@ -70,8 +73,10 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.jobs.begin()
 
 	l.awaitAdoption()
+	failpoint.LeaderAdopted.Reached()
 	if ctx.Err() == nil {
 		jm.serve(l, why, claimed)
+		failpoint.LeaderServes.Reached()
 		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
