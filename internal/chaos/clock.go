@@ -52,7 +52,7 @@ func (r *round) jump(ctx context.Context) error {
 	if r.draw.IntN(2) == 0 {
 		by = -by
 	}
-	return during(ctx, r.moments(300, 3000), func() error { return set(clocks, by) }, func() error { return set(clocks, 0) })
+	return r.during(ctx, r.moments(300, 3000), func() error { return set(clocks, by) }, func() error { return set(clocks, 0) })
 }
 
 // race has clocks run at twice their speed.

@@ -39,10 +39,9 @@ var coordinationFaults = []fault{
 
 // killServer kills a server, with what else is to die with it, and starts it again after a while.
 func (r *round) killServer(ctx context.Context, s *testensemble.Server, with func() error) error {
-	r.struck = time.Now()
 	r.result.Kills++
-	err := errors.Join(s.Kill(), with())
-	return errors.Join(err, wait(ctx, r.moments(0, 2000)), r.serve(ctx))
+	begin := func() error { return errors.Join(s.Kill(), with()) }
+	return r.during(ctx, r.moments(500, 3000), begin, func() error { return r.serve(ctx) })
 }
 
 // serve starts those of ZooKeeper's servers that do not run, and waits until all serve.
@@ -96,7 +95,7 @@ func (r *round) freezeZooKeeperLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return during(ctx, r.moments(200, 5000), leader.Freeze, leader.Thaw)
+	return r.during(ctx, r.moments(200, 5000), leader.Freeze, leader.Thaw)
 }
 
 // slowZooKeeper has each write take half a second: the servers, a majority of which it needs, run in short pulses only.
@@ -111,7 +110,7 @@ func (r *round) slowZooKeeper(ctx context.Context) error {
 		}
 	}
 	for range 4 {
-		if err := during(ctx, 500*time.Millisecond, all((*testensemble.Server).Freeze), all((*testensemble.Server).Thaw)); err != nil {
+		if err := during(ctx, time.Now().Add(500*time.Millisecond), all((*testensemble.Server).Freeze), all((*testensemble.Server).Thaw)); err != nil {
 			return err
 		}
 		if err := wait(ctx, 50*time.Millisecond); err != nil {

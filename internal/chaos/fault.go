@@ -79,7 +79,7 @@ func (p Plan) drawn(s *Site, gentle bool) []fault {
 func (r *round) fault(ctx context.Context, drawn []fault) error {
 	f := drawn[r.draw.IntN(len(drawn))]
 	r.Say("seed %d: %s", r.Seed, f.name)
-	r.struck = time.Time{}
+	r.struck, r.took = time.Time{}, 0
 	err := f.do(r, ctx)
 	if err == nil {
 		err = r.revive()
@@ -87,14 +87,23 @@ func (r *round) fault(ctx context.Context, drawn []fault) error {
 	if r.struck.IsZero() {
 		r.struck = time.Now()
 	}
-	if err == nil {
-		_, err = r.client.Job(ctx, r.id)
+	if err == nil && r.took == 0 {
+		err = r.answered(ctx)
 	}
-	r.result.Faults.add(f, time.Since(r.struck))
+	r.result.Faults.add(f, r.took)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	return nil
+}
+
+// answered asks until somebody answers, and notes how long that is after the fault.
+func (r *round) answered(ctx context.Context) error {
+	_, err := r.client.Job(ctx, r.id)
+	if err == nil {
+		r.took = time.Since(r.struck)
+	}
+	return err
 }
 
 // revive starts again what has ended by itself, as a supervisor does.
@@ -117,12 +126,29 @@ func (r *round) moments(least, most int) time.Duration {
 	return time.Duration(least+r.draw.IntN(most-least)) * time.Millisecond
 }
 
-// during does something, lets a time go by, and undoes it, whatever happens in between.
-func during(ctx context.Context, d time.Duration, begin, end func() error) error {
+// during is a fault that lasts: it is done, and undone after some time whatever happens. If somebody answers meanwhile, that is
+// noted; else it is asked again when it is over.
+func (r *round) during(ctx context.Context, d time.Duration, begin, end func() error) error {
+	r.struck = time.Now()
+	over := r.struck.Add(d)
+	asked := func() error {
+		if err := begin(); err != nil {
+			return err
+		}
+		meanwhile, cancel := context.WithDeadline(ctx, over)
+		defer cancel()
+		_ = r.answered(meanwhile)
+		return nil
+	}
+	return during(ctx, over, asked, end)
+}
+
+// during does something, lets the time go by until it is over, and undoes it, whatever happens in between.
+func during(ctx context.Context, over time.Time, begin, end func() error) error {
 	if err := begin(); err != nil {
 		return fmt.Errorf("%w (undone: %v)", err, end())
 	}
-	err := wait(ctx, d)
+	err := wait(ctx, time.Until(over))
 	if e := end(); err == nil {
 		err = e
 	}

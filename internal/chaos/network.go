@@ -72,7 +72,7 @@ func (r *round) lose(ctx context.Context, d time.Duration, one *testhosts.Host, 
 			return err
 		}
 	}
-	return during(ctx, d, each(l.begin), each(l.heal))
+	return r.during(ctx, d, each(l.begin), each(l.heal))
 }
 
 func (r *round) leadersHost(ctx context.Context) (*localcluster.Process, *testhosts.Host, error) {
@@ -115,7 +115,7 @@ func (r *round) loseOneWay(ctx context.Context) error {
 
 func (r *round) cutTaskManager(ctx context.Context) error {
 	host := r.hosts.of(r.taskManager().Name)
-	return during(ctx, r.moments(300, 8000), host.CutOff, host.Join)
+	return r.during(ctx, r.moments(300, 8000), host.CutOff, host.Join)
 }
 
 func (r *round) killLeadersHost(ctx context.Context) error {
@@ -133,17 +133,17 @@ func (r *round) killTaskManagersHost(ctx context.Context) error {
 // killHost ends a process behind a cut: nobody is told of its connections' end.
 func (r *round) killHost(ctx context.Context, p *localcluster.Process) error {
 	host := r.hosts.of(p.Name)
-	if err := host.CutOff(); err != nil {
+	die := func() error {
+		err := host.CutOff()
+		r.kill(p)
 		return err
 	}
-	r.kill(p)
-	err := errors.Join(wait(ctx, r.moments(0, 3000)), host.Join())
-	return errors.Join(err, p.Start())
+	return r.during(ctx, r.moments(500, 3500), die, func() error { return errors.Join(host.Join(), p.Start()) })
 }
 
 // trouble is what some proxies do for a while.
-func trouble(ctx context.Context, d time.Duration, to, from testproxy.Trouble, all testproxy.All) error {
-	return during(ctx, d, func() error { all.Set(to, from); return nil }, func() error { all.Set(testproxy.Trouble{}, testproxy.Trouble{}); return nil })
+func (r *round) trouble(ctx context.Context, d time.Duration, to, from testproxy.Trouble, all testproxy.All) error {
+	return r.during(ctx, d, func() error { all.Set(to, from); return nil }, func() error { all.Set(testproxy.Trouble{}, testproxy.Trouble{}); return nil })
 }
 
 // slowNetwork delays all that passes between processes of the control plane.
@@ -153,7 +153,7 @@ func (r *round) slowNetwork(ctx context.Context) error {
 		all = append(all, of...)
 	}
 	slow := testproxy.Trouble{Delay: r.moments(25, 150), Jitter: r.moments(25, 150)}
-	return trouble(ctx, r.moments(500, 4000), slow, slow, all)
+	return r.trouble(ctx, r.moments(500, 4000), slow, slow, all)
 }
 
 // leadersProxies are those before the leader: of its RPC port, of its API, and of what it asks of coordination.
@@ -173,7 +173,7 @@ func (r *round) stall(ctx context.Context) error {
 		return err
 	}
 	way := r.draw.IntN(3)
-	return trouble(ctx, r.moments(100, 2000), testproxy.Trouble{Stall: way != 0}, testproxy.Trouble{Stall: way != 1}, rpc)
+	return r.trouble(ctx, r.moments(100, 2000), testproxy.Trouble{Stall: way != 0}, testproxy.Trouble{Stall: way != 1}, rpc)
 }
 
 var dripping = testproxy.Trouble{Rate: 1000}
@@ -183,7 +183,7 @@ func (r *round) drip(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return trouble(ctx, r.moments(500, 2000), dripping, dripping, slices.Concat(rpc, api))
+	return r.trouble(ctx, r.moments(500, 2000), dripping, dripping, slices.Concat(rpc, api))
 }
 
 func (r *round) cutConnections(ctx context.Context) error {
@@ -204,7 +204,7 @@ var lost = testproxy.Trouble{Lose: true}
 
 // loseAnswers has requests of clients arrive, and nobody hear of it.
 func (r *round) loseAnswers(ctx context.Context) error {
-	return trouble(ctx, r.moments(50, 1000), testproxy.Trouble{}, lost, r.proxies.api)
+	return r.trouble(ctx, r.moments(50, 1000), testproxy.Trouble{}, lost, r.proxies.api)
 }
 
 // loseReplies has what the leader writes land, and the leader not hear of it.
@@ -213,7 +213,7 @@ func (r *round) loseReplies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return trouble(ctx, r.moments(50, 1000), testproxy.Trouble{}, lost, coordination)
+	return r.trouble(ctx, r.moments(50, 1000), testproxy.Trouble{}, lost, coordination)
 }
 
 func (r *round) dripZooKeeper(ctx context.Context) error {
@@ -221,7 +221,7 @@ func (r *round) dripZooKeeper(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return trouble(ctx, r.moments(500, 4000), dripping, dripping, coordination)
+	return r.trouble(ctx, r.moments(500, 4000), dripping, dripping, coordination)
 }
 
 func (r *round) stallZooKeeper(ctx context.Context) error {
@@ -230,5 +230,5 @@ func (r *round) stallZooKeeper(ctx context.Context) error {
 		return err
 	}
 	stalled := testproxy.Trouble{Stall: true}
-	return trouble(ctx, r.moments(100, 6000), stalled, stalled, coordination)
+	return r.trouble(ctx, r.moments(100, 6000), stalled, stalled, coordination)
 }

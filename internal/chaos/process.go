@@ -116,7 +116,15 @@ func (r *round) freezeLeader(ctx context.Context) error {
 }
 
 func (r *round) freeze(ctx context.Context, p *localcluster.Process, d time.Duration) error {
-	return during(ctx, d, func() error { return p.Signal(syscall.SIGSTOP) }, func() error { return p.Signal(syscall.SIGCONT) })
+	return r.during(ctx, d, stop(p), goOn(p))
+}
+
+func stop(p *localcluster.Process) func() error {
+	return func() error { return p.Signal(syscall.SIGSTOP) }
+}
+
+func goOn(p *localcluster.Process) func() error {
+	return func() error { return p.Signal(syscall.SIGCONT) }
 }
 
 // starveLeader has the leader run half of the time only, and never for long.
@@ -127,7 +135,7 @@ func (r *round) starveLeader(ctx context.Context) error {
 	}
 	each := r.moments(10, 200)
 	for range int(2 * time.Second / each) {
-		if err := r.freeze(ctx, leader, each); err != nil {
+		if err := during(ctx, time.Now().Add(each), stop(leader), goOn(leader)); err != nil {
 			return err
 		}
 		if err := wait(ctx, each); err != nil {

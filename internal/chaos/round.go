@@ -133,9 +133,10 @@ type round struct {
 	want     []string // the lines of the undisturbed run, sorted
 	id       client.ID
 	artifact string
-	before   client.Job // as it was before the first fault
-	began    int        // epochs before it
-	struck   time.Time  // when the newest fault was done
+	before   client.Job    // as it was before the first fault
+	began    int           // epochs before it
+	struck   time.Time     // when the newest fault was done
+	took     time.Duration // from then until somebody answered; 0: nobody was asked yet
 	result   Result
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -193,10 +194,6 @@ func (w *walk) through(r *round, p failpoint.Point, a failpoint.Action, s step) 
 	if err := w.checkpointed(r); err != nil {
 		return err
 	}
-	leader, _, err := w.cluster.Leader(w.ctx, w.client)
-	if err != nil {
-		return err
-	}
 	if err := failpoint.Arm(w.points, p, a, 1); err != nil {
 		return err
 	}
@@ -205,12 +202,30 @@ func (w *walk) through(r *round, p failpoint.Point, a failpoint.Action, s step) 
 			return err
 		}
 	}
-	err = w.hit(r, p)
+	err := w.hit(r, p)
 	_, e := failpoint.Disarm(w.points, p)
-	if a == failpoint.Stop {
-		err = errors.Join(err, w.succeeded(leader), leader.Signal(syscall.SIGCONT))
+	if a == failpoint.Stop && err == nil {
+		err = w.thaw()
 	}
 	return errors.Join(err, e)
+}
+
+// thaw lets the JobManager that is frozen go on once another one leads.
+func (w *walk) thaw() error {
+	var frozen *localcluster.Process
+	err := w.cluster.Until(w.ctx, func() error {
+		for _, p := range w.cluster.JobManagers {
+			if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID())); err == nil && strings.Contains(string(stat), ") T ") {
+				frozen = p
+				return nil
+			}
+		}
+		return errors.New("no JobManager is frozen")
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.succeeded(frozen), frozen.Signal(syscall.SIGCONT))
 }
 
 // succeeded waits until another one leads. It asks the others only: a frozen one takes requests, and answers none.
