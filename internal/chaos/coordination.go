@@ -44,19 +44,25 @@ func (r *round) killServer(ctx context.Context, s *testensemble.Server, with fun
 	return r.during(ctx, r.moments(500, 3000), begin, func() error { return r.serve(ctx) })
 }
 
-// serve starts those of ZooKeeper's servers that do not run, and waits until all serve.
+// serve starts those of ZooKeeper's servers that do not run, and waits until all serve. One may end while they are waited for,
+// as one does whose disk was full a moment ago.
 func (r *round) serve(ctx context.Context) error {
 	if r.Ensemble == nil {
 		return nil
 	}
-	for _, s := range r.Ensemble.Servers {
-		if !s.Running() {
-			if err := errors.Join(s.Kill(), s.Start()); err != nil {
-				return err
+	for {
+		for _, s := range r.Ensemble.Servers {
+			if !s.Running() {
+				if err := errors.Join(s.Kill(), s.Start()); err != nil {
+					return err
+				}
 			}
 		}
+		err := r.Ensemble.WaitServing(ctx)
+		if err == nil || ctx.Err() != nil || !slices.ContainsFunc(r.Ensemble.Servers, func(s *testensemble.Server) bool { return !s.Running() }) {
+			return err
+		}
 	}
-	return r.Ensemble.WaitServing(ctx)
 }
 
 func nothing() error { return nil }
@@ -109,6 +115,7 @@ func (r *round) slowZooKeeper(ctx context.Context) error {
 			return err
 		}
 	}
+	r.struck = time.Now()
 	for range 4 {
 		if err := during(ctx, time.Now().Add(500*time.Millisecond), all((*testensemble.Server).Freeze), all((*testensemble.Server).Thaw)); err != nil {
 			return err
@@ -178,6 +185,7 @@ func (r *round) fillCoordination(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.struck = time.Now()
 	err = errors.Join(wait(ctx, r.moments(500, 2500)), back())
 	return errors.Join(err, r.serve(ctx))
 }

@@ -82,10 +82,7 @@ func (r *round) fault(ctx context.Context, drawn []fault) error {
 	r.struck, r.took = time.Time{}, 0
 	err := f.do(r, ctx)
 	if err == nil {
-		err = r.revive()
-	}
-	if r.struck.IsZero() {
-		r.struck = time.Now()
+		err = r.revive(ctx)
 	}
 	if err == nil && r.took == 0 {
 		err = r.answered(ctx)
@@ -99,6 +96,9 @@ func (r *round) fault(ctx context.Context, drawn []fault) error {
 
 // answered asks until somebody answers, and notes how long that is after the fault.
 func (r *round) answered(ctx context.Context) error {
+	if r.struck.IsZero() {
+		r.struck = time.Now()
+	}
 	_, err := r.client.Job(ctx, r.id)
 	if err == nil {
 		r.took = time.Since(r.struck)
@@ -107,7 +107,7 @@ func (r *round) answered(ctx context.Context) error {
 }
 
 // revive starts again what has ended by itself, as a supervisor does.
-func (r *round) revive() error {
+func (r *round) revive(ctx context.Context) error {
 	for _, p := range slices.Concat(r.Cluster.JobManagers, r.Cluster.TaskManagers) {
 		if p.Running() {
 			continue
@@ -118,7 +118,7 @@ func (r *round) revive() error {
 			return err
 		}
 	}
-	return nil
+	return r.serve(ctx)
 }
 
 // moments is a time between two, in milliseconds.

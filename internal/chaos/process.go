@@ -134,6 +134,7 @@ func (r *round) starveLeader(ctx context.Context) error {
 		return err
 	}
 	each := r.moments(10, 200)
+	r.struck = time.Now()
 	for range int(2 * time.Second / each) {
 		if err := during(ctx, time.Now().Add(each), stop(leader), goOn(leader)); err != nil {
 			return err
