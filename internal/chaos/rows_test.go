@@ -135,6 +135,7 @@ func TestZooKeeperRows(t *testing.T) {
 		{"21 the ensemble slow", completes(is((*round).slowZooKeeper))},
 		{"22 the disks full", completes(fillEnsemble)},
 		{"24 the leader's znode deleted", completes(deleteLeader)},
+		{"24 the epoch's znode deleted", completes(deleteEpoch)},
 	})
 }
 
@@ -160,7 +161,7 @@ func fillEnsemble(t *testing.T, ctx context.Context, r *round) error {
 
 // deleteLeader is what an operator may do: the node comes back, with the old leader or another.
 func deleteLeader(t *testing.T, ctx context.Context, r *round) error {
-	conn, _, err := zk.Connect(strings.Split(r.Ensemble.Connect(), ","), 10*time.Second, zk.WithLogInfo(false))
+	conn, err := r.zooKeeper()
 	if err != nil {
 		return err
 	}
@@ -357,3 +358,42 @@ func wipe(t *testing.T, ctx context.Context, r *round) error {
 	return r.answered(ctx)
 }
 
+
+// deleteEpoch: without the epoch's node nobody knows what the highest epoch was. Nobody claims another first one, and everybody
+// says so; once the operator has put the node back, somebody claims the next.
+func deleteEpoch(_ *testing.T, ctx context.Context, r *round) error {
+	conn, err := r.zooKeeper()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const node = "/perennial/default/epoch"
+	data, _, err := conn.Get(node)
+	if err != nil {
+		return err
+	}
+	if err := conn.Delete(node, -1); err != nil {
+		return err
+	}
+	err = r.Cluster.Until(ctx, func() error {
+		for _, p := range r.Cluster.JobManagers {
+			if !strings.Contains(p.Tail(), node+" is gone") {
+				return fmt.Errorf("%s does not say that the node is gone", p.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Create(node, data, 0, zk.WorldACL(zk.PermAll)); err != nil { // it would be there, had somebody claimed
+		return err
+	}
+	return r.answered(ctx)
+}
+
+// zooKeeper is an operator's session.
+func (r *round) zooKeeper() (*zk.Conn, error) {
+	conn, _, err := zk.Connect(strings.Split(r.Ensemble.Connect(), ","), 10*time.Second, zk.WithLogInfo(false))
+	return conn, err
+}
