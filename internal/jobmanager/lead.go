@@ -54,7 +54,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
-		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now().UTC(),
+		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now(),
 		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
 	}
 	jm.leading.Store(l)

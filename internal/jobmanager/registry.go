@@ -60,7 +60,7 @@ func newRegistry(l *leader, records []storedTaskManager) *registry {
 		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
 	}
 	for _, s := range records {
-		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}
+		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since.UTC()}
 	}
 	return r
 }
