@@ -17,25 +17,35 @@ import (
 var tookOver = regexp.MustCompile(`msg="took over".* epoch=(\d+) `)
 
 // begun is a log's line about a JobManager that begins, and has a new id.
-const begun = `msg="JobManager`
+const begun = `msg="JobManager is up"`
 
 // epochs reads from the logs of a site's JobManagers who has led under which epoch, and returns how many there were. An
 // epoch under which two have led was claimed twice (I1): a violation.
 func (r *round) epochs() (int, error) {
-	led := map[coordination.Epoch]string{}
+	logs := map[string]string{}
 	for _, p := range r.Cluster.JobManagers {
-		err := eachTakeover(p.Log, func(run int, epoch coordination.Epoch) {
-			who := fmt.Sprintf("%s, run %d", p.Name, run)
-			if other, twice := led[epoch]; twice && other != who {
-				r.violated("I1", "epoch %d: both %s and %s have led under it", epoch, other, who)
+		logs[p.Name] = p.Log
+	}
+	n, twice, err := epochsOf(logs)
+	for _, what := range twice {
+		r.violated("I1", "%s", what)
+	}
+	return n, err
+}
+
+// epochsOf counts the epochs in logs, by the names of their processes, and lists those under which two have led.
+func epochsOf(logs map[string]string) (n int, twice []string, err error) {
+	led := map[coordination.Epoch]string{}
+	for name, log := range logs {
+		err = errors.Join(err, eachTakeover(log, func(run int, epoch coordination.Epoch) {
+			who := fmt.Sprintf("%s in its run %d", name, run)
+			if other := led[epoch]; other != "" && other != who {
+				twice = append(twice, fmt.Sprintf("epoch %d: both %s and %s have led under it", epoch, other, who))
 			}
 			led[epoch] = who
-		})
-		if err != nil {
-			return 0, err
-		}
+		}))
 	}
-	return len(led), nil
+	return len(led), twice, err
 }
 
 // eachTakeover tells of each takeover in a log, with the number of the run of the process.

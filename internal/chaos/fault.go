@@ -36,7 +36,7 @@ type Plan struct {
 	Gentle bool     // only those that no task may notice
 }
 
-// Check refuses a plan that cannot be carried out at a site, and says why. The names are to be those of Faults.
+// Check refuses a plan that cannot be carried out at a site, or at none if that is nil, and says why.
 func (p Plan) Check(s *Site) error {
 	for _, name := range p.Faults {
 		i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
@@ -45,11 +45,11 @@ func (p Plan) Check(s *Site) error {
 			return fmt.Errorf("there is no fault %q; those that there are: %s", name, strings.Join(Faults(), ", "))
 		case p.Gentle && !faults[i].gentle:
 			return fmt.Errorf("the plan is to have faults that no task notices, and %q is none", name)
-		case faults[i].possible(s) != "":
+		case s != nil && faults[i].possible(s) != "":
 			return fmt.Errorf("%q cannot be done on %s: %s", name, s.Kind, faults[i].possible(s))
 		}
 	}
-	if len(p.drawn(s, false)) == 0 {
+	if s != nil && len(p.drawn(s, false)) == 0 {
 		return fmt.Errorf("no fault of the plan can be done on %s", s.Kind)
 	}
 	return nil

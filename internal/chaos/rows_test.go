@@ -358,7 +358,6 @@ func wipe(t *testing.T, ctx context.Context, r *round) error {
 	return r.answered(ctx)
 }
 
-
 // deleteEpoch: without the epoch's node nobody knows what the highest epoch was. Nobody claims another first one, and everybody
 // says so; once the operator has put the node back, somebody claims the next.
 func deleteEpoch(_ *testing.T, ctx context.Context, r *round) error {

@@ -87,7 +87,7 @@ func parse(args []string) (o options, err error) {
 		}
 		o.kinds = append(o.kinds, k)
 	}
-	return o, nil
+	return o, o.plan.Check(nil)
 }
 
 // alone has the run have a network of its own, if that is possible. Without one there are no hosts.
