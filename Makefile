@@ -97,7 +97,7 @@ cross:
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/perennial
 
 .PHONY: bench
-bench: zookeeper versitygw ## every figure of benchmarks/results.md
+bench: zookeeper versitygw hosts ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
 .PHONY: model

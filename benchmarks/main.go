@@ -1,10 +1,10 @@
 // Command benchmarks measures every figure of results.md and appends them to it, with the machine
 // and the commit: the data path beside hand-written loops of the same work in the same run, leader
-// changes under a running job, what a JobManager costs, and what checkpoints, restarts and changes of a
-// job take. What takes minutes is measured when asked for alone: an access to keyed state, and state of a
-// gigabyte.
+// changes under a running job, what a JobManager costs, what checkpoints, restarts and changes of a
+// job take, and, for root, what operators do to a cluster on several hosts. What takes minutes is measured when asked for
+// alone: an access to keyed state, state of a gigabyte, and a thousand TaskManagers.
 //
-//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint|recovery|state|large] [-out FILE]
+//	go run ./benchmarks [-only data|failover|jobmanager|checkpoint|recovery|hosts|state|large|scale] [-out FILE]
 //
 // It ends only processes that it started, and leaves nothing behind.
 package main
@@ -18,6 +18,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/perennial-io/perennial/client"
 )
 
 type options struct {
@@ -36,12 +38,12 @@ type suite struct {
 func suites() []suite {
 	return []suite{
 		{name: "data", run: dataPath}, {name: "failover", run: failover}, {name: "jobmanager", run: jobManager},
-		{name: "checkpoint", run: checkpoints}, {name: "recovery", run: recovery},
-		{name: "state", run: access, alone: true}, {name: "large", run: large, alone: true},
+		{name: "checkpoint", run: checkpoints}, {name: "recovery", run: recovery}, {name: "hosts", run: onHosts},
+		{name: "state", run: access, alone: true}, {name: "large", run: large, alone: true}, {name: "scale", run: scale, alone: true},
 	}
 }
 
-const names = "data, failover, jobmanager, checkpoint, recovery, state or large"
+const names = "data, failover, jobmanager, checkpoint, recovery, hosts, state, large or scale"
 
 func main() {
 	if os.Getenv(receiverRole) != "" {
@@ -49,13 +51,20 @@ func main() {
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "", names+"; without it all but the last two")
+	flag.StringVar(&o.only, "only", "", names+"; without it all but the last three")
 	flag.StringVar(&o.out, "out", "benchmarks/results.md", "file to append to")
 	flag.IntVar(&o.kills, "kills", 30, "leaders to kill per coordination")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each data-path figure")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if what := os.Getenv(hostClient); what != "" {
+		if err := beHostClient(ctx, what, client.ID(flag.Arg(0)), flag.Args()[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := measure(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
 		os.Exit(1)

@@ -11,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/coordination/zookeeper"
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/diagnose"
 	"github.com/perennial-io/perennial/internal/inspect"
+	"github.com/perennial-io/perennial/internal/launch"
 )
 
 func doctorCommand(g *global) *cobra.Command {
@@ -52,17 +54,14 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 	if err != nil {
 		return []diagnose.Finding{{Check: "configuration", About: "this program", Text: err.Error(), Advice: "unpack the archive anew"}}
 	}
-	if dir, err := l.DataDir(); err == nil {
-		_ = os.Chdir(dir) // relative paths are in it, once there is one
-	}
 	findings := []diagnose.Finding{{Check: "configuration", About: cmp.Or(l.ConfDir, "environment and -D"), OK: true, Text: "can be read"}}
 	cl := client.New(locator(c))
 	defer cl.Close()
-	host := diagnose.Host{
-		Config: c, ConfDir: l.ConfDir, LogDir: cmp.Or(os.Getenv("PERENNIAL_LOG_DIR"), "log"), Self: cl.Self,
-		Storage: func(ctx context.Context) (inspect.Tokens, error) { return openStorage(ctx, c) },
+	if here, err := thisHost(c, l, cl); err != nil {
+		findings = append(findings, diagnose.Finding{Check: "directory", About: "this host", Text: err.Error(), Advice: "mend it; nothing else of this host was looked at"})
+	} else {
+		findings = append(findings, here.Check(ctx)...)
 	}
-	findings = append(findings, host.Check(ctx)...)
 	var expected []string
 	if c.String(config.HighAvailability) != "none" {
 		expected = c.List(config.JobManagers)
@@ -75,6 +74,35 @@ func examine(ctx context.Context, g *global, running bool) []diagnose.Finding {
 		of = []diagnose.Finding{{Check: "jobmanager", About: "the leader", OK: true, Text: "none answers, so only this host was looked at; --running takes that for a mistake"}}
 	}
 	return append(findings, of...)
+}
+
+// thisHost is what there is to check here: in the data directory, which becomes this process's as it does a JobManager's.
+func thisHost(c *config.Config, l *launch.Launcher, cl *client.Client) (h diagnose.Host, err error) {
+	place, err := l.Place()
+	if err == nil {
+		err = l.Enter()
+	}
+	h = diagnose.Host{
+		Config: c, ConfDir: l.ConfDir, Self: cl.Self,
+		Directories: []diagnose.Directory{{Key: "PERENNIAL_DATA_DIR", Path: place.Dir}, {Key: "PERENNIAL_LOG_DIR", Path: place.Logs}, {Key: "PERENNIAL_PID_DIR", Path: place.PIDs},
+			{Key: string(config.TaskManagerDir), Path: c.String(config.TaskManagerDir)}},
+		Storage: func(ctx context.Context) (inspect.Tokens, error) { return openStorage(ctx, c) },
+	}
+	if err == nil {
+		h.Servers, err = serversOf(c)
+	}
+	return h, err
+}
+
+// serversOf are the servers of coordination, host:port.
+func serversOf(c *config.Config) (servers []string, err error) {
+	switch c.String(config.HighAvailability) {
+	case "zookeeper":
+		servers, _, err = zookeeper.ParseServers(c.String(config.ZooKeeperQuorum))
+	case "etcd":
+		servers = c.List(config.EtcdEndpoints)
+	}
+	return servers, err
 }
 
 func printFindings(w io.Writer, findings []diagnose.Finding) error {

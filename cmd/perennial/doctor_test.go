@@ -66,9 +66,47 @@ func TestDoctorHost(t *testing.T) {
 			t.Errorf("%q is not in:\n%s", want, r.stdout)
 		}
 	}
+	r = typed(t, "doctor", "-D", "rest.port="+nobody(t), "-D", "zookeeper.quorum=127.0.0.1:"+port+",[::1],127.0.0.2/above")
+	for _, want := range []string{"127.0.0.1:" + port + " ", "[::1]:2181 ", "127.0.0.2:2181 "} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("of a quorum with default ports and a chroot, %q is not in:\n%s", want, r.stdout)
+		}
+	}
+	if strings.Contains(r.stdout, "does not resolve") {
+		t.Error(r.stdout)
+	}
 	r = typed(t, "doctor", "-D", "log.level=loud")
 	r.expect(t, exitFailed)
 	if !strings.Contains(r.stdout, "expected one of debug") {
+		t.Error(r.stdout)
+	}
+}
+
+// TestDoctorPlaces: it looks where the scripts start processes, and not where it is typed.
+func TestDoctorPlaces(t *testing.T) {
+	t.Parallel()
+	stands, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	doctor := func(environ ...string) result {
+		cmd := command(limited(t), stands, "doctor", "-D", "rest.port="+nobody(t), "-D", "jobmanager.rpc.port="+nobody(t))
+		cmd.Env = append(cmd.Env, environ...)
+		return finish(t, cmd)
+	}
+	r := doctor("PERENNIAL_DATA_DIR="+data, "PERENNIAL_LOG_DIR=log/here")
+	r.expect(t, 0)
+	for _, want := range []string{filepath.Join(stands, "log/here"), filepath.Join(data, "run"), filepath.Join(data, "data")} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("%q is not in:\n%s", want, r.stdout)
+		}
+	}
+	if left, err := os.ReadDir(stands); err != nil || len(left) > 0 {
+		t.Errorf("left where it was typed: %v %v", left, err)
+	}
+	if err := os.WriteFile(filepath.Join(stands, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r = doctor("PERENNIAL_DATA_DIR=file/data")
+	r.expect(t, exitFailed, "1 of these are wrong")
+	if !strings.Contains(r.stdout, "set PERENNIAL_DATA_DIR to a directory that can be written") {
 		t.Error(r.stdout)
 	}
 }

@@ -83,8 +83,8 @@ func logsOfJob(c *client.Client, files []client.JobFile) (logs []diagnose.Log) {
 	for _, f := range files {
 		if f.Attempt == newest[f.Region] {
 			logs = append(logs, diagnose.Log{
-				Title: fmt.Sprintf("%s %s %s", f.Host, f.TaskManager, f.Name),
-				Ask:   askTaskManager(c, f.TaskManager, client.Inspect{Question: inspect.Question{File: f.Name}}),
+				Title: fmt.Sprintf("%s %s %s", f.Host, f.TaskManager, f.Name), Attempt: true,
+				Ask: askTaskManager(c, f.TaskManager, client.Inspect{Question: inspect.Question{File: f.Name}}),
 			})
 		}
 	}

@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 		jobManagerCommand(g), taskManagerCommand(g),
 		runCommand(g), listCommand(g), infoCommand(g), checkpointsCommand(g), cancelCommand(g),
 		doctorCommand(g), logsCommand(g), profileCommand(g), checkpointCommand(g), savepointCommand(g), stopCommand(g), rescaleCommand(g),
-		jobManagersCommand(g), stepDownCommand(g), taskManagersCommand(g), zooKeeperCommand(g), metadataCommand(g),
+		jobManagersCommand(g), stepDownCommand(g), failoversCommand(g), taskManagersCommand(g), zooKeeperCommand(g), metadataCommand(g),
 		demoCommand(), versionCommand(),
 		daemonCommand(g), clusterCommand(g), quorumCommand(g), hostCommand(g), manCommand(root),
 	)

@@ -86,11 +86,12 @@ type result struct {
 	status         int
 }
 
-// command is the command as it is typed, with an environment that configures nothing.
+// command is the command as it is typed, with an environment that configures nothing, and its data directory where it is typed.
 func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binaries.perennial, args...)
 	cmd.Dir = dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "PERENNIAL_") })
+	cmd.Env = append(cmd.Env, "PERENNIAL_DATA_DIR="+dir)
 	return cmd
 }
 

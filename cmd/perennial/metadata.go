@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,6 +99,13 @@ as the coordination is lost; stop all TaskManagers before, as what they run may 
 			if err != nil {
 				return fmt.Errorf("import: %w", err)
 			}
+			l, err := g.launcher("status")
+			if err == nil {
+				err = l.Enter() // where JobManagers look for storage, and for their local files, by relative paths
+			}
+			if err != nil {
+				return fmt.Errorf("import: %w", err)
+			}
 			h, err := importFile(cmd.Context(), c, file, backup)
 			if err != nil {
 				return fmt.Errorf("import %s: %w", args[0], err)
@@ -134,7 +142,7 @@ func importFile(ctx context.Context, c *config.Config, file []byte, backup bool)
 	case own != h.Incarnation:
 		return h, fmt.Errorf("it is of cluster %s, and storage.dir %s of cluster %s", h.Incarnation, store.Dir(), own)
 	}
-	for _, address := range h.JobManagers {
+	for _, address := range slices.Concat(h.JobManagers, c.List(config.JobManagers)) { // where they were, and where they will be
 		if leads(ctx, address, h.Incarnation) {
 			return h, fmt.Errorf("the JobManager at %s leads this cluster: export it with --final, or stop it", address)
 		}

@@ -1,9 +1,13 @@
 package zookeeper
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // fine is a report that has nothing to warn of.
@@ -65,6 +69,42 @@ func TestJudge(t *testing.T) {
 			}
 			if !slices.EqualFunc(got, test.want, strings.HasPrefix) {
 				t.Errorf("findings:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+		})
+	}
+}
+
+// TestMedian: of what there was time for.
+func TestMedian(t *testing.T) {
+	refused := errors.New("refused")
+	for name, test := range map[string]struct {
+		each  time.Duration
+		fails int // the call with this number; 0: none
+		want  float64
+		err   error
+	}{
+		"fast":         {time.Millisecond, 0, 1, nil},
+		"slow":         {2 * time.Second, 0, 2000, nil},
+		"none in time": {time.Minute, 0, 0, context.DeadlineExceeded},
+		"refused":      {time.Millisecond, 3, 0, refused},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			calls := 0
+			got, err := median(ctx, func() error {
+				if calls++; calls == test.fails {
+					return refused
+				}
+				select {
+				case <-time.After(test.each):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})
+			if got != test.want || !errors.Is(err, test.err) {
+				t.Errorf("%s: %v %v, want %v %v", name, got, err, test.want, test.err)
 			}
 		})
 	}

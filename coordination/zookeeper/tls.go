@@ -71,7 +71,7 @@ func (t *TLS) client(ctx context.Context, raw net.Conn, server, host string) (ne
 	switch {
 	case err == nil:
 		return conn, nil
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("TLS with %s: the server has hung up: is this its port for TLS (secureClientPort)? %w", server, err)
 	case ctx.Err() != nil, errors.As(err, &network) && !isAlert(err):
 		return nil, fmt.Errorf("TLS with %s: %w", server, err)

@@ -49,7 +49,7 @@ func (r *ServerReport) ask(ctx context.Context, d *dialer, adminPort int) {
 }
 
 // errUnreachable is a question that could not be put.
-var errUnreachable = errors.New("not reached")
+var errUnreachable = errors.New("anything: it is not reached")
 
 // word sends a four-letter word over a connection of its own.
 func (d *dialer) word(ctx context.Context, server, word string) (string, error) {
@@ -130,6 +130,9 @@ func (r *ServerReport) askAdmin(ctx context.Context, commands string) error {
 	return nil
 }
 
+// admin asks admin servers: straight, as sessions go, whatever proxy the environment names.
+var admin = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 func fetch(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, wordPatience)
 	defer cancel()
@@ -137,8 +140,7 @@ func fetch(ctx context.Context, url string, into any) error {
 	if err != nil {
 		return err
 	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := admin.Do(req)
 	if err != nil {
 		return errors.Unwrap(err) // the URL is told already
 	}

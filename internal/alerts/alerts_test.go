@@ -87,6 +87,11 @@ var cases = map[string]struct{ fires, silent []string }{
 		silent: []string{`perennial_job_state{` + job + `,state="RUNNING"} 1x70`, `perennial_job_last_checkpoint_completed_timestamp_seconds{` + job + `} 0+60x70`,
 			`perennial_job_state{job_id="2",job_name="ended",state="FINISHED"} 1x70`, `perennial_job_last_checkpoint_completed_timestamp_seconds{job_id="2",job_name="ended"} 60x70`},
 	},
+	"PerennialNoCheckpoint": { // one that hangs until its time-out, again and again: of the other two neither age nor number speaks
+		fires: []string{`perennial_job_state{` + job + `,state="RUNNING"} 1x70`, `perennial_job_checkpoints_completed_total{` + job + `} 0x70`},
+		silent: []string{`perennial_job_state{` + job + `,state="RUNNING"} 1x70`, `perennial_job_checkpoints_completed_total{` + job + `} 0x50 1x20`,
+			`perennial_job_state{job_id="2",job_name="batch",state="FINISHED"} 1x70`, `perennial_job_checkpoints_completed_total{job_id="2",job_name="batch"} 0x70`},
+	},
 	"PerennialCheckpointsAborted": {
 		fires:  []string{`perennial_job_checkpoints_aborted_total{` + job + `} 0x50 1+1x20`},
 		silent: []string{`perennial_job_checkpoints_aborted_total{` + job + `} 0x55 1x20`},

@@ -119,16 +119,41 @@ type Self struct {
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
 
-// Takeover tells how long a change of leader took, by the new leader's clock.
+// Takeover tells of a change of leader, as the new leader saw it. Milliseconds are by its monotonic clock, from the moment
+// at which it gave the leader before up.
 type Takeover struct {
-	Epoch         coordination.Epoch `json:"epoch"`
-	At            time.Time          `json:"at"`                 // when it was complete
-	Previous      string             `json:"previous,omitempty"` // id of the leader before
-	Reason        string             `json:"reason"`             // why that one was given up
-	ClaimMillis   float64            `json:"claimMillis"`        // from the suspicion to the committed epoch
-	ServingMillis float64            `json:"servingMillis"`      // to every running task adopted and the API answering
-	Jobs          int                `json:"jobs"`               // that had not ended
+	Epoch    coordination.Epoch `json:"epoch"`
+	At       time.Time          `json:"at"`                 // when it was complete
+	Leader   string             `json:"leader"`             // id of the one that took over
+	REST     string             `json:"rest"`               // its address
+	Previous string             `json:"previous,omitempty"` // id of the leader before
+	Cause    Cause              `json:"cause"`              // what kind of end that one came to
+	Reason   string             `json:"reason"`             // the same in words
+
+	ClaimMillis   float64 `json:"claimMillis"`   // to the claim's reply: the epoch is committed
+	ReadMillis    float64 `json:"readMillis"`    // to what is committed read
+	AskedMillis   float64 `json:"askedMillis"`   // to the connected TaskManagers asked what they run
+	AdoptedMillis float64 `json:"adoptedMillis"` // to the last of their answers, or the end of patience with it
+	ServingMillis float64 `json:"servingMillis"` // to the API answering
+
+	Jobs       int `json:"jobs"`       // that had not ended
+	Subtasks   int `json:"subtasks"`   // of these, found running, or finished, where they were committed to
+	Redeployed int `json:"redeployed"` // found missing, and deployed again under the same attempt
+	Unheard    int `json:"unheard"`    // jobs of which not every TaskManager was heard in time
 }
+
+// Cause is what made a JobManager take over.
+type Cause string
+
+// The causes.
+const (
+	CauseFirst      Cause = "first"      // nobody had led before
+	CauseConnection Cause = "connection" // the leader's connection broke, and its port refused another, or answered as somebody else
+	CauseHeartbeat  Cause = "heartbeat"  // nothing was heard of the leader for the heartbeat timeout
+	CauseSession    Cause = "session"    // the leader's session with coordination ended
+	CauseStepDown   Cause = "step-down"  // the leader handed over, as it was told to
+	CauseUnknown    Cause = "unknown"
+)
 
 // JobManager is a row of the list of JobManagers. As JSON it is also what a JobManager publishes of
 // itself in coordination, as coordination.Candidate.Data and coordination.Member.Data: TaskManagers

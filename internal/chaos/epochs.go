@@ -2,76 +2,88 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
 	"strconv"
-	"strings"
 
+	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/coordination"
 )
 
-// tookOver is the line that a JobManager logs when it begins to serve under an epoch.
-var tookOver = regexp.MustCompile(`msg="took over".* epoch=(\d+) `)
+// tookOver is the line that a JobManager logs when it begins to serve under an epoch. Its id is new at each start.
+var tookOver = regexp.MustCompile(`msg="took over".* jobmanager=(\S+) .*\bepoch=(\d+) `)
 
-// begun is a log's line about a JobManager that begins, and has a new id.
-const begun = `msg="JobManager is up"`
+// terms says who has led under which epoch.
+type terms map[coordination.Epoch]string
 
-// epochs reads from the logs of a site's JobManagers who has led under which epoch, and returns how many there were. An
-// epoch under which two have led was claimed twice (I1): a violation.
-func (r *round) epochs() (int, error) {
-	logs := map[string]string{}
-	for _, p := range r.Cluster.JobManagers {
-		logs[p.Name] = p.Log
+// led notes one. An epoch under which two have led was claimed twice (I1): that is returned.
+func (t terms) led(epoch coordination.Epoch, leader string) (twice string) {
+	if other := t[epoch]; other != "" && other != leader {
+		return fmt.Sprintf("epoch %d: both %s and %s have led under it", epoch, other, leader)
 	}
-	n, twice, err := epochsOf(logs)
-	for _, what := range twice {
+	t[epoch] = leader
+	return ""
+}
+
+// epochs reads from the logs of a site's JobManagers, and from what coordination keeps of its history, who has led under which
+// epoch.
+func (r *round) epochs(ctx context.Context) (terms, error) {
+	all := terms{}
+	for _, p := range r.Cluster.JobManagers {
+		twice, err := all.readLog(p.Log)
+		for _, what := range twice {
+			r.violated("I1", "%s", what)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	kept, err := r.client.Failovers(ctx)
+	for _, what := range all.readHistory(kept) {
 		r.violated("I1", "%s", what)
 	}
-	return n, err
+	return all, err
 }
 
-// epochsOf counts the epochs in logs, by the names of their processes, and lists those under which two have led.
-func epochsOf(logs map[string]string) (n int, twice []string, err error) {
-	led := map[coordination.Epoch]string{}
-	for name, log := range logs {
-		err = errors.Join(err, eachTakeover(log, func(run int, epoch coordination.Epoch) {
-			who := fmt.Sprintf("%s in its run %d", name, run)
-			if other := led[epoch]; other != "" && other != who {
-				twice = append(twice, fmt.Sprintf("epoch %d: both %s and %s have led under it", epoch, other, who))
-			}
-			led[epoch] = who
-		}))
-	}
-	return len(led), twice, err
-}
-
-// eachTakeover tells of each takeover in a log, with the number of the run of the process.
-func eachTakeover(log string, each func(run int, epoch coordination.Epoch)) error {
+func (t terms) readLog(log string) (twice []string, err error) {
 	f, err := os.Open(log)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	run := 0
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if strings.Contains(s.Text(), begun) {
-			run++
-		}
+	s := bufio.NewScanner(f)
+	for s.Scan() {
 		m := tookOver.FindStringSubmatch(s.Text())
 		if m == nil {
 			continue
 		}
-		epoch, err := strconv.ParseUint(m[1], 10, 64)
+		epoch, err := strconv.ParseUint(m[2], 10, 64)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		each(run, coordination.Epoch(epoch))
+		if what := t.led(coordination.Epoch(epoch), m[1]); what != "" {
+			twice = append(twice, what)
+		}
 	}
-	return nil
+	return twice, s.Err()
+}
+
+// readHistory is of the newest changes of leader, the latest first, whose epochs must fall.
+func (t terms) readHistory(kept []client.Takeover) (wrong []string) {
+	for i, k := range kept {
+		if i > 0 && k.Epoch >= kept[i-1].Epoch {
+			wrong = append(wrong, fmt.Sprintf("epoch %d stands in the history before epoch %d", k.Epoch, kept[i-1].Epoch))
+		}
+		if what := t.led(k.Epoch, k.Leader); what != "" {
+			wrong = append(wrong, what)
+		}
+	}
+	return wrong
 }

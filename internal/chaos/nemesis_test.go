@@ -6,38 +6,48 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/coordination"
 )
 
-// Two who have led under one epoch are found (I1), be they runs of one process; one that leads again under its own is none.
+// Two who have led under one epoch are found (I1), in logs and in the history; one that leads again under its own is none.
 func TestEpochs(t *testing.T) {
-	const up, led = `time=T level=INFO msg="JobManager is up" jobmanager=jm-a rpc=x` + "\n", `time=T level=INFO msg="took over" jobmanager=jm-a epoch=EPOCH reason="r"` + "\n"
-	over := func(epoch string) string { return strings.ReplaceAll(led, "EPOCH", epoch) }
+	over := func(leader, epoch string) string {
+		return `time=T level=INFO msg="took over" jobmanager=` + leader + ` epoch=` + epoch + ` cause=first reason="r"` + "\n"
+	}
+	kept := func(epoch coordination.Epoch, leader string) client.Takeover {
+		return client.Takeover{Epoch: epoch, Leader: leader}
+	}
 	for name, c := range map[string]struct {
 		logs   []string
+		kept   []client.Takeover
 		epochs int
-		twice  int
+		wrong  int
 	}{
-		"in turn":                    {[]string{up + over("1") + over("3"), up + over("2")}, 3, 0},
-		"its own once more":          {[]string{up + over("1") + over("1"), up}, 1, 0},
-		"two processes":              {[]string{up + over("7"), up + over("7")}, 1, 1},
-		"two runs of one process":    {[]string{up + over("7") + up + over("7")}, 1, 1},
-		"one log that is not there":  {[]string{up + over("7"), ""}, 1, 0},
-		"the number is another part": {[]string{up + over("7"), up + over("77")}, 2, 0},
+		"in turn":                    {[]string{over("a", "1") + over("a", "3"), over("b", "2")}, []client.Takeover{kept(3, "a"), kept(2, "b")}, 3, 0},
+		"its own once more":          {[]string{over("a", "1") + over("a", "1")}, nil, 1, 0},
+		"two processes":              {[]string{over("a", "7"), over("b", "7")}, nil, 1, 1},
+		"two runs of one process":    {[]string{over("a", "7") + over("b", "7")}, nil, 1, 1},
+		"the number is another part": {[]string{over("a", "7"), over("b", "77")}, nil, 2, 0},
+		"the history knows another":  {[]string{over("a", "7")}, []client.Takeover{kept(7, "b")}, 1, 1},
+		"the history goes back":      {nil, []client.Takeover{kept(7, "b"), kept(8, "c")}, 2, 1},
 	} {
-		logs := map[string]string{}
-		for i, text := range c.logs {
+		all, wrong := terms{}, []string{}
+		for _, text := range c.logs {
 			path := filepath.Join(t.TempDir(), "log")
-			logs[string(rune('a'+i))] = path
-			if text == "" {
-				continue
-			}
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
+			twice, err := all.readLog(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong = append(wrong, twice...)
 		}
-		n, twice, err := epochsOf(logs)
-		if err != nil || n != c.epochs || len(twice) != c.twice {
-			t.Errorf("%s: %d epochs, %q, %v", name, n, twice, err)
+		wrong = append(wrong, all.readHistory(c.kept)...)
+		if len(all) != c.epochs || len(wrong) != c.wrong {
+			t.Errorf("%s: %v, %q", name, all, wrong)
 		}
 	}
 }

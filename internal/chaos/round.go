@@ -134,7 +134,7 @@ type round struct {
 	id       client.ID
 	artifact string
 	before   client.Job    // as it was before the first fault
-	began    int           // epochs before it
+	began    terms         // before it
 	struck   time.Time     // when the newest fault was done
 	took     time.Duration // from then until somebody answered; 0: nobody was asked yet
 	result   Result
@@ -157,9 +157,6 @@ func (r *round) submit(ctx context.Context) (err error) {
 	if r.want, err = r.undisturbed(ctx); err != nil {
 		return fmt.Errorf("the undisturbed run: %w", err)
 	}
-	if r.began, err = r.epochs(); err != nil {
-		return err
-	}
 	r.result.Lines = len(r.want)
 	if r.artifact, err = r.client.Upload(ctx, r.Binary); err != nil {
 		return err
@@ -167,7 +164,10 @@ func (r *round) submit(ctx context.Context) (err error) {
 	if _, err := r.client.Submit(ctx, client.Spec{ID: r.id, Name: "chaos", Artifact: r.artifact, Args: r.args(r.output, r.Rate)}); err != nil {
 		return err
 	}
-	r.before, err = r.Cluster.Running(ctx, r.client, r.id)
+	if r.before, err = r.Cluster.Running(ctx, r.client, r.id); err != nil {
+		return err
+	}
+	r.began, err = r.epochs(ctx)
 	return err
 }
 
@@ -185,8 +185,8 @@ func (r *round) end(ctx context.Context) (Result, error) {
 	if r.result.Lost+r.result.Duplicated > 0 || len(r.want) == 0 {
 		r.violated("I5", "seed %d: of %d lines %d are lost and %d are there that should not be", r.Seed, len(r.want), r.result.Lost, r.result.Duplicated)
 	}
-	epochs, err := r.epochs()
-	r.result.Epochs = epochs - r.began
+	epochs, err := r.epochs(ctx)
+	r.result.Epochs = len(epochs) - len(r.began)
 	return r.result, err
 }
 

@@ -75,6 +75,9 @@ func (c *Config) set(key, value, origin string) error {
 			return fmt.Errorf("%s: %s is %q: %w", origin, key, value, err)
 		}
 	}
+	if k.Type == "host" {
+		value = strings.Trim(value, "[]") // an address is one by itself, whoever puts a port behind it
+	}
 	c.values[k.Name] = value
 	return nil
 }

@@ -54,6 +54,26 @@ func TestQuorumTurnsHighAvailabilityOn(t *testing.T) {
 	}
 }
 
+// TestHostInBrackets: an IPv6 address may have them, and is the same address as without.
+func TestHostInBrackets(t *testing.T) {
+	c, err := Load("", nil, []string{"rest.bind-host=[::1]", "jobmanager.rpc.address=fd00::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bind, host := c.String(RestBind), c.String(JobManagerAddress); bind != "::1" || host != "fd00::1" {
+		t.Errorf("%s and %s, want addresses without brackets", bind, host)
+	}
+}
+
+// TestSecretsAreNotRepeated: who uses an endpoint with credentials refuses it, without a word of them.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	for _, endpoint := range []string{"http://user:secret@h:1", "http://user:sec/ret@h", "http://user:secret%zz@h", "user:secret@h"} {
+		if _, err := Load("", nil, []string{"storage.s3.endpoint=" + endpoint}); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	tests := []struct {
 		name      string

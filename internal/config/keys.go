@@ -232,10 +232,10 @@ func directory(s string) error {
 
 // endpoint leaves it to whoever uses it to refuse one with credentials in it, which must not be repeated.
 func endpoint(s string) error {
-	u, err := url.Parse(s)
-	if err == nil && u.User != nil {
+	if strings.Contains(s, "@") {
 		return nil
 	}
+	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return fmt.Errorf("expected http://host:port or https://host")
 	}

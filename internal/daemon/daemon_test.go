@@ -409,3 +409,27 @@ func TestCommandThatCannotBe(t *testing.T) {
 		t.Errorf("%+v %v", all, err)
 	}
 }
+
+// TestForeignLink: what another user has put where a pid file is to be is not followed.
+func TestForeignLink(t *testing.T) {
+	p := here(t)
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(precious, p.instance("role", 1).file); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) {
+		return Command{Args: []string{"true"}, Ready: func() bool { return true }}, nil
+	}})
+	if err == nil || !strings.Contains(err.Error(), "PERENNIAL_PID_DIR") {
+		t.Errorf("start: %v", err)
+	}
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "text" {
+		t.Errorf("the file says %q: %v", text, err)
+	}
+}

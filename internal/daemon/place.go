@@ -186,9 +186,10 @@ func (p Place) lock() (unlock func(), err error) {
 	}
 }
 
-// own opens a file that only this user can open, so that nobody else can lock it.
+// own opens a file that only this user can open, so that nobody else can lock it. Where users share the directory a link with
+// this name may be another's, to a file of this user that would be written over.
 func (p Place) own(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err == nil {
 		if err = f.Chmod(0o600); err != nil { // it may have been there
 			f.Close()

@@ -246,6 +246,12 @@ func (s *Starting) isReady() bool {
 	return err == nil && strings.Contains(string(buf[:n]), sd.SdNotifyReady)
 }
 
+// LastLine is what the process has logged last.
+func (s *Starting) LastLine() string {
+	text := end(s.Log)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
 func end(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

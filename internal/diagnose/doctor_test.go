@@ -1,13 +1,17 @@
 package diagnose
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/inspect"
 )
 
@@ -98,5 +102,37 @@ func TestWritable(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// TestStorageHangs: that is told, and the other checks go on.
+func TestStorageHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := config.Load("", nil, []string{"storage.dir=/mnt/away"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		defer close(release)
+		h := Host{Config: c, Storage: func(context.Context) (inspect.Tokens, error) {
+			<-release
+			return nil, errors.New("too late")
+		}}
+		f := h.storage(t.Context())
+		if len(f) != 1 || f[0].OK || f[0].About != "/mnt/away" || f[0].Text != "no answer within 10s" {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// TestStorageWithCredentials: what they are is not told.
+func TestStorageWithCredentials(t *testing.T) {
+	c, err := config.Load("", nil, []string{"storage.dir=s3://key:secret@bucket/p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := Host{Config: c, Storage: func(context.Context) (inspect.Tokens, error) { return nil, errors.New("refused") }}
+	if f := h.storage(t.Context()); len(f) != 1 || f[0].OK || strings.Contains(fmt.Sprint(f), "secret") {
+		t.Errorf("%+v", f)
 	}
 }

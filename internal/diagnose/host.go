@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,19 +20,27 @@ import (
 	"github.com/perennial-io/perennial/internal/inspect"
 )
 
-// dialTime bounds a connection to a server of the quorum.
-const dialTime = 2 * time.Second
+const (
+	dialTime    = 2 * time.Second  // for a connection to a server of the quorum
+	storageTime = 10 * time.Second // for all that is asked of the shared storage
+)
 
 // Host checks what this host can tell of a configuration, before a start and after.
 type Host struct {
 	Config  *config.Config
 	ConfDir string // "": none
-	LogDir  string
+	// Directories are those that processes write to on this host.
+	Directories []Directory
+	// Servers are those of coordination, host:port; nil where it has none of its own.
+	Servers []string
 	// Storage opens the shared storage.
 	Storage func(context.Context) (inspect.Tokens, error)
 	// Self asks the JobManager of a REST address who it is.
 	Self func(ctx context.Context, rest string) (client.Self, error)
 }
+
+// Directory is one, and the key or variable that names it.
+type Directory struct{ Key, Path string }
 
 // Check looks at everything, in the order in which it matters.
 func (h Host) Check(ctx context.Context) (list []Finding) {
@@ -68,28 +77,32 @@ func (h Host) names(ctx context.Context) (list []Finding) {
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTime)
 	defer cancel()
 	names := []string{h.Config.String(config.JobManagerAddress)}
-	for _, key := range []config.Name{config.JobManagers, config.ZooKeeperQuorum, config.EtcdEndpoints} {
-		for _, entry := range h.Config.List(key) {
-			host, _, _ := net.SplitHostPort(entry)
-			names = append(names, host)
-		}
+	for _, entry := range slices.Concat(h.Config.List(config.JobManagers), h.Servers) {
+		host, _, _ := net.SplitHostPort(entry) // checked when it was set
+		names = append(names, host)
 	}
 	if h.ConfDir != "" {
 		workers, _ := config.ReadWorkers(h.ConfDir) // files says what is wrong with it
 		names = append(names, workers...)
 	}
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		addresses, err := net.DefaultResolver.LookupHost(ctx, name)
-		list = append(list, nameFinding(name, addresses, err, h.open()))
+	names = slices.Compact(names)
+	list = make([]Finding, len(names))
+	var lookups sync.WaitGroup
+	for i, name := range names {
+		lookups.Go(func() {
+			addresses, err := net.DefaultResolver.LookupHost(ctx, name)
+			list[i] = nameFinding(name, addresses, err, h.open())
+		})
 	}
+	lookups.Wait()
 	return list
 }
 
 // open tells whether other hosts are to reach this one.
 func (h Host) open() bool {
 	return slices.ContainsFunc([]config.Name{config.JobManagerBind, config.RestBind, config.TaskManagerBind}, func(n config.Name) bool {
-		ip := net.ParseIP(strings.Trim(h.Config.String(n), "[]"))
+		ip := net.ParseIP(h.Config.String(n))
 		return h.Config.String(n) != "localhost" && (ip == nil || !ip.IsLoopback())
 	})
 }
@@ -107,10 +120,10 @@ func nameFinding(name string, addresses []string, err error, open bool) Finding 
 
 // directories writes to the local directories, or to what is there of them.
 func (h Host) directories(context.Context) (list []Finding) {
-	for _, d := range []struct{ about, path string }{{"taskmanager.dir", h.Config.String(config.TaskManagerDir)}, {"logs", h.LogDir}} {
-		about := d.about + " " + d.path
-		if err := writable(d.path); err != nil {
-			list = append(list, wrong("directory", about, err, "free space on its disk, or name a directory that this user can write"))
+	for _, d := range h.Directories {
+		about := d.Key + " " + d.Path
+		if err := writable(d.Path); err != nil {
+			list = append(list, wrong("directory", about, err, "free space on its disk, or have "+d.Key+" name a directory that this user can write"))
 		} else {
 			list = append(list, fine("directory", about, "can be written"))
 		}
@@ -141,11 +154,33 @@ func writable(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
+// storage waits for the shared storage no longer than it must: a mount whose server is away lets go of nobody, and the other
+// checks are to be told.
 func (h Host) storage(ctx context.Context) []Finding {
-	about := h.Config.String(config.StorageDir)
+	ctx, cancel := context.WithTimeoutCause(ctx, storageTime, fmt.Errorf("no answer within %v", storageTime))
+	defer cancel()
+	found := make(chan Finding, 1)
+	go func() { found <- h.tryStorage(ctx) }()
+	select {
+	case f := <-found:
+		return []Finding{f}
+	case <-ctx.Done():
+		return []Finding{wrong("storage", h.storageDir(), context.Cause(ctx), "see whether its server, or the network to it, is away")}
+	}
+}
+
+// storageDir is what to call a storage that is not open. One with credentials in it, which is refused, is not repeated.
+func (h Host) storageDir() string {
+	if dir := h.Config.String(config.StorageDir); !strings.Contains(dir, "@") {
+		return dir
+	}
+	return string(config.StorageDir)
+}
+
+func (h Host) tryStorage(ctx context.Context) Finding {
 	s, err := h.Storage(ctx)
 	if err != nil {
-		return []Finding{wrong("storage", about, err, "see docs/storage.md")}
+		return wrong("storage", h.storageDir(), err, "see docs/storage.md")
 	}
 	token := "doctor-" + string(client.NewID())
 	err = s.PutToken(ctx, token)
@@ -158,14 +193,14 @@ func (h Host) storage(ctx context.Context) []Finding {
 		err = errors.New("what was written is not there")
 	}
 	if err != nil {
-		return []Finding{wrong("storage", s.Dir(), err, "see docs/storage.md")}
+		return wrong("storage", s.Dir(), err, "see docs/storage.md")
 	}
-	return []Finding{fine("storage", s.Dir(), "can be written and read from this host")}
+	return fine("storage", s.Dir(), "can be written and read from this host")
 }
 
 // ports says of each port of this host whether it is free, or whose it is.
 func (h Host) ports(ctx context.Context) (list []Finding) {
-	rest := net.JoinHostPort(strings.Trim(h.Config.String(config.RestBind), "[]"), h.Config.String(config.RestPort))
+	rest := net.JoinHostPort(h.Config.String(config.RestBind), h.Config.String(config.RestPort))
 	self, selfErr := h.Self(ctx, rest)
 	for _, p := range []struct {
 		key, bind config.Name
@@ -175,7 +210,7 @@ func (h Host) ports(ctx context.Context) (list []Finding) {
 			continue // any free one is taken
 		}
 		about := string(p.key) + " " + port
-		ln, err := net.Listen("tcp", net.JoinHostPort(strings.Trim(h.Config.String(p.bind), "[]"), port))
+		ln, err := net.Listen("tcp", net.JoinHostPort(h.Config.String(p.bind), port))
 		switch {
 		case err == nil:
 			ln.Close()
@@ -210,10 +245,9 @@ func (h Host) quorum(ctx context.Context) []Finding {
 	case key == "":
 		return []Finding{fine("quorum", mode, "there is no high availability, and one JobManager")}
 	}
-	servers := h.Config.List(key)
 	var list []Finding
 	answering := 0
-	for _, s := range servers {
+	for _, s := range h.Servers {
 		d := net.Dialer{Timeout: dialTime}
 		conn, err := d.DialContext(ctx, "tcp", s)
 		if err != nil {
@@ -224,8 +258,8 @@ func (h Host) quorum(ctx context.Context) []Finding {
 		answering++
 		list = append(list, fine("quorum", s, "accepts connections"))
 	}
-	if answering <= len(servers)/2 {
-		return append(list, wrong("quorum", mode, fmt.Errorf("%d of %d servers accept connections, and a majority is %d", answering, len(servers), len(servers)/2+1), "without a majority nobody can lead; running tasks go on"))
+	if answering <= len(h.Servers)/2 {
+		return append(list, wrong("quorum", mode, fmt.Errorf("%d of %d servers accept connections, and a majority is %d", answering, len(h.Servers), len(h.Servers)/2+1), "without a majority nobody can lead; running tasks go on"))
 	}
-	return append(list, fine("quorum", mode, "%d of %d servers accept connections", answering, len(servers)))
+	return append(list, fine("quorum", mode, "%d of %d servers accept connections", answering, len(h.Servers)))
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -15,7 +16,10 @@ const followEvery = 300 * time.Millisecond
 // Log is one log that can be read.
 type Log struct {
 	Title string // unlike those of others
-	Ask   func(context.Context, inspect.Question) (inspect.Piece, error)
+	// Attempt: it is of one attempt, and shown from its beginning if it comes while others are followed. Of a process's log,
+	// which may be there for months when its JobManager begins to lead, the last lines are.
+	Attempt bool
+	Ask     func(context.Context, inspect.Question) (inspect.Piece, error)
 }
 
 // Reading is how logs are read.
@@ -43,19 +47,22 @@ func (r Reading) Run(ctx context.Context, w io.Writer) error {
 			r.trouble(&p, "", err)
 		}
 		p.several = p.several || len(logs) > 1
+		var failed []error
 		for _, l := range logs {
 			err := r.copy(ctx, &p, l, first)
 			switch {
 			case ctx.Err() != nil && r.Follow:
 				return nil
-			case err != nil && (!r.Follow || first || p.broken):
+			case err != nil && (p.broken || ctx.Err() != nil):
 				return fmt.Errorf("%s: %w", l.Title, err)
-			case err != nil:
+			case err != nil && r.Follow && !first:
 				r.trouble(&p, l.Title, err)
+			case err != nil: // the others are shown all the same
+				failed = append(failed, fmt.Errorf("%s: %w", l.Title, err))
 			}
 		}
-		if !r.Follow {
-			return nil
+		if err := errors.Join(failed...); !r.Follow || err != nil && len(failed) == len(logs) {
+			return err
 		}
 		select {
 		case <-time.After(followEvery):
@@ -72,10 +79,10 @@ func (r Reading) trouble(p *printer, title string, err error) {
 	}
 }
 
-// copy prints what is new of a log: of one that has come while others were followed, all of it.
+// copy prints what is new of a log.
 func (r Reading) copy(ctx context.Context, p *printer, l Log, first bool) error {
 	q := inspect.Question{Offset: -1, Lines: r.Lines}
-	if next, known := p.next[l.Title]; known || !first || r.Lines < 0 {
+	if next, known := p.next[l.Title]; known || !first && l.Attempt || r.Lines < 0 {
 		q = inspect.Question{Offset: next}
 	}
 	for {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ func files(t *testing.T, dir string) func(context.Context) ([]Log, error) {
 	return func(context.Context) (logs []Log, err error) {
 		names, err := filepath.Glob(dir + "/*")
 		for _, name := range names {
-			logs = append(logs, Log{Title: filepath.Base(name), Ask: func(_ context.Context, q inspect.Question) (inspect.Piece, error) {
+			logs = append(logs, Log{Title: filepath.Base(name), Attempt: filepath.Base(name) != "process", Ask: func(_ context.Context, q inspect.Question) (inspect.Piece, error) {
 				f, err := os.Open(name)
 				if err != nil {
 					return inspect.Piece{}, err
@@ -71,20 +72,36 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestFollow: what comes is written once, logs that come are read from their beginning, one that becomes shorter is too, and
-// trouble passes.
+// TestOneFails: what the others have is shown all the same.
+func TestOneFails(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "1\n")
+	put(t, dir, "c", "3\n")
+	if err := os.Mkdir(filepath.Join(dir, "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	err := Reading{Find: files(t, dir), Lines: 1}.Run(t.Context(), &out)
+	if want := "==> a <==\n1\n\n==> c <==\n3\n"; err == nil || !strings.HasPrefix(err.Error(), "b: ") || out.String() != want {
+		t.Errorf("%v, %q, want %q", err, &out, want)
+	}
+}
+
+// TestFollow: what comes is written once, logs of attempts that come are read from their beginning, one that becomes shorter is
+// too, of a process's the end is, and trouble passes.
 func TestFollow(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a", "1\n2\n")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out, troubles strings.Builder
-		find, away := files(t, dir), false
+		var away atomic.Bool
+		find := files(t, dir)
 		done := make(chan error)
 		go func() {
 			done <- Reading{Follow: true, Lines: 1, Trouble: func(_ string, err error) { troubles.WriteString(err.Error()) },
 				Find: func(ctx context.Context) ([]Log, error) {
-					if away {
+					if away.Load() {
 						return nil, errors.New("nobody answers")
 					}
 					return find(ctx)
@@ -102,11 +119,11 @@ func TestFollow(t *testing.T) {
 		put(t, dir, "a", "3\n")
 		round()
 		expect("2\n3\n")
-		away = true
+		away.Store(true)
 		put(t, dir, "a", "4\n")
 		round()
 		round()
-		away = false
+		away.Store(false)
 		round()
 		expect("2\n3\n4\n")
 		put(t, dir, "b", "x\ny\n")
@@ -118,6 +135,9 @@ func TestFollow(t *testing.T) {
 		put(t, dir, "b", "z\n")
 		round()
 		expect("2\n3\n4\n\n==> b <==\nx\ny\nz\n")
+		put(t, dir, "process", "of before\nof now\n")
+		round()
+		expect("2\n3\n4\n\n==> b <==\nx\ny\nz\n\n==> process <==\nof now\n")
 		cancel()
 		if err := <-done; err != nil || troubles.String() != "nobody answers" {
 			t.Errorf("%v, troubles %q", err, &troubles)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -67,6 +68,31 @@ func TestClassPath(t *testing.T) {
 	}
 }
 
+// TestLicenses: what is linked has its licences in the archive, those of a module's parts too, and nothing is linked without.
+func TestLicenses(t *testing.T) {
+	t.Chdir("../..")
+	files, err := moduleLicenses(t.Context(), "darwin", "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, regexp.MustCompile("@[^/]*").ReplaceAllString(f.name, ""))
+	}
+	for _, want := range []string{"go/LICENSE", "go.etcd.io/etcd/server/v3/LICENSE", "github.com/minio/minio-go/v7/NOTICE", "golang.org/x/sys/PATENTS", "k8s.io/utils/third_party/forked/golang/LICENSE"} {
+		if !slices.Contains(names, "share/licenses/"+want) {
+			t.Errorf("there is no %s among %q", want, names)
+		}
+	}
+	without, all := t.TempDir(), map[string]string{}
+	if err := os.WriteFile(filepath.Join(without, "license.go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := addLicenses(all, "example.org/none@v1.0.0", without, ""); err == nil || !strings.Contains(err.Error(), "example.org/none@v1.0.0 has no licence") {
+		t.Errorf("a module without a licence: %v, %v", err, all)
+	}
+}
+
 // TestArchive packs this platform's archive twice, unpacks it, and runs a cluster on its own
 // ZooKeeper from it as an ordinary user, who cannot write there.
 func TestArchive(t *testing.T) {
@@ -104,7 +130,8 @@ func TestArchive(t *testing.T) {
 	for _, name := range []string{"LICENSE", "conf/zoo.cfg", "docs/operations.md", "deploy/systemd/perennial-jobmanager.service", "deploy/kubernetes/perennial.yaml",
 		"deploy/grafana/perennial.json", "deploy/prometheus/perennial.rules.yaml",
 		"lib/zookeeper/zookeeper.jar", "lib/zookeeper/NOTICE.txt", "lib/zookeeper/licenses/libzookeeper-java", "lib/zookeeper/licenses/common/Apache-2.0",
-		"share/man/man1/perennial-run.1", "share/man/man1/start-cluster.sh.1", "share/completion/perennial.bash", "examples/wordcount/main.go"} {
+		"share/man/man1/perennial-run.1", "share/man/man1/start-cluster.sh.1", "share/completion/perennial.bash",
+		"share/licenses/go/LICENSE", "examples/wordcount/main.go"} {
 		if _, err := os.Stat(filepath.Join(home, filepath.FromSlash(name))); err != nil {
 			t.Error(err)
 		}

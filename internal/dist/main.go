@@ -53,12 +53,16 @@ func run(ctx context.Context, out string, platforms []string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	for _, platform := range platforms {
-		goos, goarch, ok := strings.Cut(platform, "/")
+	for _, name := range platforms {
+		goos, goarch, ok := strings.Cut(name, "/")
 		if !ok {
-			return fmt.Errorf("%q: expected a platform such as linux/amd64", platform)
+			return fmt.Errorf("%q: expected a platform such as linux/amd64", name)
 		}
-		files := append([]file(nil), shared...)
+		licenses, err := moduleLicenses(ctx, goos, goarch)
+		if err != nil {
+			return err
+		}
+		files := append(licenses, shared...)
 		for name, pkg := range programs {
 			path := filepath.Join(tmp, goos+"-"+goarch, filepath.Base(name))
 			if err := compile(ctx, path, pkg, goos, goarch, c); err != nil {
@@ -88,11 +92,16 @@ var programs = map[string]string{
 func compile(ctx context.Context, path, pkg, goos, goarch string, c commit) error {
 	const revision = "github.com/perennial-io/perennial/internal/build.revision="
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X "+revision+c.revision, "-o", path, pkg)
-	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
+	cmd.Env = platform(goos, goarch)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s/%s: %w\n%s", pkg, goos, goarch, err, text)
 	}
 	return nil
+}
+
+// platform is the environment in which the go command compiles for one, and lists what it would compile.
+func platform(goos, goarch string) []string {
+	return append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
 }
 
 type commit struct {

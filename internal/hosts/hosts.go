@@ -38,18 +38,29 @@ type Host struct {
 const resolveTime = 5 * time.Second
 
 // Group puts the entries of each host together. All names of this host are one host; other hosts are told apart by name.
+// Names are looked up at once, so that one that no name service answers for keeps none of the others.
 func Group(ctx context.Context, entries []Entry, local func(ctx context.Context, name string) bool) []Host {
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
+	here := map[string]*bool{}
+	var lookups sync.WaitGroup
+	for _, e := range entries {
+		if here[e.Host] == nil {
+			is := new(bool)
+			here[e.Host] = is
+			lookups.Go(func() { *is = local(ctx, e.Host) })
+		}
+	}
+	lookups.Wait()
 	var all []Host
 	index := map[string]int{}
 	for _, e := range entries {
 		i, known := index[e.Host]
 		if !known {
-			here := local(ctx, e.Host)
-			i = slices.IndexFunc(all, func(h Host) bool { return here && h.Local })
+			is := *here[e.Host]
+			i = slices.IndexFunc(all, func(h Host) bool { return is && h.Local })
 			if i < 0 {
-				i, all = len(all), append(all, Host{Name: e.Host, Local: here})
+				i, all = len(all), append(all, Host{Name: e.Host, Local: is})
 			}
 			index[e.Host] = i
 		}

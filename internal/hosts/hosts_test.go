@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 )
@@ -22,6 +23,22 @@ func TestGroup(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+}
+
+// TestGroupBesideASilentName: that a name service does not answer for one name makes no stranger of this host.
+func TestGroupBesideASilentName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := func(ctx context.Context, name string) bool {
+			if name == "gone" {
+				<-ctx.Done()
+			}
+			return name == "me" && ctx.Err() == nil
+		}
+		got := Group(t.Context(), []Entry{{"gone", "1"}, {"me", "2"}}, local)
+		if want := []Host{{"gone", false, []string{"1"}}, {"me", true, []string{"2"}}}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 }
 
 func TestIsLocal(t *testing.T) {

@@ -34,6 +34,7 @@ var wallClock = map[string]string{
 	"internal/operator.milliseconds":                "the time of a timer, which is a time of day and no duration",
 	"cmd/perennial.follow":                          "shown only: how long a job took",
 	"benchmarks.killOne":                            "one host, whose clock nobody sets meanwhile",
+	"benchmarks.killHot":                            "likewise",
 	"benchmarks.longestGap":                         "likewise",
 	"benchmarks.largeCheckpoints":                   "likewise",
 	"benchmarks.stopAndContinueOnce":                "likewise",

@@ -3,7 +3,7 @@
 //
 // It is a leaf, and linked into every job. It shows no file that its caller has not named, and writes nothing but the
 // tokens of a Probe. Its only goroutines are those of profiles that are being taken, which Profiles owns, and those of a Probe, which
-// Run waits for.
+// Run waits for, but for those that hang in the system.
 package inspect
 
 import "time"

@@ -146,6 +146,24 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// TestLongProfile: the profiles that others take meanwhile do not end it.
+func TestLongProfile(t *testing.T) {
+	var p Profiles
+	defer p.Close()
+	long, err := p.find(Profile{ID: "long", Kind: "cpu", Seconds: MaxSeconds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * keptProfiles {
+		if _, err := whole(t, &p, Profile{ID: fmt.Sprint(i), Kind: "goroutine"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now, err := p.find(long.Profile); err != nil || now != long || long.isTaken() {
+		t.Errorf("%+v %v, want the one that was begun", now, err)
+	}
+}
+
 // TestCPUProfile: one is taken at a time, Close ends it, and what cannot be is refused.
 func TestCPUProfile(t *testing.T) {
 	var p Profiles

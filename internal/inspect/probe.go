@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 )
 
-// probeTime bounds a Probe.
-const probeTime = 1500 * time.Millisecond
+// probeTime bounds a Probe, and probeGrace what hears of its end.
+const (
+	probeTime  = 1500 * time.Millisecond
+	probeGrace = 200 * time.Millisecond
+)
 
 // Probe has a process look at its surroundings.
 type Probe struct {
@@ -42,51 +44,81 @@ type Tokens interface {
 	Dir() string
 }
 
-// Run looks at everything at once, and returns within two seconds.
+// look is one thing that a Probe does.
+type look struct {
+	about string
+	do    func() error
+}
+
+// Run looks at everything at once, and returns within two seconds. What the system does not let go of by then, as a file on a
+// mount whose server is away, is told as a problem; its goroutine ends when the system lets go.
 func (p Probe) Run(ctx context.Context, storage Tokens, dial func(ctx context.Context, network, address string) (net.Conn, error), version string) *Probed {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, fmt.Errorf("no answer within %v", probeTime))
 	defer cancel()
 	seen := &Probed{Version: version, Storage: storage.Dir()}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	try := func(about string, look func() error) {
-		wg.Go(func() {
-			err := look()
-			if errors.Is(err, context.DeadlineExceeded) {
-				err = context.Cause(ctx)
-			}
-			if err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				seen.Problems = append(seen.Problems, Problem{about, err.Error()})
-			}
-		})
+	looks := p.looks(ctx, storage, dial)
+	type outcome struct {
+		of  int
+		err error
 	}
+	outcomes := make(chan outcome, len(looks))
+	for i, l := range looks {
+		go func() { outcomes <- outcome{i, l.do()} }()
+	}
+	problem := func(of int, err error) {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			seen.Problems = append(seen.Problems, Problem{looks[of].about, err.Error()})
+		}
+		looks[of].do = nil
+	}
+	end, late := ctx.Done(), (<-chan time.Time)(nil)
+	for left := len(looks); left > 0; {
+		select {
+		case o := <-outcomes:
+			left--
+			problem(o.of, o.err)
+		case <-end:
+			end, late = nil, time.After(probeGrace)
+		case <-late:
+			for i, l := range looks {
+				if l.do != nil {
+					problem(i, context.Cause(ctx))
+				}
+			}
+			left = 0
+		}
+	}
+	seen.Clock = time.Now().UTC()
+	return seen
+}
+
+func (p Probe) looks(ctx context.Context, storage Tokens, dial func(ctx context.Context, network, address string) (net.Conn, error)) (all []look) {
 	for _, name := range p.Read {
-		try(name, func() error {
+		all = append(all, look{name, func() error {
 			has, err := storage.HasToken(ctx, name)
 			if err == nil && !has {
 				err = errors.New("it is not there")
 			}
 			return err
-		})
+		}})
 	}
 	for _, name := range p.Delete {
-		try(name, func() error { return storage.DeleteToken(ctx, name) })
+		all = append(all, look{name, func() error { return storage.DeleteToken(ctx, name) }})
 	}
 	if p.Write != "" {
-		try(p.Write, func() error { return storage.PutToken(ctx, p.Write) })
+		all = append(all, look{p.Write, func() error { return storage.PutToken(ctx, p.Write) }})
 	}
 	for _, address := range p.Dial {
-		try(address, func() error {
+		all = append(all, look{address, func() error {
 			conn, err := dial(ctx, "tcp", address)
 			if err == nil {
 				conn.Close()
 			}
 			return err
-		})
+		}})
 	}
-	wg.Wait()
-	seen.Clock = time.Now().UTC()
-	return seen
+	return all
 }

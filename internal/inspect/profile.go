@@ -59,15 +59,22 @@ type taking struct {
 	err  error
 }
 
+func (t *taking) isTaken() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Answer is a piece of the profile that q names, which it begins to take if it does not know it.
 func (p *Profiles) Answer(q Question) (Piece, error) {
 	t, err := p.find(*q.Profile)
 	if err != nil {
 		return Piece{}, err
 	}
-	select {
-	case <-t.done:
-	default:
+	if !t.isTaken() {
 		return Piece{Pending: true}, nil
 	}
 	if t.err != nil {
@@ -96,8 +103,9 @@ func (p *Profiles) find(wanted Profile) (*taking, error) {
 	t := &taking{Profile: wanted, end: cancel, done: make(chan struct{})}
 	p.kept = append(p.kept, t)
 	if len(p.kept) > keptProfiles {
-		p.kept[0].end()
-		p.kept = p.kept[1:]
+		oldest := max(0, slices.IndexFunc(p.kept, (*taking).isTaken)) // one that is being taken would begin anew
+		p.kept[oldest].end()
+		p.kept = slices.Delete(p.kept, oldest, oldest+1)
 	}
 	p.wg.Go(func() {
 		defer close(t.done)

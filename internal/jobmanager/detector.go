@@ -33,34 +33,40 @@ type detector struct {
 	wrong    []time.Time        // when a leader so replaced was found alive
 }
 
-// watch holds a connection to a leader until ctx ends ("") or it is suspected, and says why.
+// suspicion is why a leader seems dead. Without a reason it does not.
+type suspicion struct {
+	cause  api.Cause
+	reason string
+}
+
+// watch holds a connection to a leader until ctx ends (the zero suspicion) or it is suspected, and says why.
 // Fastest first: a connection that breaks and a redial that is refused; an answer under
 // another id; silence. A *WrongClusterError or *MovedError is about this process, and no suspicion.
-func (d *detector) watch(ctx context.Context, leader api.JobManager) (reason string, wrong error) {
+func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicion, wrong error) {
 	began := time.Now() // of the time in which nothing was heard of it as a leader
 	for ctx.Err() == nil {
 		conn, verdict, err := d.greet(ctx, leader)
 		_, misplaced := errors.AsType[*WrongClusterError](err)
 		switch {
 		case ctx.Err() != nil:
-			return "", nil
+			return suspicion{}, nil
 		case misplaced:
-			return "", err
+			return suspicion{}, err
 		case verdict != "" && (!d.backsOff() || time.Since(began) > d.timeout()):
-			return verdict, nil
+			return suspicion{api.CauseConnection, verdict}, nil
 		case verdict != "": // it was wrong of late, so it is looked into for longer
 		case err == nil:
-			if reason, wrong := d.hold(ctx, conn); reason != "" || wrong != nil {
-				return reason, wrong
+			if reason, wrong := d.hold(ctx, conn, leader); reason != "" || wrong != nil {
+				return suspicion{api.CauseHeartbeat, reason}, wrong
 			}
 			began = time.Now()
 			continue // redial
 		case time.Since(began) > d.timeout():
-			return err.Error(), nil
+			return suspicion{api.CauseHeartbeat, err.Error()}, nil
 		}
 		pause(ctx, d.cfg.heartbeatInterval()/5)
 	}
-	return "", nil
+	return suspicion{}, nil
 }
 
 // greet dials the leader. A verdict says that it does not live or lead; an error that it did not
@@ -82,6 +88,8 @@ func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.
 	case err == nil && d.misplaced(ctx, header):
 		err = &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and the leader, %s, to cluster %s: storage.dir must be the same directory everywhere",
 			d.cfg.Storage.Dir(), d.standbyHeader().Cluster, leader.ID, header.Cluster)}
+	case errors.Is(err, rpc.ErrNotPerennial): // it lives, and there is no taking over from it
+		err = &WrongClusterError{fmt.Sprintf("the leader, JobManager %s at %s, is of another release: %v", leader.ID, leader.Address, err)}
 	case err == nil && !greeting.Lead:
 		err = errors.New("it says that it does not lead") // not yet, perhaps: its claim is just being answered
 	case err != nil && isEnd(err):
@@ -126,7 +134,7 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 
 // hold reads heartbeats, and answers them, until the connection ends ("": redial) or the leader
 // is silent, or says that the cluster has left.
-func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wrong error) {
+func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManager) (reason string, wrong error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -155,6 +163,8 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wro
 			if err := conn.Send(d.standbyHeader(), m); err != nil {
 				return "", nil
 			}
+		case rpc.Released:
+			d.vacancies.released(leader.ID, m.Reason)
 		case rpc.Moved:
 			return "", &MovedError{m.Reason}
 		}

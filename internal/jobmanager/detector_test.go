@@ -2,6 +2,10 @@ package jobmanager
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -75,13 +79,14 @@ func TestDetectorVerdicts(t *testing.T) {
 		name   string
 		script func(*rpc.Conn, net.Listener)
 		want   string
+		cause  api.Cause
 	}{
-		{"dies", func(conn *rpc.Conn, ln net.Listener) { greetAs(conn, "leader", true); ln.Close(); conn.Close() }, "its port refuses connections"},
-		{"port reused", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "other", true) }, "its port answers under another id, other"},
-		{"hangs up", func(conn *rpc.Conn, _ net.Listener) { conn.Close() }, "it hung up"},
-		{"does not lead", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", false); conn.Close() }, "it says that it does not lead"},
-		{"freezes", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", true) }, "it was silent for 50ms"},
-		{"is frozen", func(*rpc.Conn, net.Listener) {}, "it does not answer"},
+		{"dies", func(conn *rpc.Conn, ln net.Listener) { greetAs(conn, "leader", true); ln.Close(); conn.Close() }, "its port refuses connections", api.CauseConnection},
+		{"port reused", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "other", true) }, "its port answers under another id, other", api.CauseConnection},
+		{"hangs up", func(conn *rpc.Conn, _ net.Listener) { conn.Close() }, "it hung up", api.CauseConnection},
+		{"does not lead", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", false); conn.Close() }, "it says that it does not lead", api.CauseHeartbeat},
+		{"freezes", func(conn *rpc.Conn, _ net.Listener) { greetAs(conn, "leader", true) }, "it was silent for 50ms", api.CauseHeartbeat},
+		{"is frozen", func(*rpc.Conn, net.Listener) {}, "it does not answer", api.CauseHeartbeat},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := detectorFor(t, 50*time.Millisecond)
@@ -92,11 +97,47 @@ func TestDetectorVerdicts(t *testing.T) {
 			close(ready)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			if got, _ := d.watch(ctx, leader); !strings.HasPrefix(got, c.want) {
-				t.Errorf("verdict %q, want %q", got, c.want)
+			if got, _ := d.watch(ctx, leader); !strings.HasPrefix(got.reason, c.want) || got.cause != c.cause {
+				t.Errorf("verdict %q, %s, want %q, %s", got.reason, got.cause, c.want, c.cause)
 			}
 		})
 	}
+}
+
+// A leader of a release with which this one cannot talk is alive: this process is the wrong one.
+func TestDetectorOfAnotherRelease(t *testing.T) {
+	d := detectorFor(t, 50*time.Millisecond)
+	leader := foreign(t, rpc.Protocol+2)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reason, wrong := d.watch(ctx, leader)
+	if _, is := errors.AsType[*WrongClusterError](wrong); !is || reason.reason != "" || !strings.Contains(wrong.Error(), "upgrade in steps") {
+		t.Errorf("verdict %q, %v", reason.reason, wrong)
+	}
+}
+
+// foreign is a leader that speaks another version of the protocol.
+func foreign(t *testing.T, version int) api.JobManager {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			raw, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			frame := fmt.Sprintf(`{"kind":"refused","protocol":%d,"body":{}}`, version)
+			_, _ = raw.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+			_, _ = io.Copy(io.Discard, raw)
+			raw.Close()
+		}
+	})
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	return api.JobManager{ID: "leader", Address: ln.Addr().String()}
 }
 
 // A leader that beats is held on to, also when a connection breaks or it is late to say that
@@ -132,17 +173,17 @@ func TestDetectorTrustsALivingLeader(t *testing.T) {
 		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	verdict := make(chan string, 1)
+	verdict := make(chan suspicion, 1)
 	go func() { got, _ := d.watch(ctx, leader); verdict <- got }()
 	select {
 	case <-done:
 		cancel()
-		if got := <-verdict; got != "" {
-			t.Errorf("suspected: %s", got)
+		if got := <-verdict; got.reason != "" {
+			t.Errorf("suspected: %s", got.reason)
 		}
 	case got := <-verdict:
 		cancel()
-		t.Errorf("suspected: %q", got)
+		t.Errorf("suspected: %q", got.reason)
 	}
 }
 

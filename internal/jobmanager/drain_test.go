@@ -136,3 +136,42 @@ func TestForcedDrain(t *testing.T) {
 		t.Errorf("%d restarts, attempt %d", j.Restarts, j.Attempt)
 	}
 }
+
+// One that connects anew while its drain is being committed follows the leader again: else it would hold its slots,
+// unheard, for the rest of the term.
+func TestDrainOfOneThatReconnects(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	tm := w.taskManager("tm-1", 1).start()
+	w.leader()
+	w.eventually("registered", func() bool { return tm.did("follows epoch 1") == 1 })
+	l := n.leading.Load()
+	var before *session
+	l.ask(func(r *registry) {
+		before = r.managers["tm-1"].session
+		n.cut() // the commit waits
+		drainAsked{"tm-1", false, make(chan error, 1)}.apply(r)
+	})
+	tm.disconnect()
+	w.eventually("connected anew", func() (anew bool) {
+		l.ask(func(r *registry) {
+			m := r.managers["tm-1"]
+			anew = m.busy && m.session != nil && m.session != before
+		})
+		return anew
+	})
+	n.heal()
+	w.eventually("it ends", func() bool { return tm.did("retires") == 1 })
+}
+
+// ask has the registry's goroutine do something, and waits for it.
+func (l *leader) ask(do func(*registry)) {
+	done := make(chan struct{})
+	l.registry.post(doing(func(r *registry) { defer close(done); do(r) }))
+	<-done
+}
+
+// doing is a happening of a test.
+type doing func(*registry)
+
+func (f doing) apply(r *registry) { f(r) }

@@ -100,9 +100,9 @@ func (jm *JobManager) observe(l coordination.Leadership) {
 	jm.detector.leads(l)
 	switch {
 	case l.Epoch == 0:
-		jm.vacancies.note(l, "nobody has led yet")
+		jm.vacancies.note(l, suspicion{api.CauseFirst, "nobody has led yet"})
 	case !l.Alive:
-		jm.vacancies.note(l, "it resigned, or its session ended")
+		jm.vacancies.note(l, jm.vacancies.session(l.ID))
 	}
 }
 
@@ -126,9 +126,9 @@ func (jm *JobManager) suspect(ctx context.Context, stop context.CancelCauseFunc,
 			if l.Epoch > 0 && l.ID != jm.cfg.ID {
 				w.begin(ctx, stop, jm)
 			}
-		case reason := <-w.verdict:
-			jm.vacancies.note(w.leadership, reason)
-			jm.log.Warn("the leader seems dead", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", reason)
+		case s := <-w.verdict:
+			jm.vacancies.note(w.leadership, s)
+			jm.log.Warn("the leader seems dead", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", s.reason)
 			w.suspicious = true
 		case tell <- w.leadership.Epoch:
 			w.suspicious = false
@@ -141,7 +141,7 @@ func (jm *JobManager) suspect(ctx context.Context, stop context.CancelCauseFunc,
 // watch is the detector at work on one leader.
 type watch struct {
 	leadership coordination.Leadership
-	verdict    chan string
+	verdict    chan suspicion
 	suspicious bool // Elect is to be told
 	stop       context.CancelFunc
 	done       chan struct{}
@@ -149,7 +149,7 @@ type watch struct {
 
 func (w *watch) begin(ctx context.Context, stop context.CancelCauseFunc, jm *JobManager) {
 	ctx, w.stop = context.WithCancel(ctx)
-	w.verdict, w.done = make(chan string, 1), make(chan struct{})
+	w.verdict, w.done = make(chan suspicion, 1), make(chan struct{})
 	led, verdict, done := w.leadership, w.verdict, w.done
 	go func() {
 		defer close(done)
@@ -158,12 +158,12 @@ func (w *watch) begin(ctx context.Context, stop context.CancelCauseFunc, jm *Job
 			jm.log.Error("the leader's record cannot be read: only its session tells whether it lives", "leader", led.ID, "epoch", led.Epoch, "error", err)
 			return
 		}
-		reason, wrong := jm.detector.watch(ctx, leader)
+		s, wrong := jm.detector.watch(ctx, leader)
 		switch {
 		case wrong != nil:
 			stop(wrong)
-		case reason != "":
-			verdict <- reason
+		case s.reason != "":
+			verdict <- s
 		}
 	}()
 }
@@ -174,37 +174,4 @@ func (w *watch) end() {
 		w.stop()
 		<-w.done
 	}
-}
-
-// vacancies remembers why and since when the latest leader was given up.
-type vacancies struct {
-	mu     sync.Mutex
-	latest vacancy
-}
-
-// vacancy is the end of a leadership, as this process saw it.
-type vacancy struct {
-	epoch    coordination.Epoch
-	previous string // its leader's id
-	reason   string
-	at       time.Time
-	alive    bool // its session was still there: it was given up on suspicion
-}
-
-func (v *vacancies) note(l coordination.Leadership, reason string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.latest.at.IsZero() || v.latest.epoch != l.Epoch {
-		v.latest = vacancy{epoch: l.Epoch, previous: l.ID, reason: reason, at: time.Now(), alive: l.Alive}
-	}
-}
-
-// before returns the vacancy that a term filled, or one of this moment.
-func (v *vacancies) before(epoch coordination.Epoch) vacancy {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.latest.epoch+1 == epoch && !v.latest.at.IsZero() {
-		return v.latest
-	}
-	return vacancy{epoch: epoch - 1, reason: "unknown", at: time.Now()}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/metadata"
 	"github.com/perennial-io/perennial/internal/rpc"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // exportTries is how often what is committed is read before an export gives up: it must be the same twice.
@@ -39,6 +40,13 @@ type moving struct {
 	done   chan struct{}
 }
 
+// tooLate answers who asks for a last export of a term that has ended without one.
+func (l *leader) tooLate() *moving {
+	m := &moving{err: unavailable(l.over()), done: make(chan struct{})}
+	close(m.done)
+	return m
+}
+
 // Export reads all that coordination holds of the cluster, as of one moment. A final one ends the term first,
 // and no JobManager leads there afterwards; all of them end, and what runs goes on headless.
 func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error) {
@@ -58,6 +66,11 @@ func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error
 		}
 		return api.Export{File: file}, nil
 	}
+	return l.leaveHere(ctx)
+}
+
+// leaveHere has the term end with a last export.
+func (l *leader) leaveHere(ctx context.Context) (api.Export, error) {
 	m := &moving{done: make(chan struct{})}
 	if !l.moving.CompareAndSwap(nil, m) {
 		m = l.moving.Load() // asked for twice at once
@@ -77,7 +90,7 @@ func (jm *JobManager) Export(ctx context.Context, final bool) (api.Export, error
 func (l *leader) move(ctx context.Context, m *moving) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patient)
 	defer cancel()
-	defer l.closeStandbys()
+	defer l.closeStandbys(nil)
 	var err error
 	if m.export, err = l.leave(ctx); err != nil {
 		m.err = unavailable(err)
@@ -114,7 +127,7 @@ func (l *leader) leave(ctx context.Context) (api.Export, error) {
 
 // export makes the file.
 func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
-	entries, err := readTwice(ctx, l.term)
+	entries, err := readTwice(ctx, l.term, l.cfg.Storage)
 	if err != nil {
 		return nil, err
 	}
@@ -129,24 +142,48 @@ func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
 	return metadata.Write(h, entries)
 }
 
-// readTwice reads all entries until two readings in a row are the same: between them, that was the state.
-func readTwice(ctx context.Context, term coordination.Term) ([]metadata.Entry, error) {
+// readTwice reads all entries until two readings in a row are the same: between them, that was the state. Intents that are objects in
+// storage are put in, where coordination would take them: the next commit removes the object, and a backup is to outlive that.
+func readTwice(ctx context.Context, term coordination.Term, s *storage.Storage) ([]metadata.Entry, error) {
 	var last []coordination.Entry
+	again := false // they were the same before, and an object was missing
 	for n := range exportTries {
 		now, err := readExported(ctx, term)
 		if err != nil {
 			return nil, err
 		}
 		if n > 0 && slices.EqualFunc(last, now, func(a, b coordination.Entry) bool { return a.Key == b.Key && a.Version == b.Version }) {
-			entries := make([]metadata.Entry, len(now))
-			for i, e := range now {
-				entries[i] = metadata.Entry{Key: e.Key, Value: e.Value}
+			entries, complete, err := whole(ctx, s, now)
+			if err != nil || complete || again {
+				return entries, err
 			}
-			return entries, nil
+			again = true
+		} else {
+			again = false
 		}
 		last = now
 	}
 	return nil, fmt.Errorf("what is committed changed during each of %d readings, so that they are not of one moment", exportTries)
+}
+
+// whole are entries with the intents that are in storage. It is not complete if one has been replaced meanwhile, or is lost.
+func whole(ctx context.Context, s *storage.Storage, list []coordination.Entry) (entries []metadata.Entry, complete bool, err error) {
+	complete = true
+	for _, e := range list {
+		value := e.Value
+		if blob := blobOf(value); blob != "" && strings.HasPrefix(e.Key, jobsPrefix) {
+			switch in, err := s.Intent(ctx, blob); {
+			case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrHash):
+				complete = false
+			case err != nil:
+				return nil, false, fmt.Errorf("read %s: %w", e.Key, err)
+			case len(in) <= batchBytes:
+				value = in
+			}
+		}
+		entries = append(entries, metadata.Entry{Key: e.Key, Value: value})
+	}
+	return entries, complete, nil
 }
 
 // readExported reads all that an export consists of, one key after the other.

@@ -184,6 +184,8 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 	case rpc.Heartbeat:
 		m.Load = f.load
 		reply(m)
+	case rpc.Inspect:
+		reply(rpc.Inspected{Query: m.Query})
 	case rpc.Lead:
 		f.leader = conn
 		f.note("follows epoch %d", h.Epoch)

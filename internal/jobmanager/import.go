@@ -3,11 +3,13 @@ package jobmanager
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/metadata"
 	"github.com/perennial-io/perennial/internal/storage"
 )
@@ -28,7 +30,7 @@ const (
 
 // takeIn commits what waits in storage to be imported, if anything does, before this process stands for
 // election. Several do it at once: who claims first works, and the others wait until it is done, or claim
-// in its place.
+// in its place. What was left there while the cluster is led here is none: it is said, and this process stands by.
 func (jm *JobManager) takeIn(ctx context.Context) error {
 	said := false
 	for {
@@ -43,6 +45,12 @@ func (jm *JobManager) takeIn(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
+		case errors.Is(err, errLed):
+			if _, gone := jm.cfg.Storage.Import(ctx); !errors.Is(gone, storage.ErrNotFound) { // else the leader has taken it in
+				jm.log.Error("metadata that wait in storage are not imported, as this coordination is not empty: delete that file, or no JobManager starts once all have ended",
+					"file", jm.importPlace(), "error", err)
+			}
+			return nil
 		case errors.As(err, &wrong):
 			return err
 		case !said:
@@ -55,11 +63,30 @@ func (jm *JobManager) takeIn(ctx context.Context) error {
 	}
 }
 
+// errLed says that the cluster whose metadata wait lives where they would go.
+var errLed = errors.New("this cluster is led")
+
+func (jm *JobManager) importPlace() string { return jm.cfg.Storage.Dir() + "/cluster/import" }
+
+// leads asks the JobManager that claimed last whether it leads, so that it does not import itself.
+func (jm *JobManager) leads(ctx context.Context, l coordination.Leadership, cluster string) bool {
+	var other api.JobManager
+	if json.Unmarshal(l.Data, &other) != nil {
+		return false
+	}
+	raw, err := jm.cfg.dial(ctx, other.Address, jm.cfg.heartbeatTimeout())
+	if err != nil {
+		return false
+	}
+	defer raw.Close()
+	h, greeting, _, err := jm.detector.hello(raw)
+	return err == nil && greeting.Lead && greeting.ID == l.ID && h.Cluster == cluster
+}
+
 // importFile imports over a session of its own. Other errors than *WrongClusterError may pass.
 func (jm *JobManager) importFile(ctx context.Context, file []byte) error {
 	wrong := func(format string, args ...any) error {
-		at := jm.cfg.Storage.Dir() + "/cluster/import"
-		return &WrongClusterError{"metadata wait in storage to be imported, at " + at + ", and cannot be: " + fmt.Sprintf(format, args...) + ". Delete that file to go on without it"}
+		return &WrongClusterError{"metadata wait in storage to be imported, at " + jm.importPlace() + ", and cannot be: " + fmt.Sprintf(format, args...) + ". Delete that file to go on without it"}
 	}
 	header, entries, err := metadata.Read(file)
 	if err != nil {
@@ -81,7 +108,7 @@ func (jm *JobManager) importFile(ctx context.Context, file []byte) error {
 	if header.Final {
 		least = header.Epoch + skippedFinal
 	}
-	term, err := jm.claimFrom(ctx, store, least)
+	term, err := jm.claimFrom(ctx, store, least, own)
 	if err != nil {
 		return err
 	}
@@ -105,7 +132,7 @@ func (jm *JobManager) importFile(ctx context.Context, file []byte) error {
 
 // claimFrom claims one epoch after the other, as epochs grow by one (I1), until it holds least or a higher one,
 // or finds that the place is not empty.
-func (jm *JobManager) claimFrom(ctx context.Context, store coordination.Store, least coordination.Epoch) (term coordination.Term, err error) {
+func (jm *JobManager) claimFrom(ctx context.Context, store coordination.Store, least coordination.Epoch, cluster string) (term coordination.Term, err error) {
 	c := coordination.Candidate{ID: jm.cfg.ID, Data: jm.describe()}
 	for first := true; ; first = false {
 		over, err := store.Leader(ctx)
@@ -113,6 +140,9 @@ func (jm *JobManager) claimFrom(ctx context.Context, store coordination.Store, l
 			return nil, err
 		}
 		if over.Alive && over.ID != jm.cfg.ID {
+			if jm.leads(ctx, over, cluster) {
+				return nil, fmt.Errorf("%w by JobManager %s, under epoch %d", errLed, over.ID, over.Epoch)
+			}
 			return nil, fmt.Errorf("JobManager %s claims there at the moment", over.ID)
 		}
 		if term, err = store.Claim(ctx, over, c, coordination.NewNonce()); err != nil || term.Epoch() >= least {

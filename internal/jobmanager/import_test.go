@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
+	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/metadata"
 )
@@ -76,6 +78,52 @@ func TestMove(t *testing.T) {
 	e.err = nil
 }
 
+// A last export that is asked for as the term ends by itself is answered, and the cluster stays.
+func TestLastExportOfATermThatIsOver(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	l := a.leading.Load()
+	w.usurp()
+	w.leader()
+	w.eventually("the term is over", func() bool { return a.serving.Load() != l })
+	w.eventually("answered", func() bool { // its goroutines may not have ended yet
+		_, err := l.leaveHere(t.Context())
+		return code(err) == api.Unavailable
+	})
+	if _, err := a.Export(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+}
+
+// Standbys hear of the leader until its last export is made, however long that takes: one that took over in between would refuse it.
+func TestLastExportTakesItsTime(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.taskManager("tm-1", 1).start()
+	w.leader()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	l := a.leading.Load()
+	a.cut() // it waits for coordination
+	long := monotonic() + 3*a.cfg.HeartbeatTimeout
+	answer := make(chan error, 1)
+	go func() { _, err := l.leaveHere(context.Background()); answer <- err }()
+	w.eventually("longer than standbys wait", func() bool {
+		heard := slices.ContainsFunc(a.connections.listStandbys(), func(s *session) bool { return time.Duration(s.heard.Load()) > long })
+		return heard || b.leading.Load() != nil
+	})
+	a.heal()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	for _, n := range []*node{a, b} {
+		n.stop()
+		<-n.done
+		n.err = nil
+	}
+}
+
 // An importer that dies in between is followed by one that goes on; what is elsewhere is refused.
 func TestImportGoesOn(t *testing.T) {
 	w := newWorld(t)
@@ -129,6 +177,29 @@ func TestImportGoesOn(t *testing.T) {
 	c.err = nil
 }
 
+// Metadata that were left to be imported where the cluster lives keep no JobManager from standing by: else the leader would have
+// no successor, and nobody would know.
+func TestImportWhereTheClusterLives(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.taskManager("tm-1", 1).start()
+	w.leader()
+	backup, err := a.Export(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.storage.PutImport(t.Context(), backup.File); err != nil {
+		t.Fatal(err)
+	}
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	a.kill()
+	w.leader(a)
+	if _, err := w.storage.Import(t.Context()); err != nil {
+		t.Error("what nobody has imported is gone: ", err)
+	}
+}
+
 // readTwice takes no two moments for one.
 func TestExportIsOfOneMoment(t *testing.T) {
 	store := memory.New().Open()
@@ -142,7 +213,7 @@ func TestExportIsOfOneMoment(t *testing.T) {
 	}
 	for _, changes := range []int{0, 3, exportTries} {
 		busy := &busyTerm{Term: term, changes: changes}
-		entries, err := readTwice(t.Context(), busy)
+		entries, err := readTwice(t.Context(), busy, newWorld(t).storage)
 		if changes == exportTries {
 			if err == nil || !strings.Contains(err.Error(), "not of one moment") {
 				t.Errorf("of what never rests: %v", err)

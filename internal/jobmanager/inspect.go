@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxInspections = 32              // questions that wait for their answers
+	maxInspections = 32              // questions of clients in work, each to one TaskManager or to all
 	inspectTime    = 2 * time.Second // for which a question waits
 )
 
@@ -25,24 +25,37 @@ const (
 // depends on them: an answer that nobody waits for any more is dropped.
 type inspections struct {
 	mu      sync.Mutex
+	clients int // whose questions are in work
 	last    uint64
 	waiting map[uint64]chan rpc.Inspected // each has room for its answer
 }
 
-// begin makes room for an answer, or reports that there is none.
-func (i *inspections) begin() (query uint64, answer chan rpc.Inspected, ok bool) {
+// enter lets a client's question in, until leave is called.
+func (i *inspections) enter() (leave func(), err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.waiting) >= maxInspections {
-		return 0, nil, false
+	if i.clients >= maxInspections {
+		return nil, &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("%d questions about logs and profiles wait for their answers already; ask again", maxInspections)}
 	}
+	i.clients++
+	return func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.clients--
+	}, nil
+}
+
+// begin makes room for a TaskManager's answer.
+func (i *inspections) begin() (query uint64, answer chan rpc.Inspected) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	if i.waiting == nil {
 		i.waiting = make(map[uint64]chan rpc.Inspected)
 	}
 	i.last++
 	answer = make(chan rpc.Inspected, 1)
 	i.waiting[i.last] = answer
-	return i.last, answer, true
+	return i.last, answer
 }
 
 func (i *inspections) end(query uint64) {
@@ -92,6 +105,11 @@ func (jm *JobManager) InspectTaskManager(ctx context.Context, part string, q api
 	if err != nil {
 		return api.Inspected{}, err
 	}
+	leave, err := jm.inspections.enter()
+	if err != nil {
+		return api.Inspected{}, err
+	}
+	defer leave()
 	m := rpc.Inspect{PID: q.PID, Question: q.Question}
 	if q.PID != 0 {
 		m.Job = q.Job
@@ -106,6 +124,11 @@ func (jm *JobManager) ProbeTaskManagers(ctx context.Context, p inspect.Probe) ([
 	if err != nil {
 		return nil, err
 	}
+	leave, err := jm.inspections.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	sessions := jm.connections.listTaskManagers()
 	list := make([]api.Probed, len(sessions))
 	var wg sync.WaitGroup
@@ -135,6 +158,11 @@ func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) ([]api.JobFile, e
 	if _, err := l.known(id); err != nil {
 		return nil, err
 	}
+	leave, err := jm.inspections.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	sessions := jm.connections.listTaskManagers()
 	found, problems := make([][]api.JobFile, len(sessions)), make([]error, len(sessions))
 	var wg sync.WaitGroup
@@ -158,10 +186,7 @@ func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) ([]api.JobFile, e
 
 // inspect asks over a session, and waits for the answer.
 func (l *leader) inspect(ctx context.Context, s *session, m rpc.Inspect) (rpc.Inspected, error) {
-	query, answer, ok := l.inspections.begin()
-	if !ok {
-		return rpc.Inspected{}, &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("%d questions about logs and profiles wait for their answers already; ask again", maxInspections)}
-	}
+	query, answer := l.inspections.begin()
 	defer l.inspections.end(query)
 	m.Query, m.Instance = query, s.register.Instance
 	s.post(l.header, m)

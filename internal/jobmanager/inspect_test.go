@@ -2,18 +2,20 @@ package jobmanager
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // TestInspections: each answer reaches who asked, once, and questions are bounded.
 func TestInspections(t *testing.T) {
 	var i inspections
-	first, firstAnswer, _ := i.begin()
-	second, secondAnswer, _ := i.begin()
+	first, firstAnswer := i.begin()
+	second, secondAnswer := i.begin()
 	i.answered(rpc.Inspected{Query: second, Error: "second"})
 	i.answered(rpc.Inspected{Query: second, Error: "again"}) // which nobody waits for
 	if a := <-secondAnswer; a.Error != "second" || len(firstAnswer) > 0 {
@@ -24,13 +26,39 @@ func TestInspections(t *testing.T) {
 	if len(firstAnswer) > 0 {
 		t.Error("an answer came after the end")
 	}
+	var leave func()
 	for range maxInspections {
-		if _, _, ok := i.begin(); !ok {
-			t.Fatal("there is no room")
+		var err error
+		if leave, err = i.enter(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, _, ok := i.begin(); ok {
-		t.Errorf("more than %d questions wait", maxInspections)
+	if _, err := i.enter(); err == nil {
+		t.Errorf("more than %d questions are in work", maxInspections)
+	}
+	leave()
+	if _, err := i.enter(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProbeManyTaskManagers: a question to all is one, however many they are.
+func TestProbeManyTaskManagers(t *testing.T) {
+	w := newWorld(t)
+	w.start("a")
+	jm := w.leader()
+	for i := range maxInspections + 8 {
+		w.taskManager(fmt.Sprintf("tm-%d", i), 1).start()
+	}
+	w.eventually("all are connected", func() bool { return len(jm.connections.listTaskManagers()) == maxInspections+8 })
+	list, err := jm.ProbeTaskManagers(t.Context(), inspect.Probe{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		if p.Error != "" {
+			t.Errorf("%s: %s", p.TaskManager, p.Error)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -137,5 +136,5 @@ func advertised(host string, addr net.Addr) string {
 	if err != nil {
 		return addr.String()
 	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+	return net.JoinHostPort(host, port)
 }

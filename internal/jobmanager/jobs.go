@@ -47,7 +47,7 @@ func (j *jobs) load() error {
 			j.broken[job.ID(id)] = true
 			continue
 		}
-		o := newOwner(j.leader, in, e.Version)
+		o := newOwner(j.leader, in, e)
 		close(o.ready)
 		j.owners[in.Spec.ID] = o
 	}
@@ -73,7 +73,7 @@ func (j *jobs) add(in execution.Intent) *owner {
 		return nil
 	}
 	if o == nil {
-		o = newOwner(j.leader, in, coordination.NoVersion)
+		o = newOwner(j.leader, in, coordination.Entry{Version: coordination.NoVersion})
 		o.fresh = true
 		j.owners[in.Spec.ID] = o
 	}

@@ -3,7 +3,6 @@ package jobmanager
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -15,9 +14,6 @@ import (
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
-
-// recordRetention is how long the record of a dead TaskManager is kept.
-const recordRetention = 24 * time.Hour
 
 // leader is what lives for one term.
 type leader struct {
@@ -42,9 +38,9 @@ type leader struct {
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderClaimed.Reached()
-	claimed, why := time.Now(), jm.vacancies.before(term.Epoch())
-	if why.alive {
-		jm.detector.replacing(why.previous, term.Epoch())
+	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
+	if took.alive {
+		jm.detector.replacing(took.previous, term.Epoch())
 	}
 	incarnation, err := ensureIncarnation(ctx, term, jm.cfg.Storage)
 	if err != nil {
@@ -62,28 +58,37 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.checks = newChecks(l)
 	l.jobs, l.garbage = newJobs(l), newGarbage(l)
 	if err := l.load(); err != nil {
-		l.close()
+		l.close(nil)
 		return err
 	}
 	failpoint.LeaderRead.Reached()
-	var wg sync.WaitGroup
+	took.read = time.Now()
+	var wg, informer sync.WaitGroup
+	informing, silence := context.WithCancel(context.WithoutCancel(ctx))
+	defer informer.Wait()
+	defer silence()
+	informer.Go(func() { l.inform(informing) })
 	wg.Go(func() { l.registry.run(ctx) })
 	wg.Go(func() { l.checks.run(ctx) })
-	wg.Go(func() { l.inform(ctx) })
 	l.jobs.begin()
 
 	l.awaitAdoption()
 	failpoint.LeaderAdopted.Reached()
-	if ctx.Err() == nil {
-		jm.serve(l, why, claimed)
+	if took.asked, took.adopted = l.registry.askedAt(ctx), time.Now(); ctx.Err() == nil {
+		t := l.serve(took)
 		failpoint.LeaderServes.Reached()
+		wg.Go(func() { l.remember(ctx, *t) })
 		wg.Go(func() { l.keepHouse(ctx) })
 	}
 	<-ctx.Done()
 	jm.serving.Store(nil)
-	l.close()
+	m := l.moving.Swap(l.tooLate())
+	if m == nil {
+		silence() // else nobody is to take over before the last export is made
+	}
+	l.close(m)
 	wg.Wait()
-	if m := l.moving.Load(); m != nil {
+	if m != nil {
 		return l.move(ctx, m)
 	}
 	return context.Cause(ctx)
@@ -96,21 +101,38 @@ func (jm *JobManager) standBy() {
 	jm.leading.Store(nil)
 }
 
-// close waits for the owners of jobs, and has the standbys ask anew who leads.
-func (l *leader) close() {
+// close waits for the owners of jobs, and has the standbys ask anew who leads, unless the cluster moves.
+func (l *leader) close(m *moving) {
 	l.leading.Store(nil)
+	cause := l.over() // nil: it never began to lead
 	l.end(nil)
-	if l.moving.Load() == nil {
-		l.closeStandbys()
+	if m == nil {
+		l.closeStandbys(cause)
 	}
 	l.jobs.close()
 	l.wg.Wait()
 }
 
-func (l *leader) closeStandbys() {
+// closeStandbys tells them first, if this process gives leadership up of its own will.
+func (l *leader) closeStandbys(cause error) {
+	why, will := ofOwnWill(cause)
 	for _, s := range l.connections.listStandbys() {
+		if will {
+			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
+		}
 		s.close()
 	}
+}
+
+// ofOwnWill says why a term ends of the leader's own will, if it does.
+func ofOwnWill(cause error) (why string, will bool) {
+	switch {
+	case errors.Is(cause, errSteppedDown):
+		return cause.Error(), true
+	case errors.Is(cause, context.Canceled): // of the whole process
+		return "its process was told to end", true
+	}
+	return "", false
 }
 
 // fail ends the term: its leader was replaced, or cannot know what was committed.
@@ -145,29 +167,7 @@ func (l *leader) load() error {
 			o.tellFates(l.registry.managers)
 		}
 	}
-	l.forgetDead()
 	return nil
-}
-
-// forgetDead deletes the records of TaskManagers that died long ago. What a running job
-// was assigned to is kept.
-func (l *leader) forgetDead() {
-	var ops []coordination.Op
-	for instance, m := range l.registry.managers {
-		old := m.record.State == dead && time.Since(m.record.Ended) > recordRetention
-		if old && len(l.registry.holders(instance)) == 0 && len(ops) < 64 {
-			ops = append(ops, coordination.Delete(taskManagersPrefix+instance, m.version))
-			delete(l.registry.managers, instance)
-		}
-	}
-	if len(ops) == 0 {
-		return
-	}
-	l.wg.Go(func() {
-		if _, err := l.term.Commit(l.ctx, ops...); err != nil {
-			l.fail(fmt.Errorf("forget dead TaskManagers: %w", err))
-		}
-	})
 }
 
 // awaitAdoption waits until every running job has heard from its TaskManagers, and for a

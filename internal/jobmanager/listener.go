@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -57,7 +58,11 @@ func (jm *JobManager) receive(ctx context.Context, raw net.Conn, introduced func
 	conn, header, first, err := introduce(raw)
 	if err != nil {
 		if ctx.Err() == nil {
-			jm.logger().Warn("closed a connection to the RPC port", "peer", raw.RemoteAddr(), "error", err)
+			level := slog.LevelWarn
+			if errors.Is(err, rpc.ErrNotPerennial) && errors.Is(err, io.EOF) {
+				level = slog.LevelDebug // it said nothing: perennial doctor, or a load balancer, looks whether the port is there
+			}
+			jm.logger().Log(ctx, level, "closed a connection to the RPC port", "peer", raw.RemoteAddr(), "error", err)
 		}
 		return
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
+// recordRetention is how long the record of a dead TaskManager is kept.
+const recordRetention = 24 * time.Hour
+
 // farewell is the reason of a TaskManager that has ended by itself, and has said so.
 const farewell = "it said that it ends"
 
@@ -37,7 +40,39 @@ func (r *registry) tick(ctx context.Context) {
 		}
 	}
 	r.dispatch()
+	r.forgetDead()
 }
+
+// forgetDead deletes the records of TaskManagers that died long ago, some at a time: a takeover reads what is left. What a
+// running job was assigned to is kept.
+func (r *registry) forgetDead() {
+	if r.forgetting {
+		return
+	}
+	var ops []coordination.Op
+	for instance, m := range r.managers {
+		old := m.record.State == dead && m.session == nil && time.Since(m.record.Ended) > recordRetention
+		if old && len(r.holders(instance)) == 0 && len(ops) < forgetBatch {
+			ops = append(ops, coordination.Delete(taskManagersPrefix+instance, m.version))
+			delete(r.managers, instance)
+		}
+	}
+	if len(ops) == 0 {
+		return
+	}
+	r.forgetting = true
+	r.wg.Go(func() {
+		if _, err := r.term.Commit(r.ctx, ops...); err != nil {
+			r.fail(fmt.Errorf("forget dead TaskManagers: %w", err))
+		}
+		r.post(forgotDead{})
+	})
+}
+
+// forgotDead: the deletion of some records has ended.
+type forgotDead struct{}
+
+func (forgotDead) apply(r *registry) { r.forgetting = false }
 
 // validate asks whether this process still leads after a pause of its own, in which nobody
 // could be heard, before the silence of others means anything (R11).
@@ -184,10 +219,12 @@ func (h committed) apply(r *registry) {
 		}
 		if m.record.Draining {
 			r.drains(m)
-			return
+		} else {
+			r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
 		}
-		r.log.Info("registered a TaskManager", "taskmanager", m.instance, "host", m.record.Host, "data", m.record.Data, "slots", m.record.Slots)
-		r.lead(m)
+		if !m.led { // it is new, or has connected anew meanwhile
+			r.lead(m)
+		}
 		return
 	}
 	m.led, m.ready = false, false

@@ -27,6 +27,7 @@ type owner struct {
 	// Of the goroutine, once it has started.
 	intent  execution.Intent
 	version coordination.Version
+	blob    string // the object in which the intent is; "": it is in coordination
 	exec    *execution.Execution
 
 	mailbox mailbox
@@ -44,17 +45,22 @@ type owner struct {
 
 	adopted chan struct{} // closed when every TaskManager of the job was heard of
 	heard   bool          // adopted is closed
+	// What the job's TaskManagers ran then, and what they were found not to: not written any more once adopted is closed.
+	found   int
+	missing map[job.Subtask]bool
 }
 
 // written is what is committed of a job, for those who must not ask its goroutine.
 type written struct {
 	intent  execution.Intent
 	version coordination.Version
+	blob    string
 }
 
-func newOwner(l *leader, in execution.Intent, version coordination.Version) *owner {
+// newOwner is the owner of a job that is committed as e says, or not yet.
+func newOwner(l *leader, in execution.Intent, e coordination.Entry) *owner {
 	o := &owner{
-		leader: l, id: in.Spec.ID, intent: in, version: version, spec: in.Spec,
+		leader: l, id: in.Spec.ID, intent: in, version: e.Version, blob: blobOf(e.Value), spec: in.Spec,
 		ready: make(chan struct{}), forgotten: make(chan struct{}), adopted: make(chan struct{}),
 	}
 	o.mailbox.wake = make(chan struct{}, 1)
@@ -183,7 +189,7 @@ func (o *owner) create(ctx context.Context) error {
 	versions, err := o.term.Commit(ctx, coordination.Create(intentKey(o.id), value))
 	if !errors.Is(err, coordination.ErrConflict) {
 		if err == nil {
-			o.version = versions[0]
+			o.version, o.blob = versions[0], blobOf(value)
 		}
 		return err
 	}
@@ -191,7 +197,7 @@ func (o *owner) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.version = entry.Version
+	o.version, o.blob = entry.Version, blobOf(entry.Value)
 	o.intent, err = decodeIntent(ctx, o.cfg.Storage, entry.Value)
 	o.spec = o.intent.Spec
 	return err
@@ -245,10 +251,9 @@ func (o *owner) step(e execution.Event) []execution.Action {
 // show publishes the job as it is now, for those who ask.
 func (o *owner) show() {
 	v := o.exec.View()
-	o.written.Store(&written{o.exec.Intent(), o.version})
+	o.written.Store(&written{o.exec.Intent(), o.version, o.blob})
 	o.view.Store(&v)
 	if !o.heard && o.exec.Adopted() {
-		o.heard = true
-		close(o.adopted)
+		o.adopt(&v)
 	}
 }

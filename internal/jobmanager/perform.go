@@ -80,6 +80,7 @@ func (o *owner) perform(ctx context.Context, action execution.Action) (execution
 }
 
 func (o *owner) deploy(a execution.Deploy) {
+	o.miss(a.Subtasks)
 	in := o.exec.Intent()
 	o.registry.post(deployWanted{assignment: in.Assignment, deploy: rpc.Deploy{
 		Instance: a.Instance, Spec: in.Present(), GraphHash: in.GraphHash, Region: a.Region, Attempt: a.Attempt,
@@ -126,11 +127,29 @@ func (o *owner) commit(ctx context.Context, c execution.Commit) (execution.Event
 	}
 	o.version = versions[0]
 	passed[1].Reached()
+	o.supersede(ctx, blobOf(value))
 	o.tell(before, in)
 	if c.Completes != nil || in.Reserved > 0 && (in.Phase == execution.Finished || in.Phase == execution.Canceled) {
 		o.collectGarbage(in)
 	}
 	return execution.Committed{Intent: in}, nil
+}
+
+// supersede removes the object of the intent that a commit has replaced: nothing refers to it any more (R13). It does so
+// before the next is stored, which could be the same again.
+func (o *owner) supersede(ctx context.Context, blob string) {
+	if o.blob != "" && o.blob != blob {
+		o.removeIntent(ctx, o.blob)
+	}
+	o.blob = blob
+}
+
+func (o *owner) removeIntent(ctx context.Context, blob string) {
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	if err := o.cfg.Storage.DeleteIntent(ctx, blob); err != nil {
+		o.log.Warn("an intent that was replaced stays in storage", "job", o.id, "intent", blob, "error", err)
+	}
 }
 
 // storeGraph stores a plan, which is not removed before it is committed.

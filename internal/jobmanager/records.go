@@ -78,6 +78,15 @@ func encodeIntent(ctx context.Context, s *storage.Storage, in execution.Intent) 
 	return json.Marshal(map[string]string{"blob": hash})
 }
 
+// blobOf is the name of the object in which the intent of a value is, or "".
+func blobOf(value []byte) string {
+	var stored struct{ Blob string }
+	if len(value) > maxIntent || json.Unmarshal(value, &stored) != nil {
+		return ""
+	}
+	return stored.Blob
+}
+
 // decodeIntent reverses encodeIntent.
 func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
 	stored := storedIntent{Intent: new(execution.Intent)}

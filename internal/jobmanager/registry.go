@@ -18,7 +18,8 @@ import (
 type registry struct {
 	*leader
 	inbox chan happening
-	done  chan struct{} // closed when run has ended: nobody is told anything any more
+	done  chan struct{}  // closed when run has ended: nobody is told anything any more
+	asked chan time.Time // holds when those that were connected at the beginning had been told who leads
 	wg    sync.WaitGroup
 
 	managers map[string]*taskManager
@@ -29,6 +30,7 @@ type registry struct {
 	sequence   uint64        // of heartbeats
 	ticked     time.Duration // when, see monotonic
 	validating bool          // after an own pause, until the epoch is known to be in force (R11)
+	forgetting bool          // records of dead TaskManagers are being deleted
 }
 
 // happening is what another goroutine tells the registry.
@@ -56,7 +58,7 @@ type taskManager struct {
 
 func newRegistry(l *leader, records []storedTaskManager) *registry {
 	r := &registry{
-		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}),
+		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}), asked: make(chan time.Time, 1),
 		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
 	}
 	for _, s := range records {
@@ -72,6 +74,7 @@ func (r *registry) run(ctx context.Context) {
 	for _, s := range r.connections.attach(r) {
 		entered{s}.apply(r)
 	}
+	r.asked <- time.Now()
 	defer r.connections.detach()
 	ticker := newBeats(r.cfg.heartbeatInterval())
 	defer ticker.Stop()
@@ -86,6 +89,16 @@ func (r *registry) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// askedAt waits until the TaskManagers were asked, and says when that was. It is for one caller.
+func (r *registry) askedAt(ctx context.Context) time.Time {
+	select {
+	case at := <-r.asked:
+		return at
+	case <-ctx.Done():
+		return time.Time{}
 	}
 }
 

@@ -36,7 +36,7 @@ const youngest = time.Hour
 // houseInterval is between two looks for what can be forgotten, at most.
 const houseInterval = time.Minute
 
-// forgetBatch is how many jobs are forgotten with one commit.
+// forgetBatch is how many jobs or dead TaskManagers are forgotten with one commit.
 const forgetBatch = 64
 
 // forgottenKey holds the highest id of a job that was forgotten: it, and what is below it and not there, was answered
@@ -177,8 +177,12 @@ func (j *jobs) forget(ctx context.Context, ids []job.ID) ([]*owner, error) {
 
 // clear removes what a job that was forgotten has left in storage. Checkpoints of one that failed are a person's to remove.
 func (o *owner) clear(ctx context.Context) {
-	in := o.written.Load().intent
+	last := o.written.Load()
+	in := last.intent
 	var err error
+	if last.blob != "" {
+		o.removeIntent(ctx, last.blob)
+	}
 	if in.Outputs != "" {
 		err = o.cfg.Storage.DeleteOutputs(ctx, in.Outputs)
 	}

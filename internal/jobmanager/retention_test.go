@@ -1,14 +1,18 @@
 package jobmanager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -103,6 +107,91 @@ func TestJobsAreForgotten(t *testing.T) {
 	if _, err := b.Submit(t.Context(), w.spec()); err != nil {
 		t.Error("a new job: ", err)
 	}
+}
+
+// Records of TaskManagers that died long ago go while a leader leads, however many they are: where they come and go, a term of
+// months would leave its successor thousands to read.
+func TestDeadTaskManagersAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2).start()
+	w.leader()
+	id := w.submit(n)
+	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
+	l := n.leading.Load()
+	long := time.Now().Add(-recordRetention - time.Hour)
+	records := map[string]taskManagerRecord{
+		"tm-fresh": {State: dead, Ended: time.Now()},
+		"tm-held":  {State: dead, Ended: long},
+	}
+	for i := range 3 * forgetBatch {
+		records[fmt.Sprint("tm-old-", i)] = taskManagerRecord{State: dead, Ended: long}
+	}
+	l.ask(func(r *registry) {
+		r.claims["a job"] = []string{"tm-held"}
+		for instance, record := range records {
+			versions, err := l.term.Commit(t.Context(), coordination.Create(taskManagersPrefix+instance, []byte("{}")))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.managers[instance] = &taskManager{instance: instance, record: record, version: versions[0]}
+		}
+	})
+	w.eventually("forgotten", func() bool {
+		list, err := l.term.List(t.Context(), taskManagersPrefix)
+		return err == nil && len(list) == 3
+	})
+	for _, stays := range []string{"tm-1", "tm-fresh", "tm-held"} {
+		if _, err := l.term.Get(t.Context(), taskManagersPrefix+stays); err != nil {
+			t.Errorf("%s: %v", stays, err)
+		}
+	}
+	if j := w.job(id); j.State != job.Running || n.leading.Load() != l {
+		t.Errorf("the job is %s", j.State)
+	}
+}
+
+// An intent that is too large for coordination is an object in storage. Each commit makes another, and one of a job is there at a time.
+// An export has it whole, and a job that is forgotten leaves none.
+func TestLargeIntentsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) {
+		c.Retention.Time = 100 * time.Millisecond
+		c.Checkpoints.Interval = 5 * time.Millisecond
+	}
+	a := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2)
+	tm.dir = t.TempDir()
+	tm.start()
+	w.leader()
+	objects := func() int {
+		list, err := os.ReadDir(filepath.Join(w.storage.Dir(), "intents"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return len(slices.DeleteFunc(list, func(e os.DirEntry) bool { return e.Name()[0] == '.' })) // half written
+	}
+	spec := w.spec()
+	spec.Args = []string{strings.Repeat("x", maxIntent)}
+	if _, err := a.Submit(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("checkpoints", func() bool { return w.job(spec.ID).Checkpoints.Completions > 5 })
+	if n := objects(); n > 2 { // the one in force, and the one that is about to be
+		t.Errorf("%d objects of one job's intent", n)
+	}
+	w.eventually("an export has it", func() bool { // it may change all the while
+		e, err := a.Export(t.Context(), false)
+		return err == nil && bytes.Contains(e.File, []byte(spec.Args[0]))
+	})
+	a.kill()
+	b := w.start("jm-b")
+	w.leader(a)
+	w.eventually("checkpoints", func() bool { return b.leading.Load() != nil && w.job(spec.ID).Checkpoints.Completions > 10 })
+	tm.change(spec.ID, job.Finished, "")
+	w.eventually("forgotten", func() bool { _, err := b.Job(t.Context(), spec.ID); return code(err) == api.NotFound })
+	w.eventually("all are gone, but for one that the leader before may not have committed", func() bool { return objects() <= 1 })
 }
 
 // outputs is how the list of what a job puts out is called.

@@ -8,29 +8,81 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
 )
 
-// serve opens the API of a term, and says how long the change of leader took.
-func (jm *JobManager) serve(l *leader, s vacancy, claimed time.Time) {
+// moments are those of a takeover, up to its being served.
+type moments struct {
+	vacancy                       // suspected
+	claimed, read, asked, adopted time.Time
+}
+
+// serve opens the API of a term, and tells how the change of leader went.
+func (l *leader) serve(m moments) *api.Takeover {
 	now := time.Now()
-	running := 0
-	for _, o := range l.jobs.all() {
-		if !o.view.Load().State.Terminal() {
-			running++
-		}
-	}
+	m.suspicion = l.vacancies.before(l.term.Epoch()).suspicion // what the one before said may have come since
+	since := func(t time.Time) float64 { return millis(t.Sub(m.at)) }
 	t := &api.Takeover{
-		Epoch: l.term.Epoch(), At: now.UTC(), Previous: s.previous, Reason: s.reason, Jobs: running,
-		ClaimMillis: millis(claimed.Sub(s.at)), ServingMillis: millis(now.Sub(s.at)),
+		Epoch: l.term.Epoch(), At: now.UTC(), Leader: l.cfg.ID, REST: l.self.REST,
+		Previous: m.previous, Cause: m.cause, Reason: m.reason,
+		ClaimMillis: since(m.claimed), ReadMillis: since(m.read), AskedMillis: since(m.asked), AdoptedMillis: since(m.adopted), ServingMillis: since(now),
 	}
-	jm.takeover.Store(t)
-	jm.counts.takeovers.Add(1)
-	jm.serving.Store(l)
-	jm.log.Info("took over", "epoch", t.Epoch, "reason", t.Reason, "previous", t.Previous,
-		"claim-ms", t.ClaimMillis, "serving-ms", t.ServingMillis, "jobs", t.Jobs)
+	for _, o := range l.jobs.all() {
+		o.tellAdoption(t)
+	}
+	l.takeover.Store(t)
+	l.counts.takeovers.Add(1)
+	l.serving.Store(l)
+	l.log.Info("took over", "cause", t.Cause, "reason", t.Reason, "previous", t.Previous,
+		"claim-ms", t.ClaimMillis, "read-ms", t.ReadMillis, "asked-ms", t.AskedMillis, "adopted-ms", t.AdoptedMillis, "serving-ms", t.ServingMillis,
+		"jobs", t.Jobs, "subtasks", t.Subtasks, "redeployed", t.Redeployed, "unheard", t.Unheard)
+	return t
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// tellAdoption adds a job to what was taken over.
+func (o *owner) tellAdoption(t *api.Takeover) {
+	v := o.view.Load()
+	if v.State.Terminal() {
+		return
+	}
+	t.Jobs++
+	select {
+	case <-o.adopted:
+		t.Subtasks += o.found
+		t.Redeployed += len(o.missing)
+	default:
+		t.Unheard++
+	}
+}
+
+// adopt counts the subtasks that run, or have finished, where they were committed to, once all TaskManagers of the
+// job were heard.
+func (o *owner) adopt(j *api.Job) {
+	for v, vertex := range j.Vertices {
+		for _, s := range vertex.Subtasks {
+			if (s.State == job.Running || s.State == job.Finished) && !o.missing[job.Subtask{Vertex: v, Index: s.Index}] {
+				o.found++
+			}
+		}
+	}
+	o.heard = true
+	close(o.adopted)
+}
+
+// miss notes subtasks that are deployed again before the job is adopted.
+func (o *owner) miss(subtasks []job.Subtask) {
+	if o.heard {
+		return
+	}
+	if o.missing == nil {
+		o.missing = map[job.Subtask]bool{}
+	}
+	for _, s := range subtasks {
+		o.missing[s] = true
+	}
+}
 
 // handOver has what would die with a leader moved to a standby, by Config.HandOver.
 type handOver struct {

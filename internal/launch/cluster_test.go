@@ -11,8 +11,21 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/perennial-io/perennial/internal/hostcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
+
+// TestUsedStorage: somebody who turns high availability on for a cluster that has run without is told at the start why that
+// does not do, and what does.
+func TestUsedStorage(t *testing.T) {
+	u, p := newUser(t, os.Getuid()), ports(t, 3)
+	u.configured(map[string]string{"perennial.yaml": fmt.Sprintf("rest.port: %d\njobmanager.rpc.port: 0\n", p[0])})
+	u.types("jobmanager.sh", "start").expect(t, 0)
+	u.types("jobmanager.sh", "stop").expect(t, 0)
+	three := fmt.Sprintf("jobmanagers=localhost:%d,localhost:%d,localhost:%d", p[0], p[1], p[2])
+	u.types("jobmanager.sh", "start", "localhost", strconv.Itoa(p[0]), "-D", "high-availability=embedded", "-D", three).
+		expect(t, 0, "not ready yet", "the data directory is empty, and this cluster has been used", "perennial metadata export")
+}
 
 // TestCluster (M12, M13): three JobManagers that are the quorum themselves, two TaskManagers, a job that is kept
 // over a stop and a start, and one that is cancelled with the cluster.
@@ -44,19 +57,19 @@ func TestClusterOnManagedZooKeeper(t *testing.T) {
 		"workers":        "localhost\n",
 	})
 	r := u.types("start-zookeeper-quorum.sh")
-	if strings.Contains(r.stderr, "needs Java") || strings.Contains(r.stderr, "there is no ZooKeeper") {
-		t.Fatalf("%v: %s", testensemble.ErrNotInstalled, r.stderr) // make zookeeper installs it
+	if strings.Contains(r.Stderr, "needs Java") || strings.Contains(r.Stderr, "there is no ZooKeeper") {
+		t.Fatalf("%v: %s", testensemble.ErrNotInstalled, r.Stderr) // make zookeeper installs it
 	}
 	r.expect(t, 0, "zookeeper 1 is started", "zookeeper 2 is started", "zookeeper 30 is started")
 	eventually(t, func() error {
-		if r := u.types("zookeeper.sh", "status"); strings.Count(r.stdout, ", follower;") != 2 || strings.Count(r.stdout, ", leader;") != 1 {
-			return fmt.Errorf("%s%s", r.stdout, r.stderr)
+		if r := u.types("zookeeper.sh", "status"); strings.Count(r.Stdout, ", follower;") != 2 || strings.Count(r.Stdout, ", leader;") != 1 {
+			return fmt.Errorf("%s%s", r.Stdout, r.Stderr)
 		}
 		return nil
 	})
 	u.types("zookeeper.sh", "start", "30").expect(t, 1, "zookeeper 30 runs already")
 	u.types("start-zookeeper-quorum.sh").expect(t, 0, "zookeeper 30 runs already")
-	if id, err := os.ReadFile(filepath.Join(u.dir, "data", "zookeeper", "30", "myid")); string(id) != "30\n" || err != nil {
+	if id, err := os.ReadFile(filepath.Join(u.Dir, "data", "zookeeper", "30", "myid")); string(id) != "30\n" || err != nil {
 		t.Errorf("myid is %q %v", id, err)
 	}
 	startStopStart(t, u)
@@ -88,7 +101,7 @@ func startStopStart(t *testing.T, u *user) {
 
 func (u *user) masters() string {
 	u.t.Helper()
-	text, err := os.ReadFile(filepath.Join(u.dir, "conf", "masters"))
+	text, err := os.ReadFile(filepath.Join(u.Dir, "conf", "masters"))
 	if err != nil {
 		u.t.Fatal(err)
 	}
@@ -98,15 +111,15 @@ func (u *user) masters() string {
 // run submits a job that takes longer than any test.
 func (u *user) run(t *testing.T, options ...string) string {
 	t.Helper()
-	input := filepath.Join(u.dir, "input")
+	input := filepath.Join(u.Dir, "input")
 	if err := os.WriteFile(input, []byte(strings.Repeat("one two three\n", 100_000)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	args := append([]string{"run", "-d"}, options...)
-	args = append(args, filepath.Join(home, "wordcount"), "--", "--input", input, "--output", filepath.Join(u.dir, "output"), "--rate", "100")
+	args = append(args, filepath.Join(home, "wordcount"), "--", "--input", input, "--output", filepath.Join(u.Dir, "output"), "--rate", "100")
 	r := u.types("perennial", args...)
 	r.expect(t, 0)
-	return strings.TrimSpace(r.stdout)
+	return strings.TrimSpace(r.Stdout)
 }
 
 func (u *user) becomes(t *testing.T, job, state string) {
@@ -114,8 +127,8 @@ func (u *user) becomes(t *testing.T, job, state string) {
 	eventually(t, func() error {
 		var j struct{ State string }
 		r := u.types("perennial", "info", "--json", job)
-		if err := json.Unmarshal([]byte(r.stdout), &j); err != nil || j.State != state {
-			return fmt.Errorf("job %s is %q, want %s (%w): %s", job, j.State, state, err, r.stderr)
+		if err := json.Unmarshal([]byte(r.Stdout), &j); err != nil || j.State != state {
+			return fmt.Errorf("job %s is %q, want %s (%w): %s", job, j.State, state, err, r.Stderr)
 		}
 		return nil
 	})
@@ -166,13 +179,15 @@ func TestStopsWhatItStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, func() error {
-			if r := u.types("jobmanager.sh", "status"); r.status != 1 {
-				return fmt.Errorf("%s%s", r.stdout, r.stderr)
+			if r := u.types("jobmanager.sh", "status"); r.Status != 1 {
+				return fmt.Errorf("%s%s", r.Stdout, r.Stderr)
 			}
 			return nil
 		})
 		u.types("jobmanager.sh", "start").expect(t, 0, "jobmanager 1 (localhost:")
-		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "runs already")
+		u.types("taskmanager.sh", "stop").expect(t, 0)
+		u.types("taskmanager.sh", "start").expect(t, 0, "taskmanager 1 is started")
+		u.types("start-cluster.sh").expect(t, 0, "jobmanager 1 (localhost:", "taskmanager 1 runs already")
 		u.types("stop-cluster.sh").expect(t, 0)
 		if pids := append(u.pids("jobmanager"), u.pids("taskmanager")...); len(pids) > 0 {
 			t.Errorf("processes %v are left", pids)
@@ -215,7 +230,7 @@ func TestInterruptedStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	result{stdout: out.String(), status: cmd.ProcessState.ExitCode()}.expect(t, 1, "was asked to end, and whether it does was not waited for", "interrupted")
+	result{hostcluster.Result{Stdout: out.String(), Status: cmd.ProcessState.ExitCode()}}.expect(t, 1, "was asked to end, and whether it does was not waited for", "interrupted")
 	u.types("jobmanager.sh", "status").expect(t, 0)
 	u.types("taskmanager.sh", "status").expect(t, 0)
 	if err := syscall.Kill(jobManager, syscall.SIGCONT); err != nil {
@@ -243,11 +258,11 @@ func pending(pid int, s syscall.Signal) error {
 // files with this name, and behind it the host's.
 func (u *user) sshTo(cases string) (asked string) {
 	u.t.Helper()
-	tools := filepath.Join(u.dir, "tools")
+	tools := filepath.Join(u.Dir, "tools")
 	if err := os.Mkdir(tools, 0o755); err != nil {
 		u.t.Fatal(err)
 	}
-	asked = filepath.Join(u.dir, "asked")
+	asked = filepath.Join(u.Dir, "asked")
 	ssh := `#!/bin/sh
 for host; do case $host in *.*.*.*) break;; esac; done
 echo "$*" >> "` + asked + `-$host"
@@ -259,7 +274,7 @@ tee -a "` + asked + `-$host" | exec env -i PATH="$PATH" sh -s
 	if err := os.WriteFile(filepath.Join(tools, "ssh"), []byte(ssh), 0o755); err != nil {
 		u.t.Fatal(err)
 	}
-	u.path = tools + ":" + os.Getenv("PATH")
+	u.Path = tools + ":" + os.Getenv("PATH")
 	return asked
 }
 
@@ -268,9 +283,9 @@ func TestSilentMaster(t *testing.T) {
 	const silent, other = "203.0.113.8", "203.0.113.7"
 	u := newUser(t, os.Getuid())
 	u.configured(map[string]string{"perennial.yaml": "zookeeper.quorum: 127.0.0.1:1\n", "masters": silent + "\n", "workers": other + "\n"})
-	u.sshTo(silent + `) while [ ! -e "` + filepath.Join(u.dir, "asked-"+other) + `" ]; do sleep 0.1; done; echo "Connection timed out" >&2; exit 255;;`)
+	u.sshTo(silent + `) while [ ! -e "` + filepath.Join(u.Dir, "asked-"+other) + `" ]; do sleep 0.1; done; echo "Connection timed out" >&2; exit 255;;`)
 	u.types("start-cluster.sh").expect(t, 1, silent+": ssh "+silent+": Connection timed out", other+": taskmanager 1 ("+other+") is started")
-	u.path = ""
+	u.Path = ""
 	u.types("taskmanager.sh", "stop").expect(t, 0)
 }
 
@@ -285,13 +300,13 @@ func TestOtherHosts(t *testing.T) {
 			"workers":        "localhost\n" + away + "\n" + other + "\n" + other + "\n",
 		})
 		asked := u.sshTo(away + `) echo "Permission denied (publickey,password)." >&2; exit 255;;`)
-		u.env = append(u.env, "PERENNIAL_SSH_OPTS=-p 2222 -l it's", "PERENNIAL_CLUSTER_ID=it's")
+		u.Env = append(u.Env, "PERENNIAL_SSH_OPTS=-p 2222 -l it's", "PERENNIAL_CLUSTER_ID=it's")
 		r := u.types("start-cluster.sh", "-D", "log.level=debug")
 		r.expect(t, 1, away+": ssh "+away+": Permission denied", "ssh -o BatchMode=yes "+away+" true",
 			"localhost: jobmanager 1 (localhost:", other+": taskmanager ", "("+other+") is started", "localhost: taskmanager ",
 			"rest.bind-host, jobmanager.bind-host, taskmanager.bind-host is a loopback address")
-		if n := strings.Count(r.stderr, "ssh "+away+":"); n != 1 {
-			t.Errorf("the host that is away is named %d times:\n%s", n, r.stderr)
+		if n := strings.Count(r.Stderr, "ssh "+away+":"); n != 1 {
+			t.Errorf("the host that is away is named %d times:\n%s", n, r.Stderr)
 		}
 		if exists(asked + "-localhost") {
 			t.Error("ssh was asked for this host")
@@ -302,7 +317,7 @@ func TestOtherHosts(t *testing.T) {
 		}
 		for _, want := range []string{
 			"-o BatchMode=yes -p 2222 -l it's -o ConnectTimeout=10", " -- " + other + " sh -s\n",
-			`export PERENNIAL_CLUSTER_ID='it'\''s'`, "host start --conf '" + filepath.Join(u.dir, "conf") + "' -D 'log.level=debug' 'taskmanager@" + other + "' 'taskmanager@" + other + "'\n",
+			`export PERENNIAL_CLUSTER_ID='it'\''s'`, "host start --conf '" + filepath.Join(u.Dir, "conf") + "' -D 'log.level=debug' 'taskmanager@" + other + "' 'taskmanager@" + other + "'\n",
 		} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("ssh was not given %q:\n%s", want, text)

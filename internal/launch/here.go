@@ -24,7 +24,7 @@ const (
 
 // Start starts one more instance of a role on this host.
 func (l *Launcher) Start(ctx context.Context, role, label string) error {
-	p, err := l.place()
+	p, err := l.Place()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (l *Launcher) wait(ctx context.Context, all []*daemon.Starting) error {
 		case err != nil:
 			return "", err
 		case !ready:
-			return fmt.Sprintf("%s is started as process %d, and not ready yet: its log, %s, tells what it waits for\n", s.Instance, s.PID, s.Log), nil
+			return fmt.Sprintf("%s is started as process %d, and not ready yet: its log, %s, tells what it waits for; it ends:\n%s\n", s.Instance, s.PID, s.Log, s.LastLine()), nil
 		}
 		return fmt.Sprintf("%s is started as process %d; log %s\n", s.Instance, s.PID, s.Log), nil
 	}, l.Out)
@@ -87,13 +87,14 @@ func together(n int, do func(i int) (string, error), out io.Writer) error {
 // Ensure starts, of the entries role@label of a cluster that belong to this host, those that do not
 // run: an entry that stands there twice runs twice.
 func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
-	p, err := l.place()
+	p, err := l.Place()
 	if err != nil {
 		return err
 	}
 	var starting []*daemon.Starting
 	var problems []error
 	taken := map[string][]int{} // numbers of the instances that an entry of each role has
+	count := countRoles(entries)
 	for _, entry := range entries {
 		role, label, ok := strings.Cut(entry, "@")
 		if !ok || !slices.Contains([]string{JobManager, TaskManager, ZooKeeper}, role) {
@@ -101,7 +102,7 @@ func (l *Launcher) Ensure(ctx context.Context, entries []string) error {
 		}
 		s, err := l.start(p, role, label, daemon.Request{Group: l.group(), Enough: func(all []daemon.Instance) (daemon.Instance, bool) {
 			at := slices.IndexFunc(all, func(i daemon.Instance) bool {
-				return i.Alive && l.isEntry(i, label) && !slices.Contains(taken[role], i.Number)
+				return i.Alive && l.isEntry(i, label, count[role]) && !slices.Contains(taken[role], i.Number)
 			})
 			if at < 0 {
 				return daemon.Instance{}, false
@@ -128,13 +129,27 @@ func (l *Launcher) group() string {
 	return "cluster of " + cmp.Or(l.ConfDir, "no configuration directory")
 }
 
-// isEntry tells whether an instance is the entry with this label. A JobManager that was started by
-// hand, or before the configuration had this host's name, is the one at its port.
-func (l *Launcher) isEntry(i daemon.Instance, label string) bool {
+// countRoles counts a host's entries role@label by role.
+func countRoles(entries []string) map[string]int {
+	count := map[string]int{}
+	for _, entry := range entries {
+		role, _, _ := strings.Cut(entry, "@")
+		count[role]++
+	}
+	return count
+}
+
+// isEntry tells whether an instance is the entry with this label, of so many of its role on this host. A JobManager that was
+// started by hand, or before the configuration had this host's name, is the one at its port; a TaskManager that was started by
+// hand, without a name, is one if it has the number of one: it came when that one had been stopped.
+func (l *Launcher) isEntry(i daemon.Instance, label string, entries int) bool {
+	if i.Label == label {
+		return true
+	}
 	host, port := hostAndPort(i.Label)
 	_, wanted := hostAndPort(label)
 	known := i.Group == "" || i.Group == l.group()
-	return i.Label == label || i.Role == JobManager && port == wanted && isLoopback(host) && known
+	return known && (i.Role == JobManager && port == wanted && isLoopback(host) || i.Role == TaskManager && i.Label == "" && i.Number <= entries)
 }
 
 // Stop stops the newest instance of a role that was started with this label, or with any if it is
@@ -198,7 +213,7 @@ func (l *Launcher) StopEntries(ctx context.Context, entries []string) error {
 		}
 		problems = append(problems, l.stop(ctx, role, "", func(all []daemon.Instance) []daemon.Instance {
 			return slices.DeleteFunc(all, func(i daemon.Instance) bool {
-				return i.Group != l.group() && !slices.ContainsFunc(labels[role], func(label string) bool { return l.isEntry(i, label) })
+				return i.Group != l.group() && !slices.ContainsFunc(labels[role], func(label string) bool { return l.isEntry(i, label, len(labels[role])) })
 			})
 		}), l.left(ctx, role))
 	}
@@ -221,7 +236,7 @@ func (l *Launcher) left(ctx context.Context, role string) error {
 
 // list is the instances of a role on this host, and the place where they are.
 func (l *Launcher) list(role string) (p daemon.Place, all []daemon.Instance, err error) {
-	if p, err = l.place(); err == nil {
+	if p, err = l.Place(); err == nil {
 		all, err = p.List(role)
 	}
 	return p, all, err

@@ -1,147 +1,93 @@
 package launch_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/hostcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 	"github.com/perennial-io/perennial/internal/testhosts"
 )
 
-// site is a cluster on hosts of their own: JobManagers on the first three, TaskManagers on the next four. The last
-// of these is where the person types.
+// site is a cluster on hosts of their own, in a test.
 type site struct {
-	*testhosts.Hosts
+	*hostcluster.Cluster
 	*user
-	t *testing.T
 }
 
-const (
-	siteMasters = 3
-	siteWorkers = 4
-)
-
-// newSite writes the files of conf/; quorum is ZooKeeper's, or "" for an embedded one.
-func newSite(t *testing.T, quorum string, more map[string]string) *site {
+// newSite makes the hosts, and others beside them, and writes the files of conf/; quorum is ZooKeeper's, or "" for an
+// embedded one.
+func newSite(t *testing.T, others int, quorum string, more map[string]string) *site {
 	t.Helper()
-	s := &site{testhosts.Start(t, siteMasters+siteWorkers), newUser(t, os.Getuid()), t}
-	s.on = s.List[siteMasters]
-	s.env = append(s.env, "PERENNIAL_SSH_OPTS="+s.SSHOptions(), "PERENNIAL_DATA_DIR="+s.Local)
-	settings := "storage.dir: " + filepath.Join(s.dir, "storage") + "\nrest.bind-host: 0.0.0.0\njobmanager.bind-host: 0.0.0.0\ntaskmanager.bind-host: 0.0.0.0\ntaskmanager.slots: 2\ntaskmanager.timeout: 2s\ncheckpoint.interval: 500ms\n"
-	if quorum == "" {
-		settings += "high-availability: embedded\n"
-	} else {
-		settings += "zookeeper.quorum: " + quorum + "\n"
-	}
-	files := map[string]string{"perennial.yaml": settings, "masters": s.list(0, siteMasters), "workers": s.list(siteMasters, siteMasters+siteWorkers)}
-	maps.Copy(files, more)
-	s.configured(files)
-	return s
-}
-
-// list is the names of some hosts, one on a line.
-func (s *site) list(from, to int) string {
-	var b strings.Builder
-	for _, h := range s.List[from:to] {
-		fmt.Fprintln(&b, h.Name)
-	}
-	return b.String()
-}
-
-// ensemble is a zoo.cfg of three servers, and where clients find them.
-func ensemble(names ...string) (config, quorum string) {
-	var servers, clients []string
-	for i, name := range names {
-		servers = append(servers, fmt.Sprintf("server.%d=%s:2888:3888;2181", i+1, name))
-		clients = append(clients, name+":2181")
-	}
-	return "tickTime=500\n" + strings.Join(servers, "\n") + "\n", strings.Join(clients, ",")
-}
-
-// info is all about a job.
-func (s *site) info(id string) (j client.Job, err error) {
-	r := s.types("perennial", "info", "--json", id)
-	if err := json.Unmarshal([]byte(r.stdout), &j); err != nil {
-		return j, fmt.Errorf("%s: %w", r.stderr, err)
-	}
-	return j, nil
+	hosts, u := testhosts.Start(t, hostcluster.Masters+hostcluster.Workers+others), newUser(t, os.Getuid())
+	u.Env = append(u.Env, "PERENNIAL_DATA_DIR="+hosts.Local)
+	c, err := hostcluster.New(hosts, u.Person, quorum, "taskmanager.slots: 2\ntaskmanager.timeout: 2s\ncheckpoint.interval: 500ms\n", more)
+	try(t, err)
+	return &site{c, u}
 }
 
 // running waits until every subtask of a job runs, or has finished, after so many restarts.
-func (s *site) running(id string, restarts int) map[string]client.Subtask {
+func (s *site) running(id string, restarts int) (all map[string]client.Subtask) {
 	s.t.Helper()
-	all := map[string]client.Subtask{}
-	eventually(s.t, func() error {
-		clear(all)
-		j, err := s.info(id)
-		if err != nil {
-			return err
+	eventually(s.t, func() (err error) {
+		var j client.Job
+		if j, all, err = s.Subtasks(s.t.Context(), id); err == nil && j.Restarts != restarts {
+			err = fmt.Errorf("%s after %d restarts, want %d: %s", j.State, j.Restarts, restarts, j.Failure)
 		}
-		for _, v := range j.Vertices {
-			for _, one := range v.Subtasks {
-				all[fmt.Sprintf("%s/%d", v.Name, one.Index)] = one
-				if one.State != "RUNNING" && one.State != "FINISHED" || one.PID == 0 {
-					return fmt.Errorf("%s: %+v", v.Name, one)
-				}
-			}
-		}
-		if len(all) == 0 || j.Restarts != restarts {
-			return fmt.Errorf("%s after %d restarts, want %d: %s", j.State, j.Restarts, restarts, j.Failure)
-		}
-		return nil
+		return err
 	})
 	return all
 }
 
 // leader is the host of the JobManager that leads, once one does that is not on a host that is away.
-func (s *site) leader(away *testhosts.Host) *testhosts.Host {
+func (s *site) leader(away *testhosts.Host) (found *testhosts.Host) {
 	s.t.Helper()
-	var found *testhosts.Host
-	eventually(s.t, func() error {
-		r := s.types("perennial", "jobmanagers", "--json")
-		var all []client.JobManager
-		if err := json.Unmarshal([]byte(r.stdout), &all); err != nil {
-			return fmt.Errorf("%s%s: %w", r.stdout, r.stderr, err)
+	eventually(s.t, func() (err error) {
+		if found, _, err = s.Standing(s.t.Context()); err == nil && found == away {
+			err = fmt.Errorf("%s still leads", found.Name)
 		}
-		for _, one := range all {
-			for _, h := range s.List {
-				if one.Role == "leader" && h != away && strings.HasPrefix(one.REST, h.Name+":") {
-					found = h
-				}
-			}
-		}
-		if found == nil {
-			return fmt.Errorf("nobody leads: %s", r.stdout)
-		}
-		return nil
+		return err
 	})
 	return found
+}
+
+// worker is a host on which some subtasks run, and where nobody types. A TaskManager that came after the job was
+// deployed has none.
+func (s *site) worker(subtasks map[string]client.Subtask) *testhosts.Host {
+	s.t.Helper()
+	for _, subtask := range subtasks {
+		h, err := s.HostOf(s.t.Context(), subtask)
+		try(s.t, err)
+		if h != s.On {
+			return h
+		}
+	}
+	s.t.Fatalf("no host but %s has a subtask: %v", s.On.Name, subtasks)
+	return nil
 }
 
 // TestSeveralHosts: a cluster is started from one host, on all of them; a host of a JobManager is cut off, and comes
 // back; a host of a TaskManager dies; and when all is stopped no process is left on any host.
 func TestSeveralHosts(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
-		s := newSite(t, "", nil)
+		s := newSite(t, 0, "", nil)
 		s.life(func() {})
 	})
 	t.Run("managed ZooKeeper", func(t *testing.T) {
-		zoo, quorum := ensemble("alpha", "bravo", "charlie")
-		s := newSite(t, quorum, map[string]string{"zoo.cfg": zoo})
+		zoo, quorum := hostcluster.Ensemble("alpha", "bravo", "charlie")
+		s := newSite(t, 0, quorum, map[string]string{"zoo.cfg": zoo})
 		s.quorum(s.user, "start")
 		s.life(func() { s.quorum(s.user, "stop") })
 	})
 	t.Run("dedicated ZooKeeper", func(t *testing.T) { // somebody else's, which this cluster's files do not mention
-		zoo, quorum := ensemble("delta", "echo", "foxtrot")
-		s := newSite(t, quorum, nil)
+		zoo, quorum := hostcluster.Ensemble("hotel", "india", "juliett")
+		s := newSite(t, 3, quorum, nil)
 		other := newUser(t, os.Getuid())
-		other.on, other.env = s.on, append(other.env, s.env...)
+		other.On, other.Env = s.On, append(other.Env, s.Env...)
 		other.configured(map[string]string{"zoo.cfg": zoo})
 		s.quorum(other, "start")
 		s.life(func() { s.quorum(other, "stop") })
@@ -151,8 +97,8 @@ func TestSeveralHosts(t *testing.T) {
 func (s *site) quorum(u *user, action string) {
 	s.t.Helper()
 	r := u.types(action + "-zookeeper-quorum.sh")
-	if strings.Contains(r.stderr, "needs Java") || strings.Contains(r.stderr, "there is no ZooKeeper") {
-		s.t.Fatalf("%v: %s", testensemble.ErrNotInstalled, r.stderr) // make zookeeper installs it
+	if strings.Contains(r.Stderr, "needs Java") || strings.Contains(r.Stderr, "there is no ZooKeeper") {
+		s.t.Fatalf("%v: %s", testensemble.ErrNotInstalled, r.Stderr) // make zookeeper installs it
 	}
 	r.expect(s.t, 0, "zookeeper 1", "zookeeper 2", "zookeeper 3")
 }
@@ -174,17 +120,17 @@ func (s *site) life(stopped func()) {
 	}
 	try(t, cut.Join())
 	eventually(t, func() error { // it stands by
-		r := s.types("perennial", "jobmanagers", "--json")
-		if strings.Count(r.stdout, `"role": "standby"`) != siteMasters-1 {
-			return fmt.Errorf("%s%s", r.stdout, r.stderr)
+		_, standbys, err := s.Standing(t.Context())
+		if err == nil && standbys != hostcluster.Masters-1 {
+			err = fmt.Errorf("%d stand by", standbys)
 		}
-		return nil
+		return err
 	})
 	if now := s.leader(nil); now != next {
 		t.Errorf("%s leads, and %s did before %s came back", now.Name, next.Name, cut.Name)
 	}
 
-	worker := s.List[siteMasters+siteWorkers-1]
+	worker := s.worker(before)
 	try(t, worker.Kill())
 	s.running(id, 1)
 	s.types("stop-cluster.sh", "--cancel-jobs").expect(t, 1, "job "+id+" is CANCELED", worker.Name+": ")
@@ -193,13 +139,6 @@ func (s *site) life(stopped func()) {
 		if left := h.Processes(); len(left) > 0 {
 			t.Errorf("on %s there are still %v", h.Name, left)
 		}
-	}
-}
-
-func try(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

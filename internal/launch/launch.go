@@ -69,7 +69,8 @@ func (l *Launcher) DataDir() (string, error) {
 	return l.directory("PERENNIAL_DATA_DIR", filepath.Join(l.Home(), "var"))
 }
 
-func (l *Launcher) place() (daemon.Place, error) {
+// Place is where the files of this user's processes on this host are.
+func (l *Launcher) Place() (daemon.Place, error) {
 	data, err := l.DataDir()
 	logs, err2 := l.directory("PERENNIAL_LOG_DIR", filepath.Join(data, "log"))
 	pids, err3 := l.directory("PERENNIAL_PID_DIR", filepath.Join(data, "run"))
@@ -108,7 +109,7 @@ func (l *Launcher) Command(role, label string, number int) (daemon.Command, erro
 			set(config.TaskManagerHost, label)
 		}
 		if number > 1 {
-			set(config.TaskManagerDir, l.Config.String(config.TaskManagerDir)+"-"+strconv.Itoa(number))
+			set(config.TaskManagerDir, strings.TrimRight(l.Config.String(config.TaskManagerDir), "/")+"-"+strconv.Itoa(number))
 		}
 	}
 	if _, err := config.Load(l.ConfDir, l.Environ, overrides); err != nil {
@@ -149,6 +150,14 @@ func (l *Launcher) Exec(role, label string) error {
 	if err != nil {
 		return err
 	}
+	if err := l.Enter(); err != nil {
+		return err
+	}
+	return become(c)
+}
+
+// Enter makes the data directory that of this process, so that relative paths of the configuration are in it.
+func (l *Launcher) Enter() error {
 	dir, err := l.DataDir()
 	if err != nil {
 		return err
@@ -159,5 +168,5 @@ func (l *Launcher) Exec(role, label string) error {
 	if err := os.Chdir(dir); err != nil {
 		return fmt.Errorf("%w; set PERENNIAL_DATA_DIR to a directory that can be entered", err)
 	}
-	return become(c)
+	return nil
 }

@@ -36,6 +36,8 @@ func TestCommand(t *testing.T) {
 		"a TaskManager of a host": {TaskManager, "b", 1, nil, []string{"taskmanager", "--conf", conf, "-D", "taskmanager.host=b"}},
 		"a TaskManager here":      {TaskManager, "localhost", 1, nil, []string{"taskmanager", "--conf", conf}},
 		"a second TaskManager":    {TaskManager, "", 2, nil, []string{"taskmanager", "--conf", conf, "-D", "taskmanager.dir=./taskmanager-2"}},
+		"a second, beside the first": {TaskManager, "", 2, []string{"taskmanager.dir=/srv/tm/"},
+			[]string{"taskmanager", "--conf", conf, "-D", "taskmanager.dir=/srv/tm/", "-D", "taskmanager.dir=/srv/tm-2"}},
 	} {
 		c, err := config.Load("", nil, test.overrides)
 		if err != nil {
@@ -46,6 +48,69 @@ func TestCommand(t *testing.T) {
 		if want := append([]string{"/home/bin/perennial"}, test.want...); err != nil || !slices.Equal(got.Args, want) {
 			t.Errorf("%s: %q %v, want %q", name, got.Args, err, want)
 		}
+	}
+}
+
+// TestWriteServer: what a server is started with is for its user alone, as conf/zoo.cfg may be.
+func TestWriteServer(t *testing.T) {
+	conf, data := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(conf, "zoo.cfg"), []byte("server.3=a:1:2\nssl.keyStore.password=secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := config.ReadEnsemble(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, before := range []string{"nothing", "a file of before"} {
+		file, err := writeServer(e, e.Servers[0], data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("over %s: %v %v", before, info.Mode(), err)
+		}
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestJars: of the distribution, whatever its directory is called, or of ZOOKEEPER_HOME.
+func TestJars(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "perennial [1]")
+	for _, jar := range []string{"lib/zookeeper/a.jar", "other/lib/b.jar", "other/c.jar"} {
+		path := filepath.Join(dir, jar)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for environ, want := range map[string][]string{
+		"":                                 {"lib/zookeeper/a.jar"},
+		"ZOOKEEPER_HOME=" + dir + "/other": {"other/lib/b.jar", "other/c.jar"},
+		"ZOOKEEPER_HOME=other":             {"other/lib/b.jar", "other/c.jar"}, // where it is typed, and not where the server is started
+	} {
+		l := &Launcher{Binary: filepath.Join(dir, "bin", "perennial"), Environ: []string{environ}}
+		got, err := l.jars()
+		for i := range want {
+			want[i] = filepath.Join(dir, want[i])
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q %v, want %q", environ, got, err, want)
+		}
+	}
+}
+
+// TestJava: JAVA_HOME is where it is typed, and not where the server is started.
+func TestJava(t *testing.T) {
+	dir := t.TempDir()
+	java := filepath.Join(dir, "jre", "bin", "java")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(java), 0o755), os.WriteFile(java, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if got, err := (&Launcher{Environ: []string{"JAVA_HOME=jre"}}).java(); got != java || err != nil {
+		t.Errorf("%q %v, want %q", got, err, java)
 	}
 }
 

@@ -1,23 +1,20 @@
 package launch_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/perennial-io/perennial/internal/testhosts"
+	"github.com/perennial-io/perennial/internal/hostcluster"
 )
 
 // These tests run the scripts of bin/ as a person does, from a copy of the distribution.
@@ -52,14 +49,10 @@ func install(dir string) bool {
 	return err == nil
 }
 
-// user is who types.
+// user is a person in a test.
 type user struct {
-	t    *testing.T
-	uid  int
-	dir  string // of this user's files; also where he stands
-	path string // PATH, if it is not this process's
-	env  []string
-	on   *testhosts.Host // nil: this one
+	*hostcluster.Person
+	t *testing.T
 }
 
 // eachUser runs a test as whoever runs it, and if that is root as an ordinary user too.
@@ -85,71 +78,50 @@ func newUser(t *testing.T, uid int) *user {
 	if err := os.Chown(dir, uid, -1); err != nil {
 		t.Fatal(err)
 	}
-	u := &user{t: t, uid: uid, dir: dir}
-	u.env = []string{"PERENNIAL_DATA_DIR=" + filepath.Join(dir, "data")}
+	u := &user{&hostcluster.Person{Home: home, Dir: dir, UID: uid, Env: []string{"PERENNIAL_DATA_DIR=" + filepath.Join(dir, "data")}}, t}
 	t.Cleanup(u.stopAll)
 	return u
 }
 
 // stopAll leaves no process behind.
 func (u *user) stopAll() {
-	u.path = ""
+	u.Path = ""
 	for _, role := range []string{"jobmanager", "taskmanager", "zookeeper"} {
-		if r := u.types(role+".sh", "stop-all"); r.status != 0 {
-			u.t.Errorf("%s stop-all: %s", role, r.stderr)
+		if r := u.types(role+".sh", "stop-all"); r.Status != 0 {
+			u.t.Errorf("%s stop-all: %s", role, r.Stderr)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(u.dir, "data", "run", "*.pid"))
+	left, err := filepath.Glob(filepath.Join(u.Dir, "data", "run", "*.pid"))
 	if err != nil || len(left) > 0 {
 		u.t.Errorf("pid files are left: %q %v", left, err)
 	}
 }
 
-type result struct {
-	stdout, stderr string
-	status         int
-}
+type result struct{ hostcluster.Result }
 
 // types runs a script until it ends.
 func (u *user) types(script string, args ...string) result {
 	u.t.Helper()
-	cmd := u.command(filepath.Join(home, "bin", script), args...)
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	r, err := u.Types(context.Background(), script, args...) // also after the test's end, to stop what it started
+	if err != nil {
 		u.t.Fatal(err)
 	}
-	return result{out.String(), complaint.String(), cmd.ProcessState.ExitCode()}
+	return result{r}
 }
 
 func (u *user) command(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...)
-	if u.on != nil {
-		cmd = u.on.Command(context.Background(), path, args...)
-	}
-	cmd.Dir = u.dir
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "PERENNIAL_") || strings.HasPrefix(e, "JAVA_HOME=") || u.path != "" && strings.HasPrefix(e, "PATH=")
-	})
-	cmd.Env = append(cmd.Env, u.env...)
-	if u.path != "" {
-		cmd.Env = append(cmd.Env, "PATH="+u.path)
-	}
-	if u.uid != os.Getuid() {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}}
-	}
-	return cmd
+	return u.Command(context.Background(), path, args...)
 }
 
 // expect requires a status, and texts on standard output and standard error taken together.
 func (r result) expect(t *testing.T, status int, texts ...string) {
 	t.Helper()
-	if r.status != status {
-		t.Errorf("status %d, want %d:\n%s%s", r.status, status, r.stdout, r.stderr)
+	if r.Status != status {
+		t.Errorf("status %d, want %d:\n%s%s", r.Status, status, r.Stdout, r.Stderr)
 	}
 	for _, text := range texts {
-		if !strings.Contains(r.stdout+r.stderr, text) {
-			t.Errorf("it does not say %q:\n%s%s", text, r.stdout, r.stderr)
+		if !strings.Contains(r.Stdout+r.Stderr, text) {
+			t.Errorf("it does not say %q:\n%s%s", text, r.Stdout, r.Stderr)
 		}
 	}
 }
@@ -157,22 +129,20 @@ func (r result) expect(t *testing.T, status int, texts ...string) {
 // configured gives the user a configuration directory with these files.
 func (u *user) configured(files map[string]string) {
 	u.t.Helper()
-	conf := filepath.Join(u.dir, "conf")
-	if err := os.MkdirAll(conf, 0o755); err != nil {
-		u.t.Fatal(err)
+	try(u.t, u.Configure(files))
+}
+
+func try(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {
-			u.t.Fatal(err)
-		}
-	}
-	u.env = append(u.env, "PERENNIAL_CONF_DIR="+conf)
 }
 
 // pids is the process of every pid file of a role, by the file's name.
 func (u *user) pids(role string) []int {
 	u.t.Helper()
-	files, err := filepath.Glob(filepath.Join(u.dir, "data", "run", "perennial-*-"+role+"-*.pid"))
+	files, err := filepath.Glob(filepath.Join(u.Dir, "data", "run", "perennial-*-"+role+"-*.pid"))
 	if err != nil {
 		u.t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestOneProcess(t *testing.T) {
 		u.types("jobmanager.sh", "stop", "127.0.0.1", rest).expect(t, 0, "has ended")
 		u.types("jobmanager.sh", "status").expect(t, 1)
 		for _, dir := range []string{"local", "data", "log", "run"} {
-			if !exists(filepath.Join(u.dir, "data", dir)) {
+			if !exists(filepath.Join(u.Dir, "data", dir)) {
 				t.Errorf("%s is not in the data directory", dir)
 			}
 		}
@@ -53,7 +53,7 @@ func TestSecondInstance(t *testing.T) {
 		u.types("taskmanager.sh", "stop").expect(t, 0, "taskmanager 2, process ")
 		u.types("taskmanager.sh", "start").expect(t, 0, "taskmanager 2 is started")
 		u.types("taskmanager.sh", "stop-all").expect(t, 0, "taskmanager 1, process ", "taskmanager 2, process ")
-		logs, err := filepath.Glob(filepath.Join(u.dir, "data", "log", "perennial-*-taskmanager-2-*.log*"))
+		logs, err := filepath.Glob(filepath.Join(u.Dir, "data", "log", "perennial-*-taskmanager-2-*.log*"))
 		if err != nil || len(logs) != 2 || !strings.HasSuffix(logs[1], ".log.1") {
 			t.Errorf("logs %q %v", logs, err)
 		}
@@ -73,8 +73,8 @@ func TestDrainedStop(t *testing.T) {
 		u.types("taskmanager.sh", "stop").expect(t, 0, "has ended")
 		u.types("taskmanager.sh", "start", "-D", rest, "-D", rpc).expect(t, 0)
 		eventually(t, func() error {
-			if r := u.types("taskmanager.sh", "stop", "--drain", "-D", rest); r.status != 0 || !strings.Contains(r.stdout, "has ended") {
-				return fmt.Errorf("%s%s", r.stdout, r.stderr) // it has not registered yet
+			if r := u.types("taskmanager.sh", "stop", "--drain", "-D", rest); r.Status != 0 || !strings.Contains(r.Stdout, "has ended") {
+				return fmt.Errorf("%s%s", r.Stdout, r.Stderr) // it has not registered yet
 			}
 			return nil
 		})
@@ -92,8 +92,8 @@ func TestEndedWithoutAStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, func() error {
-			if r := u.types("taskmanager.sh", "status"); r.status != 1 {
-				return fmt.Errorf("%s%s", r.stdout, r.stderr)
+			if r := u.types("taskmanager.sh", "status"); r.Status != 1 {
+				return fmt.Errorf("%s%s", r.Stdout, r.Stderr)
 			}
 			return nil
 		})
@@ -106,7 +106,7 @@ func TestEndedWithoutAStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
-		file := filepath.Join(u.dir, "data", "run", "perennial-"+u.name()+"-taskmanager-1-"+hostname(t)+".pid")
+		file := filepath.Join(u.Dir, "data", "run", "perennial-"+u.name()+"-taskmanager-1-"+hostname(t)+".pid")
 		if err := os.WriteFile(file, []byte(strconv.Itoa(foreign.Process.Pid)+"\n\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestForeground(t *testing.T) {
 	eachUser(t, func(t *testing.T, u *user) {
 		p := ports(t, 2)
 		cmd := u.command(filepath.Join(home, "bin", "jobmanager.sh"), "start-foreground", "127.0.0.1", strconv.Itoa(p[0]), "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1]))
-		log, err := os.Create(filepath.Join(u.dir, "stderr"))
+		log, err := os.Create(filepath.Join(u.Dir, "stderr"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,8 +193,8 @@ func TestForeground(t *testing.T) {
 // TestFromElsewhere: through a symbolic link, with relative directories.
 func TestFromElsewhere(t *testing.T) {
 	u := newUser(t, os.Getuid())
-	u.env = []string{"PERENNIAL_DATA_DIR=data"}
-	link := filepath.Join(u.dir, "tm")
+	u.Env = []string{"PERENNIAL_DATA_DIR=data"}
+	link := filepath.Join(u.Dir, "tm")
 	if err := os.Symlink(filepath.Join(home, "bin", "taskmanager.sh"), link); err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +214,8 @@ func TestHelpOfScripts(t *testing.T) {
 		name := filepath.Base(s)
 		r := u.types(name, "--help")
 		r.expect(t, 0, "Usage:\n  "+name, "PERENNIAL_CONF_DIR")
-		if r.stderr != "" {
-			t.Errorf("%s --help complains: %s", name, r.stderr)
+		if r.Stderr != "" {
+			t.Errorf("%s --help complains: %s", name, r.Stderr)
 		}
 	}
 }
@@ -249,7 +249,7 @@ func TestMistakesOfScripts(t *testing.T) {
 		words := strings.Fields(line)
 		u.types(words[0], words[1:]...).expect(t, 2, want...)
 	}
-	if exists(filepath.Join(u.dir, "data", "log", "perennial-"+u.name()+"-jobmanager-1-"+hostname(t)+".log")) {
+	if exists(filepath.Join(u.Dir, "data", "log", "perennial-"+u.name()+"-jobmanager-1-"+hostname(t)+".log")) {
 		t.Error("a process was started with a mistake")
 	}
 	u.types("taskmanager.sh", "stop", "elsewhere").expect(t, 1, "there is no taskmanager elsewhere to stop")
@@ -272,18 +272,18 @@ func TestUnwritableHome(t *testing.T) {
 		t.Skip("only root has a home that others cannot write")
 	}
 	u := newUser(t, 65534)
-	data := u.env
-	u.env = nil
+	data := u.Env
+	u.Env = nil
 	u.types("jobmanager.sh", "start").expect(t, 1, filepath.Join(home, "var"), "set PERENNIAL_DATA_DIR")
 	u.types("taskmanager.sh", "start-foreground").expect(t, 1, "set PERENNIAL_DATA_DIR")
-	u.env = data
+	u.Env = data
 }
 
 // TestNoJava: what is missing, and that the embedded quorum does without.
 func TestNoJava(t *testing.T) {
 	u := newUser(t, os.Getuid())
 	u.configured(map[string]string{"zoo.cfg": "server.1=localhost:2888:3888\n"})
-	tools := filepath.Join(u.dir, "tools")
+	tools := filepath.Join(u.Dir, "tools")
 	if err := os.Mkdir(tools, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -296,11 +296,11 @@ func TestNoJava(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u.path = tools
+	u.Path = tools
 	for _, script := range [][]string{{"zookeeper.sh", "start", "1"}, {"zookeeper.sh", "start-foreground", "1"}, {"start-zookeeper-quorum.sh"}} {
 		u.types(script[0], script[1:]...).expect(t, 1, "JAVA_HOME is not set and no java is in PATH", "default-jre-headless", "high-availability: embedded needs none")
 	}
-	u.env = append(u.env, "JAVA_HOME=/nowhere")
+	u.Env = append(u.Env, "JAVA_HOME=/nowhere")
 	u.types("zookeeper.sh", "start", "1").expect(t, 1, "JAVA_HOME is /nowhere", "embedded needs none")
 }
 
@@ -324,7 +324,7 @@ func TestFullLogDisk(t *testing.T) {
 		t.Skip("only root can mount a small file system")
 	}
 	u := newUser(t, 0)
-	logs := filepath.Join(u.dir, "logs")
+	logs := filepath.Join(u.Dir, "logs")
 	if err := os.Mkdir(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestFullLogDisk(t *testing.T) {
 			t.Errorf("umount: %v %s", err, out)
 		}
 	})
-	u.env = append(u.env, "PERENNIAL_LOG_DIR="+logs)
+	u.Env = append(u.Env, "PERENNIAL_LOG_DIR="+logs)
 	filler := filepath.Join(logs, "filler")
 	if err := os.WriteFile(filler, make([]byte, 60<<10), 0o644); err != nil {
 		t.Fatal(err)
@@ -357,6 +357,6 @@ func TestFullLogDisk(t *testing.T) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
 	u.types("taskmanager.sh", "start", "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1])).expect(t, 0)
-	u.types("perennial", "run", "-D", "rest.port="+rest, filepath.Join(home, "wordcount"), "--", "--input", filepath.Join(home, "conf", "masters"), "--output", filepath.Join(u.dir, "out")).expect(t, 0, "finished in")
+	u.types("perennial", "run", "-D", "rest.port="+rest, filepath.Join(home, "wordcount"), "--", "--input", filepath.Join(home, "conf", "masters"), "--output", filepath.Join(u.Dir, "out")).expect(t, 0, "finished in")
 	u.types("jobmanager.sh", "status").expect(t, 0)
 }

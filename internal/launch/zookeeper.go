@@ -105,13 +105,18 @@ func writeServer(e *config.Ensemble, s config.ZooKeeperServer, data string) (str
 		return "", err
 	}
 	file := filepath.Join(dir, "zoo.cfg")
-	return file, os.WriteFile(file, []byte(e.File(s, dir)), 0o644)
+	if err := os.WriteFile(file, []byte(e.File(s, dir)), 0o600); err != nil { // it has the passwords of key stores
+		return "", err
+	}
+	return file, os.Chmod(file, 0o600) // it may have been there
 }
 
 // java is $JAVA_HOME/bin/java, or the one in PATH.
 func (l *Launcher) java() (string, error) {
 	const remedy = "install a Java runtime, version 8 or newer (Debian's package default-jre-headless); or do without ZooKeeper: high-availability: embedded needs none"
-	if home := l.env("JAVA_HOME"); home != "" {
+	if home, err := l.directory("JAVA_HOME", ""); err != nil {
+		return "", err
+	} else if home != "" {
 		java := filepath.Join(home, "bin", "java")
 		if _, err := exec.LookPath(java); err != nil {
 			return "", fmt.Errorf("ZooKeeper needs Java, and JAVA_HOME is %s, where there is no bin/java; set it to a Java runtime, or unset it to use the one in PATH; %s", home, remedy)
@@ -127,17 +132,21 @@ func (l *Launcher) java() (string, error) {
 
 // jars are those that came along, or ZOOKEEPER_HOME's, or Debian's.
 func (l *Launcher) jars() ([]string, error) {
-	places := []string{filepath.Join(l.Home(), "lib", "zookeeper", "*.jar")}
-	if home := l.env("ZOOKEEPER_HOME"); home != "" {
-		places = []string{filepath.Join(home, "lib", "*.jar"), filepath.Join(home, "*.jar")}
+	places := []string{filepath.Join(l.Home(), "lib", "zookeeper")}
+	if home, err := l.directory("ZOOKEEPER_HOME", ""); err != nil {
+		return nil, err
+	} else if home != "" {
+		places = []string{filepath.Join(home, "lib"), home}
 	}
 	var jars []string
 	for _, place := range places {
-		found, err := filepath.Glob(place)
+		found, err := fs.Glob(os.DirFS(place), "*.jar") // whatever characters the place itself has
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		jars = append(jars, found...)
+		for _, jar := range found {
+			jars = append(jars, filepath.Join(place, jar))
+		}
 	}
 	if len(jars) > 0 {
 		return jars, nil

@@ -1,6 +1,7 @@
 package localcluster_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,7 @@ func TestMoveBetweenCoordinations(t *testing.T) {
 	f.command(t, "leads this cluster", "metadata", "import", "--backup", backup, "-D", "storage.dir="+stores)
 	f.command(t, "", "metadata", "export", "--final", file, "-D", "rest.port="+port)
 	f.ended(t, f.cluster.JobManagers[0])
-	f.command(t, "is not empty", "metadata", "import", file, "-D", "storage.dir="+stores, "-D", "coordination.local.dir="+filepath.Join(f.dir, "local"))
+	f.command(t, "is not empty", "metadata", "import", file, "-D", "storage.dir="+stores, "-D", "coordination.local.dir=local") // of the data directory
 	f.command(t, "storage.dir", "metadata", "import", file, "-D", "storage.dir="+t.TempDir())
 
 	embedded := []string{"-D", "storage.dir=" + stores, "-D", "high-availability=embedded", "-D", "coordination.embedded.dir=" + t.TempDir()}
@@ -41,6 +42,7 @@ func TestMoveBetweenCoordinations(t *testing.T) {
 	if touched := localcluster.Touched(before, f.running(t, j.id)); len(touched) > 0 {
 		t.Errorf("on the embedded quorum subtasks are not what they were: %+v", touched)
 	}
+	f.command(t, "leads this cluster", append(embedded, "metadata", "import", file, "-D", "jobmanagers="+strings.Join(second.Rest, ","))...) // again
 
 	file = filepath.Join(f.dir, "second")
 	f.command(t, "", append(embedded, "metadata", "export", "--final", file, "-D", "jobmanagers="+strings.Join(second.Rest, ","))...)
@@ -100,7 +102,9 @@ func (f *fixture) next(t *testing.T, c localcluster.Config) *localcluster.Cluste
 // command runs the program; refusal is a part of what it must say if it is to fail.
 func (f *fixture) command(t *testing.T, refusal string, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(f.ctx, binaries.perennial, append([]string{"--conf", ""}, args...)...).CombinedOutput()
+	cmd := exec.CommandContext(f.ctx, binaries.perennial, append([]string{"--conf", ""}, args...)...)
+	cmd.Env = append(os.Environ(), "PERENNIAL_DATA_DIR="+f.dir)
+	out, err := cmd.CombinedOutput()
 	if (err != nil) != (refusal != "") || !strings.Contains(string(out), refusal) {
 		t.Fatalf("perennial %s: %v: %s; want %q", strings.Join(args, " "), err, out, refusal)
 	}

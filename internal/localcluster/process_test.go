@@ -221,12 +221,19 @@ type fixture struct {
 // newFixture starts two TaskManagers and what c says of JobManagers.
 func newFixture(t *testing.T, c localcluster.Config) *fixture {
 	t.Helper()
+	c.TaskManagers, c.Slots = 2, 4
+	return newFixtureOf(t, c)
+}
+
+// newFixtureOf has as many TaskManagers as c says.
+func newFixtureOf(t *testing.T, c localcluster.Config) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	own := map[string]string{"cluster.id": filepath.Base(filepath.Dir(dir)) + filepath.Base(dir)}
 	for k, v := range c.Settings {
 		own[k] = v
 	}
-	c.Binary, c.Dir, c.Settings, c.TaskManagers, c.Slots = binaries.perennial, dir, own, 2, 4
+	c.Binary, c.Dir, c.Settings = binaries.perennial, dir, own
 	cluster, err := localcluster.Start(c)
 	if err != nil {
 		t.Fatal(err)

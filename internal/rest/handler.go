@@ -34,6 +34,7 @@ func Handler(jm *jobmanager.JobManager) http.Handler {
 		"GET /v1/cluster":                      h.cluster,
 		"GET /v1/jobmanagers":                  h.jobManagers,
 		"GET /v1/taskmanagers":                 h.taskManagers,
+		"GET /v1/failovers":                    h.failovers,
 		"POST /v1/taskmanagers/{id}/drain":     h.drain,
 		"HEAD /v1/artifacts/{sha256}":          h.hasArtifact,
 		"POST /v1/jobs":                        h.submit,
@@ -89,6 +90,11 @@ func (h handler) jobManagers(r *http.Request) (int, any, error) {
 
 func (h handler) taskManagers(r *http.Request) (int, any, error) {
 	list, err := h.jm.TaskManagers(r.Context())
+	return http.StatusOK, list, err
+}
+
+func (h handler) failovers(r *http.Request) (int, any, error) {
+	list, err := h.jm.Failovers(r.Context())
 	return http.StatusOK, list, err
 }
 

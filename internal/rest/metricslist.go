@@ -31,6 +31,16 @@ var ownFamilies = []family[*jobmanager.Figures]{
 				emit(t.ServingMillis / 1000)
 			}
 		}},
+	{"perennial_jobmanager_takeover_phase_seconds", gauge,
+		"The same, to each of its moments: claimed, read, asked, adopted; absent if it has not led.", []string{"phase"},
+		func(f *jobmanager.Figures, emit func(float64, ...string)) {
+			if t := f.Self.Takeover; t != nil {
+				emit(t.ClaimMillis/1000, "claimed")
+				emit(t.ReadMillis/1000, "read")
+				emit(t.AskedMillis/1000, "asked")
+				emit(t.AdoptedMillis/1000, "adopted")
+			}
+		}},
 	{"perennial_jobmanager_storage_failures_total", counter, "Operations of this process on jobs that storage refused; most are tried again.", nil,
 		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(float64(f.StorageFailures)) }},
 	{"perennial_taskmanagers", gauge, "TaskManagers that are connected to the leader.", nil, ofCluster(func(c *api.Cluster) int { return c.TaskManagers })},

@@ -60,7 +60,7 @@ const writeTimeout = 5 * time.Second
 var kinds = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, v := range []Message{
-		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
+		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Released{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
 		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{},
 	} {
@@ -116,6 +116,7 @@ func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
 		return nil, fmt.Errorf("%w: it began with %q", ErrNotPerennial, got[:])
 	}
 	if err := checkVersion(int(got[7])); err != nil {
+		refuse(c, err)
 		return nil, err
 	}
 	if err := c.SetReadDeadline(time.Time{}); err != nil {
@@ -124,6 +125,15 @@ func Accepted(c net.Conn, d time.Duration) (*Conn, error) {
 	conn := New(c)
 	conn.peer.Store(int32(got[7]))
 	return conn, nil
+}
+
+// refuse tells a peer of another release which version is spoken here. It would take a connection that just ends for
+// a death: a JobManager would take over from a leader with which it cannot talk, and lose all its TaskManagers. What it has said
+// already is read, until it hangs up or its time is over, as the answer might get lost otherwise.
+func refuse(c net.Conn, why error) {
+	if New(c).Send(Header{}, Refused{Reason: why.Error()}) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, MaxFrame))
+	}
 }
 
 // Version is what both ends speak: the lower of their versions, as far as this one knows.

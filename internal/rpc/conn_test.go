@@ -50,7 +50,18 @@ func TestOtherProtocol(t *testing.T) {
 		if _, err := a.Write(append(begins[:], byte(test.peer))); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Accepted(b, time.Second)
+		told := make(chan int, 1)
+		if test.version == 0 { // it is told why before the connection ends
+			go func(a net.Conn) {
+				f, _ := New(a).readFrame()
+				told <- f.Protocol
+				a.Close()
+			}(a)
+		}
+		c, err := Accepted(b, 10*time.Second)
+		if test.version == 0 && <-told != Protocol {
+			t.Errorf("a peer of version %d is not told of %d", test.peer, Protocol)
+		}
 		says := fmt.Sprintf("speaks version %d of it, and this program %d", test.peer, Protocol)
 		switch {
 		case test.version == 0 && (!errors.Is(err, ErrNotPerennial) || !strings.Contains(err.Error(), says)):

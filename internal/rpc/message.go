@@ -55,6 +55,12 @@ type Load struct {
 	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
+// Released is sent by a leader to standbys when it hands leadership over of its own will: it is about to resign. It explains
+// what coordination will show, and is nothing to act upon.
+type Released struct {
+	Reason string `json:"reason"`
+}
+
 // Moved is sent by a leader to standbys when the cluster has left this coordination: nobody will lead here any more.
 type Moved struct {
 	Reason string `json:"reason"`
@@ -338,6 +344,7 @@ func (Hello) Kind() string       { return "hello" }
 func (Greeting) Kind() string    { return "greeting" }
 func (Heartbeat) Kind() string   { return "heartbeat" }
 func (Moved) Kind() string       { return "moved" }
+func (Released) Kind() string    { return "released" }
 func (Register) Kind() string    { return "register" }
 func (Report) Kind() string      { return "report" }
 func (Status) Kind() string      { return "status" }

@@ -88,6 +88,14 @@ func (s *Storage) Intent(ctx context.Context, hash string) ([]byte, error) {
 	return b, nil
 }
 
+// DeleteIntent removes what PutIntent stored, if it is there.
+func (s *Storage) DeleteIntent(ctx context.Context, hash string) error {
+	if err := checkSum(hash); err != nil {
+		return err
+	}
+	return s.objects.Delete(ctx, intentDir+"/"+hash)
+}
+
 // PutOutputs stores the list of what an attempt makes visible, and returns the list's name. A
 // second list for the same attempt must be equal: it is what the attempt's subtasks have
 // said, in order, whichever leader heard them.

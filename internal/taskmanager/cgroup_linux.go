@@ -95,7 +95,8 @@ func (g *cgroups) passOn(dir string) error {
 }
 
 // limit sets what all task processes of a job may take: of memory so many bytes, of CPUs the part of its slots, if others want
-// theirs.
+// theirs. The memory stays as it was while they have more already, as when a part of the job has ended: version 2 would kill one
+// of them for it, and version 1 refuses.
 func (g *cgroups) limit(of job.ID, memory int64, slots int) error {
 	dir := filepath.Join(g.dir, string(of))
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -103,11 +104,28 @@ func (g *cgroups) limit(of job.ID, memory int64, slots int) error {
 	}
 	bytes := strconv.FormatInt(memory, 10)
 	if g.version == 1 {
-		return write(dir, limitV1, bytes)
+		if err := write(dir, limitV1, bytes); !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+		return nil
 	}
 	_ = write(dir, "memory.swap.max", "0")                                    // absent where there is no swap
 	_ = write(dir, "cpu.weight", strconv.Itoa(min(100*max(slots, 1), 10000))) // absent without the controller
+	if held(dir) > uint64(memory) {
+		return nil // it has been set before
+	}
 	return errors.Join(write(dir, limitV2, bytes), g.passOn(dir))
+}
+
+// held is how many bytes a group of version 2 has that the kernel cannot take back.
+func held(group string) uint64 {
+	text, err := os.ReadFile(filepath.Join(group, "memory.current"))
+	if err != nil {
+		return 0
+	}
+	all, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	stat := filepath.Join(group, "memory.stat")
+	return all - min(all, counted(stat, "active_file")+counted(stat, "inactive_file"))
 }
 
 // place puts a process into a group of its own, below that of its job, and returns the group.

@@ -1,6 +1,7 @@
 package taskmanager
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,29 @@ func TestGroupsOfVersion2(t *testing.T) {
 	}
 	if err := write(group, eventsV2, "low 0\noom 5\noom_kill 1\noom_group_kill 0\n"); err != nil || killsIn(group) != 1 {
 		t.Errorf("%d kills are read, %v", killsIn(group), err)
+	}
+}
+
+// TestNarrowerLimit: what is left of a job is not killed because another part of it has ended. Files that are cached do not count.
+func TestNarrowerLimit(t *testing.T) {
+	g, err := makeCgroups(2, t.TempDir(), 4711)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(g.dir, "job1")
+	if err := g.limit("job1", 2000, 2); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ current, stat, want string }{
+		{"1500\n", "anon 1400\nactive_file 60\ninactive_file 40\n", "2000"},
+		{"1500\n", "anon 900\nactive_file 300\ninactive_file 300\n", "1000"},
+	} {
+		if err := errors.Join(write(dir, "memory.current", c.current), write(dir, "memory.stat", c.stat), g.limit("job1", 1000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, limitV2)); err != nil || string(text) != c.want {
+			t.Errorf("with %q, %q: limit %q, %v; want %q", c.current, c.stat, text, err, c.want)
+		}
 	}
 }
 

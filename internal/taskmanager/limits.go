@@ -157,7 +157,7 @@ func (c *confined) end() {
 	}
 	c.l.groups.remove(c.group)
 	if c.l.slotsOf(c.key) > 0 {
-		_ = c.l.setJob(c.key) // refused while the others take more than is left to them
+		_ = c.l.setJob(c.key) // or at the next start of a part, if the others have more than is left to them
 	}
 }
 

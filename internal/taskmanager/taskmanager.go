@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -174,7 +173,7 @@ func advertised(host string, addr net.Addr) string {
 	case host == "":
 		host = hostname()
 	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(tcp.Port))
+	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 // hostname is what this machine calls itself.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,6 +136,33 @@ func (s *Server) Mode(ctx context.Context) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("ZooKeeper server %s is not serving: %s", s.Addr, strings.TrimSpace(answer))
+}
+
+// Statistics are what a server counts.
+type Statistics struct {
+	Transactions int64 // of the present leader of the ensemble, as the server knows them
+	Nodes        int
+}
+
+// Statistics asks the server for what it counts.
+func (s *Server) Statistics(ctx context.Context) (n Statistics, err error) {
+	answer, err := ask(ctx, s.Addr, "srvr")
+	if err != nil {
+		return n, fmt.Errorf("ask ZooKeeper server %s for its statistics: %w", s.Addr, err)
+	}
+	var zxid int64
+	for line := range strings.Lines(answer) {
+		if text, ok := strings.CutPrefix(line, "Zxid: "); ok {
+			zxid, err = strconv.ParseInt(strings.TrimSpace(text), 0, 64)
+		} else if text, ok := strings.CutPrefix(line, "Node count: "); ok {
+			n.Nodes, err = strconv.Atoi(strings.TrimSpace(text))
+		}
+		if err != nil {
+			return n, fmt.Errorf("ZooKeeper server %s: %q: %w", s.Addr, line, err)
+		}
+	}
+	n.Transactions = zxid & (1<<32 - 1) // above it is the epoch of ZooKeeper's own leader
+	return n, nil
 }
 
 // errExited marks a server that ended by itself, for which waiting is in vain.

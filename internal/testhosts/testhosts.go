@@ -30,7 +30,7 @@ const sshPort = 22
 const patience = 30 * time.Second
 
 // names of hosts, in order.
-var names = []string{"alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india"}
+var names = []string{"alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett"}
 
 // Most is how many hosts a set may have.
 var Most = len(names)

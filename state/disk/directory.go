@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -56,11 +57,12 @@ func makeDirectory(parent string) (*directory, error) {
 
 // sweepDirectories removes the directories whose owners are dead: the system has let go of their locks.
 func sweepDirectories(parent string) error {
-	left, err := filepath.Glob(filepath.Join(parent, directoryPrefix+"*"))
+	left, err := fs.Glob(os.DirFS(parent), directoryPrefix+"*") // whatever characters parent has
 	if err != nil {
 		return err
 	}
-	for _, path := range left {
+	for _, name := range left {
+		path := filepath.Join(parent, name)
 		lock, err := vfs.Default.Lock(filepath.Join(path, lockName))
 		if err != nil {
 			continue // it is used, or gone

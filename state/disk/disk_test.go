@@ -342,7 +342,7 @@ func TestWhatCannotBeRestored(t *testing.T) {
 }
 
 func TestDirectoriesOfTheDeadAreRemoved(t *testing.T) {
-	parent := t.TempDir()
+	parent := filepath.Join(t.TempDir(), "a [pattern") // to some
 	dead, alive, other := filepath.Join(parent, directoryPrefix+"1"), filepath.Join(parent, directoryPrefix+"2"), filepath.Join(parent, "other")
 	for _, dir := range []string{dead, alive, other} {
 		if err := os.MkdirAll(filepath.Join(dir, "1"), 0o755); err != nil {

@@ -34,7 +34,8 @@ func (c Config) admit(ctx context.Context, walDir string) (join []Peer, err erro
 			return c.place(members)
 		case n%int(10*time.Second/askAgain) == 5:
 			c.logger().Warn("embedded quorum: the data directory is empty, and this cluster has been used; waiting for another member that knows whether this one has voted. "+
-				"If all of them have lost their data, bring it back, or start a new cluster with an empty storage.dir", "dir", c.Dir, "members", c.names(), "error", err)
+				"If the cluster was on another coordination until now, move it here (perennial metadata export, import); if all members have lost their data, bring it back; "+
+				"or start a new cluster with an empty storage.dir", "dir", c.Dir, "members", c.names(), "error", err)
 		}
 		select {
 		case <-again.C:

@@ -1,0 +1,133 @@
+package jobmanager
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/job"
+)
+
+// Every change of leader is in the list, whoever is asked afterwards, with why it was made and what was found.
+func TestFailovers(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.ClaimDelay = func() time.Duration { return 50 * time.Millisecond } } // coordination in memory is faster than a socket
+	a := w.start("jm-a")
+	w.leader()
+	tm := w.taskManager("tm-1", 2)
+	tm.start()
+	w.await(w.submit(a), job.Running)
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	if err := a.StepDown(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
+	w.standbyOf(b, a)
+	b.kill()
+	w.eventually("the first leads again", func() bool { return a.serving.Load() != nil })
+
+	var list []api.Takeover
+	w.eventually("the changes are listed", func() bool {
+		var err error
+		list, err = a.Failovers(t.Context())
+		return err == nil && len(list) == 3
+	})
+	for i, want := range []struct {
+		leader, previous string
+		cause            api.Cause
+		jobs             int
+	}{{"jm-a", "jm-b", api.CauseConnection, 1}, {"jm-b", "jm-a", api.CauseStepDown, 1}, {"jm-a", "", api.CauseFirst, 0}} {
+		got := list[i]
+		if got.Epoch != coordination.Epoch(3-i) || got.Leader != want.leader || got.Previous != want.previous || got.Cause != want.cause ||
+			got.Jobs != want.jobs || got.Subtasks != want.jobs*4 || got.Redeployed != 0 || got.Unheard != 0 {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		at := []float64{0, got.ClaimMillis, got.ReadMillis, got.AskedMillis, got.ServingMillis}
+		for i := range at[1:] {
+			if at[i] > at[i+1] {
+				t.Errorf("epoch %d: moments %v do not follow one another", got.Epoch, at)
+			}
+		}
+	}
+}
+
+// A subtask that runs nowhere any more is deployed again under its attempt, and that is told.
+func TestFailoverTellsWhatWasMissing(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	tm := w.taskManager("tm-1", 2)
+	tm.start()
+	w.await(w.submit(a), job.Running)
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	tm.mu.Lock()
+	clear(tm.attempts)
+	tm.mu.Unlock()
+	a.kill()
+	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
+	list, err := b.Failovers(t.Context())
+	if err != nil || len(list) == 0 || list[0].Redeployed != 4 || list[0].Subtasks != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// The list is bounded, and one that cannot be read is begun anew.
+func TestFailoversAreBounded(t *testing.T) {
+	for name, was := range map[string]string{"full": "", "unreadable": "{"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.start("jm-a")
+			w.leader()
+			w.taskManager("tm-1", 2).start()
+			l := a.leading.Load()
+			w.eventually("the first is written", func() bool {
+				_, version, err := l.failovers(t.Context())
+				if err != nil || version == coordination.NoVersion {
+					return false
+				}
+				value := []byte(was)
+				if was == "" {
+					var err error
+					if value, err = json.Marshal(make([]api.Takeover, failoversKept)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_, err = l.term.Commit(t.Context(), coordination.Set(failoversKey, value, version))
+				return err == nil
+			})
+			b := w.start("jm-b")
+			w.standbyOf(a, b)
+			a.kill()
+			w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
+			w.eventually("the change is written", func() bool {
+				list, _, err := b.leading.Load().failovers(t.Context())
+				n := len(list)
+				return err == nil && n > 0 && list[n-1].Epoch == 2 && (was == "") == (n == failoversKept)
+			})
+		})
+	}
+}
+
+// What a leader says as it hands over explains the end of its session, and of no other's.
+func TestVacancies(t *testing.T) {
+	var v vacancies
+	if got := v.session("jm-a"); got.cause != api.CauseSession {
+		t.Errorf("%+v", got)
+	}
+	v.released("jm-a", "an operator")
+	if got := v.session("jm-b"); got.cause != api.CauseSession {
+		t.Errorf("of another: %+v", got)
+	}
+	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, v.session("jm-a"))
+	before := v.before(5)
+	if before.cause != api.CauseStepDown || before.previous != "jm-a" || before.at.After(time.Now()) {
+		t.Errorf("%+v", before)
+	}
+	if got := v.before(7); got.cause != api.CauseUnknown {
+		t.Errorf("of an epoch that was not noticed: %+v", got)
+	}
+}
