@@ -109,11 +109,12 @@ MINUTES := 5
 ON := zookeeper/hosts,embedded/hosts,zookeeper/proxies,embedded/proxies
 FAULTS :=
 GENTLE := false
+ISOLATED :=
 
 .PHONY: chaos
-chaos: zookeeper hosts ## jobs under every fault of docs/faults.md, held against the invariants (SEED=1 MINUTES=5 ON= FAULTS= GENTLE=)
+chaos: zookeeper hosts ## jobs under every fault of docs/faults.md, held against the invariants (SEED=1 MINUTES=5 ON= FAULTS= GENTLE= ISOLATED=)
 	go build -o bin/chaos ./internal/chaos/run
-	bin/chaos -seed $(SEED) -minutes $(MINUTES) -on '$(ON)' -faults '$(FAULTS)' -gentle=$(GENTLE)
+	bin/chaos -seed $(SEED) -minutes $(MINUTES) -on '$(ON)' -faults '$(FAULTS)' -gentle=$(GENTLE) -isolated '$(ISOLATED)'
 
 .PHONY: zookeeper
 zookeeper: # Debian's own ZooKeeper, for the tests that want a real one

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,5 +112,23 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}
+	}
+}
+
+// Attempts of a subtask that took records at the same time are found.
+func TestOverlapping(t *testing.T) {
+	dir := t.TempDir()
+	for name, span := range map[string][2]uint64{"0-1": {10, 20}, "0-2": {21, 30}, "1-1": {10, 21}, "1-3": {21, 30}, "2-2": {5, 6}, "2-1": {7, 8}} {
+		text := binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, span[0]), span[1])
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "0-3"), nil, 0o644); err != nil { // it took none
+		t.Fatal(err)
+	}
+	wrong, err := overlapping(dir)
+	if err != nil || len(wrong) != 2 || !strings.Contains(wrong[0]+wrong[1], "subtask 1: attempt 1 took a record 0s after attempt 3") {
+		t.Errorf("%q, %v", wrong, err)
 	}
 }

@@ -99,6 +99,18 @@ func (r *round) disturb(ctx context.Context) error {
 	return r.untouched(ctx)
 }
 
+// alone requires that no two attempts of a subtask have overlapped, where that is promised (I5, its first half).
+func (r *round) alone() error {
+	if !r.Site.Pause {
+		return nil
+	}
+	wrong, err := overlapping(r.output + ".witness")
+	for _, what := range wrong {
+		r.violated("I5", "seed %d: %s", r.Seed, what)
+	}
+	return err
+}
+
 // untouched requires that every subtask is still the one that it was (I6).
 func (r *round) untouched(ctx context.Context) error {
 	j, err := r.client.Job(ctx, r.id)
@@ -185,6 +197,9 @@ func (r *round) end(ctx context.Context) (Result, error) {
 	if r.result.Lost+r.result.Duplicated > 0 || len(r.want) == 0 {
 		r.violated("I5", "seed %d: of %d lines %d are lost and %d are there that should not be", r.Seed, len(r.want), r.result.Lost, r.result.Duplicated)
 	}
+	if err := r.alone(); err != nil {
+		return r.result, err
+	}
 	epochs, err := r.epochs(ctx)
 	r.result.Epochs = len(epochs) - len(r.began)
 	return r.result, err
@@ -250,6 +265,9 @@ func (c *Config) args(output string, rate float64) []string {
 	args := []string{"--seed", strconv.Itoa(c.Seed), "--records", strconv.Itoa(c.Records), "--output", output, "--rate", fmt.Sprint(rate)}
 	if c.Unbounded {
 		args = append(args, "--unbounded")
+	}
+	if c.Site.Pause {
+		args = append(args, "--witness", output+".witness")
 	}
 	return args
 }

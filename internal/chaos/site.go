@@ -52,6 +52,7 @@ type Site struct {
 	Kind     Kind
 	Cluster  *localcluster.Cluster
 	Storage  Storage
+	Pause    bool                   // taskmanager.isolated is pause: no two attempts of a subtask may run at once
 	Ensemble *testensemble.Ensemble // of ZooKeeper
 	// Disks are file systems of coordination's own, small enough to be filled: of ZooKeeper one for all servers, of the embedded
 	// quorum one for each JobManager.
@@ -67,11 +68,12 @@ type Site struct {
 type Programs struct {
 	Perennial string // whose wall clock can be moved (testclock.Build), if Clocks says so
 	Clocks    bool
+	Isolated  string // taskmanager.isolated; "": the default
 }
 
 // Open makes a site with its files in a directory of its own, and returns once the cluster is whole. The caller closes it.
 func Open(ctx context.Context, k Kind, dir string, p Programs) (_ *Site, err error) {
-	s := &Site{Kind: k, Storage: Storage{Dir: filepath.Join(dir, "storage")}, clocks: map[string]testclock.Clock{}}
+	s := &Site{Kind: k, Storage: Storage{Dir: filepath.Join(dir, "storage")}, clocks: map[string]testclock.Clock{}, Pause: p.Isolated == "pause"}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -124,6 +126,9 @@ func (s *Site) start(ctx context.Context, dir string, p Programs) (err error) {
 	}
 	if s.Ensemble != nil {
 		config.Settings["zookeeper.quorum"] = s.Ensemble.Connect()
+	}
+	if p.Isolated != "" {
+		config.Settings["taskmanager.isolated"], config.Settings["taskmanager.lease"] = p.Isolated, "2s"
 	}
 	places := map[string]localcluster.Place{}
 	for _, role := range []string{localcluster.JobManager, localcluster.TaskManager} {

@@ -29,9 +29,11 @@ type options struct {
 	minutes float64
 	on      string
 	faults  string
-	quiet   bool
-	plan    chaos.Plan
-	kinds   []chaos.Kind
+	// isolated is the cluster's setting.
+	isolated string
+	quiet    bool
+	plan     chaos.Plan
+	kinds    []chaos.Kind
 }
 
 func main() {
@@ -67,6 +69,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.on, "on", everywhere, "sites, each for an equal part of the time: zookeeper or embedded, and /hosts, /proxies or nothing")
 	f.StringVar(&o.faults, "faults", "", "only these, by their names, separated by commas: "+strings.Join(chaos.Faults(), ", "))
 	f.BoolVar(&o.plan.Gentle, "gentle", false, "only faults that no task may notice")
+	f.StringVar(&o.isolated, "isolated", "", "taskmanager.isolated of the clusters: run or pause, in which attempts must not overlap")
 	f.BoolVar(&o.quiet, "quiet", false, "only a line for each round")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -76,6 +79,9 @@ func parse(args []string) (o options, err error) {
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q: there are only flags", f.Args())
+	}
+	if o.isolated != "" && o.isolated != "run" && o.isolated != "pause" {
+		return o, fmt.Errorf("-isolated %q: expected run or pause", o.isolated)
 	}
 	if o.faults != "" {
 		o.plan.Faults = strings.Split(o.faults, ",")
@@ -109,7 +115,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	programs := chaos.Programs{Perennial: filepath.Join(dir, "perennial"), Clocks: true}
+	programs := chaos.Programs{Perennial: filepath.Join(dir, "perennial"), Clocks: true, Isolated: o.isolated}
 	const pkg = "github.com/perennial-io/perennial/cmd/perennial"
 	if err := testclock.Build(ctx, dir, programs.Perennial, pkg); err != nil {
 		fmt.Printf("no clock jumps: %v\n", err)
@@ -194,6 +200,9 @@ func (o options) again(k chaos.Kind) string {
 	line := fmt.Sprintf("make chaos SEED=%d MINUTES=0.01 ON=%s", o.seed, k)
 	if o.faults != "" {
 		line += fmt.Sprintf(" FAULTS='%s'", o.faults)
+	}
+	if o.isolated != "" {
+		line += " ISOLATED=" + o.isolated
 	}
 	if o.plan.Gentle {
 		line += " GENTLE=true"
