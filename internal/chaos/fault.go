@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -146,7 +147,7 @@ func (r *round) during(ctx context.Context, d time.Duration, begin, end func() e
 // during does something, lets the time go by until it is over, and undoes it, whatever happens in between.
 func during(ctx context.Context, over time.Time, begin, end func() error) error {
 	if err := begin(); err != nil {
-		return fmt.Errorf("%w (undone: %v)", err, end())
+		return errors.Join(err, end())
 	}
 	err := wait(ctx, time.Until(over))
 	if e := end(); err == nil {
