@@ -99,9 +99,12 @@ func (r *round) disturb(ctx context.Context) error {
 	return r.untouched(ctx)
 }
 
+// witnessed tells whether the job notes which attempt took records when.
+func (c *Config) witnessed() bool { return c.Site.Pause && c.Unbounded }
+
 // alone requires that no two attempts of a subtask have overlapped, where that is promised (I5, its first half).
 func (r *round) alone() error {
-	if !r.Site.Pause {
+	if !r.witnessed() {
 		return nil
 	}
 	wrong, err := overlapping(r.output + ".witness")
@@ -266,7 +269,7 @@ func (c *Config) args(output string, rate float64) []string {
 	if c.Unbounded {
 		args = append(args, "--unbounded")
 	}
-	if c.Site.Pause {
+	if c.witnessed() {
 		args = append(args, "--witness", output+".witness")
 	}
 	return args
