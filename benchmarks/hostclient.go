@@ -133,13 +133,14 @@ func call(ctx context.Context, c *client.Client, id client.ID, addresses []strin
 
 // asking is a client on a host, at work.
 type asking[T any] struct {
-	stop func() // it need not go on
-	done chan struct{}
-	told T
-	err  error
+	enough func() // has keepCalling end
+	kill   func()
+	done   chan struct{}
+	told   T
+	err    error
 }
 
-// ask starts one. Whoever does waits for it.
+// ask starts one. Whoever does ends it.
 func ask[T any](ctx context.Context, c *hostcluster.Cluster, what string, id client.ID) (*asking[T], error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -149,18 +150,20 @@ func ask[T any](ctx context.Context, c *hostcluster.Cluster, what string, id cli
 	for _, h := range c.List[:hostcluster.Masters] {
 		args = append(args, h.Name+":8081")
 	}
+	ctx, kill := context.WithCancel(ctx)
 	cmd := c.Person.Command(ctx, self, args...)
 	cmd.Env = append(cmd.Env, hostClient+"="+what)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
 	var out, complaint strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Start(); err != nil {
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		kill()
 		return nil, err
 	}
-	a := &asking[T]{stop: func() { in.Close() }, done: make(chan struct{})}
+	a := &asking[T]{enough: func() { in.Close() }, kill: kill, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		if err := cmd.Wait(); err != nil {
@@ -176,4 +179,10 @@ func ask[T any](ctx context.Context, c *hostcluster.Cluster, what string, id cli
 func (a *asking[T]) wait() (T, error) {
 	<-a.done
 	return a.told, a.err
+}
+
+// end ends the client if it is still at work, and waits for that.
+func (a *asking[T]) end() {
+	a.kill()
+	<-a.done
 }

@@ -174,6 +174,7 @@ func (b *hostBench) start(ctx context.Context, quorum string, row *startRow) (*h
 	if err != nil {
 		return nil, err
 	}
+	defer answer.end()
 	begun := time.Now()
 	if _, err := p.Does(ctx, "start-cluster.sh"); err != nil {
 		return nil, err
@@ -186,6 +187,7 @@ func (b *hostBench) start(ctx context.Context, quorum string, row *startRow) (*h
 	if err != nil {
 		return nil, err
 	}
+	defer asked.end()
 	running, err := asked.wait()
 	answered, err2 := answer.wait()
 	row.returned = append(row.returned, returned)
@@ -233,7 +235,7 @@ func (s *hostSite) roll(ctx context.Context, leaderFirst bool) (row rollRow, err
 	if err != nil {
 		return row, err
 	}
-	defer calls.stop()
+	defer calls.end()
 	was, before, err := s.Subtasks(ctx, string(s.job))
 	if err == nil {
 		err = sleep(ctx, quiet)
@@ -255,7 +257,7 @@ func (s *hostSite) roll(ctx context.Context, leaderFirst bool) (row rollRow, err
 	if err := sleep(ctx, afterwards); err != nil {
 		return row, err
 	}
-	calls.stop()
+	calls.enough()
 	if row.called, err = calls.wait(); err != nil {
 		return row, err
 	}

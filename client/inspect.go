@@ -29,11 +29,15 @@ type (
 	Probed = api.Probed
 	// JobFile is what a task process has written to its standard output or error.
 	JobFile = api.JobFile
+	// JobFiles is what all task processes of a job have.
+	JobFiles = api.JobFiles
+	// Missing is a TaskManager that did not answer.
+	Missing = api.Missing
 )
 
-// JobFiles lists what the task processes of a job have written, as far as it is still there.
-func (c *Client) JobFiles(ctx context.Context, id ID) ([]JobFile, error) {
-	return ask[[]JobFile](ctx, c, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id))+"/files", nil)
+// JobFiles lists what the task processes of a job have written, as far as it is still there, and who did not answer.
+func (c *Client) JobFiles(ctx context.Context, id ID) (JobFiles, error) {
+	return ask[JobFiles](ctx, c, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id))+"/files", nil)
 }
 
 // InspectTaskManager asks the TaskManager that part names: the beginning or end of its id, or its host.

@@ -14,6 +14,12 @@ import (
 // TaskManager is a row of the list of TaskManagers.
 type TaskManager = api.TaskManager
 
+// Lease is how long the subtasks of a TaskManager run without being renewed by the leader.
+type Lease = api.Lease
+
+// LeaseWait is the lease of a TaskManager that was lost, for which a job waits before it is started again.
+type LeaseWait = api.LeaseWait
+
 // TaskManagers lists those that live, and those that are out of reach and not declared dead yet.
 func (c *Client) TaskManagers(ctx context.Context) ([]TaskManager, error) {
 	return ask[[]TaskManager](ctx, c, http.MethodGet, "/v1/taskmanagers", nil)

@@ -51,7 +51,7 @@ const (
 )
 
 // resignPatience bounds the resignation of a process that stops.
-const resignPatience = 2 * time.Second
+const resignPatience = time.Second
 
 // Elect runs the life of one candidate until ctx ends: it stands by, claims the epoch when
 // nobody leads or the leader is suspected, leads, and stands by again. On its way out it

@@ -130,7 +130,7 @@ func backEmbedded(ctx context.Context, c *config.Config, store *storage.Storage,
 		handOver:   server.MoveLeaderAway,
 		quorum:     quorumMembers{server, c.String(config.ClusterID)},
 		ended:      server.Done(),
-		close:      server.Close,
+		close:      server.End,
 	}, nil
 }
 

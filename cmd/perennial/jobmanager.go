@@ -34,6 +34,7 @@ func jobManagerCommand(g *global) *cobra.Command {
 				uses: []config.Name{config.HeartbeatInterval, config.HeartbeatTimeout, config.TaskManagerTimeout},
 				take: func(c *config.Config) error { return pace.Set(heartbeats(c)) }}
 			defer r.run(cmd.Context())()
+			defer endInTime(cmd.Context(), log.Logger)()
 			return runJobManager(cmd.Context(), c, pace, log.Logger)
 		},
 	}

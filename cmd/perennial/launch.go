@@ -57,13 +57,14 @@ func script(cmd *cobra.Command, help string) *cobra.Command {
 func daemonCommand(g *global) *cobra.Command {
 	parent := &cobra.Command{Use: "daemon", Hidden: true}
 	for role, help := range map[string]string{launch.JobManager: jobManagerHelp, launch.TaskManager: taskManagerHelp, launch.ZooKeeper: zooKeeperHelp} {
-		var drain, force bool
+		var drained bool
+		var drain draining
 		cmd := script(&cobra.Command{
 			Use: role, Args: cobra.ArbitraryArgs,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				action, label, err := daemonArguments(role, args)
-				if err == nil && (force && !drain || drain && action != "stop") {
-					err = fmt.Errorf("%s.sh %s: --drain is for stop, and --force for stop --drain", role, action)
+				if err == nil && ((drain.force || cmd.Flags().Changed("timeout")) && !drained || drained && action != "stop") {
+					err = fmt.Errorf("%s.sh %s: --drain is for stop, --force and --timeout for stop --drain", role, action)
 				}
 				if err != nil {
 					return usageError{err}
@@ -72,15 +73,15 @@ func daemonCommand(g *global) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if drain {
-					return l.StopDrained(cmd.Context(), label, func(ctx context.Context, i daemon.Instance) error { return g.drainHere(ctx, i, force) })
+				if drained {
+					return l.StopDrained(cmd.Context(), label, func(ctx context.Context, i daemon.Instance) error { return g.drainHere(ctx, i, drain) })
 				}
 				return runDaemon(cmd.Context(), l, action, role, label)
 			},
 		}, help)
 		if role == launch.TaskManager {
-			cmd.Flags().BoolVar(&drain, "drain", false, "have jobs leave it first")
-			cmd.Flags().BoolVar(&force, "force", false, "with --drain: at once, although they may have to wait for slots")
+			cmd.Flags().BoolVar(&drained, "drain", false, "have jobs leave it first")
+			drain.flags(cmd, "with --drain: ")
 		}
 		parent.AddCommand(cmd)
 	}

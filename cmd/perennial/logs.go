@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -67,10 +68,14 @@ func logsOf(c *client.Client, args []string) func(context.Context) ([]diagnose.L
 		if err != nil {
 			return nil, err
 		}
-		if len(files) == 0 {
+		var missing []error
+		for _, m := range files.Missing {
+			missing = append(missing, fmt.Errorf("what there is on TaskManager %s is missing here: %s", m.TaskManager, m.Error))
+		}
+		if len(files.Files) == 0 && len(missing) == 0 {
 			return nil, fmt.Errorf("no TaskManager that is connected has output of job %s: it has not started yet, or its files were removed since", id)
 		}
-		return logsOfJob(c, files), nil
+		return logsOfJob(c, files.Files), errors.Join(missing...)
 	}
 }
 

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/diagnose"
@@ -48,7 +49,15 @@ func profileCommand(g *global) *cobra.Command {
 type profiledProcess struct {
 	name string // for a file
 	pid  int    // of a task process
+	on   string // the TaskManager that has it
 	ask  func(context.Context, inspect.Question) (inspect.Piece, error)
+}
+
+func (p profiledProcess) String() string {
+	if p.pid == 0 {
+		return p.name
+	}
+	return fmt.Sprintf("task process %d on TaskManager %s", p.pid, p.on)
 }
 
 // profiled finds the processes that an argument names.
@@ -70,15 +79,18 @@ func profiled(ctx context.Context, c *client.Client, part string) ([]profiledPro
 	if err != nil {
 		return nil, err
 	}
-	list := taskProcesses(c, j)
+	list, without := taskProcesses(c, j)
+	if without > 0 {
+		fmt.Fprintf(os.Stderr, "perennial: %d subtasks of the job have no task process now, or their TaskManager is not connected: there is no profile of those\n", without)
+	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("job %s is %s, and has no task process to take a profile of", id, j.State)
 	}
 	return list, nil
 }
 
-// taskProcesses are those that a job has now.
-func taskProcesses(c *client.Client, j client.Job) (list []profiledProcess) {
+// taskProcesses are those that a job has now; some subtasks may be without.
+func taskProcesses(c *client.Client, j client.Job) (list []profiledProcess, without int) {
 	type process struct {
 		taskManager string
 		pid         int
@@ -87,34 +99,39 @@ func taskProcesses(c *client.Client, j client.Job) (list []profiledProcess) {
 	for _, v := range j.Vertices {
 		for _, s := range v.Subtasks {
 			p := process{s.TaskManager, s.PID}
+			if s.PID == 0 {
+				without++
+			}
 			if s.PID == 0 || seen[p] {
 				continue
 			}
 			seen[p] = true
-			list = append(list, profiledProcess{name: j.ID.Short(), pid: s.PID, ask: askTaskManager(c, s.TaskManager, client.Inspect{Job: j.ID, PID: s.PID})})
+			list = append(list, profiledProcess{name: j.ID.Short(), pid: s.PID, on: s.TaskManager, ask: askTaskManager(c, s.TaskManager, client.Inspect{Job: j.ID, PID: s.PID})})
 		}
 	}
-	return list
+	return list, without
 }
 
-// fetch takes all profiles at once, and writes those that it got.
+// fetch takes all profiles at once, and writes those that it got. It names each that it did not.
 func fetch(ctx context.Context, processes []profiledProcess, p inspect.Profile, out string) error {
-	var all errgroup.Group
+	var all sync.WaitGroup
+	problems := make([]error, len(processes))
 	for i, process := range processes {
-		all.Go(func() error {
+		all.Go(func() {
 			data, err := diagnose.Fetch(ctx, process.ask, p)
-			if err != nil {
-				return fmt.Errorf("profile of %s: %w", process.name, err)
-			}
 			path := profilePath(out, p.Kind, process, len(processes) > 1, i)
-			if err := os.WriteFile(path, data, 0o644); err != nil {
-				return err
+			if err == nil {
+				err = os.WriteFile(path, data, 0o644)
+			}
+			if err != nil {
+				problems[i] = fmt.Errorf("profile of %s: %w", process, err)
+				return
 			}
 			fmt.Println(path)
-			return nil
 		})
 	}
-	return all.Wait()
+	all.Wait()
+	return errors.Join(problems...)
 }
 
 // profilePath names the file of a process's profile. Pids of several hosts may be the same.

@@ -113,6 +113,9 @@ func describe(j client.Job) string {
 	if j.SlotsMissing > 0 {
 		text += ", " + missingSlots(j)
 	}
+	if j.LeaseWait != nil {
+		text += ", " + leaseWait(j, time.Now())
+	}
 	return text
 }
 
@@ -122,6 +125,12 @@ func stateOf(j client.Job) string {
 		text += fmt.Sprintf(", restarted %s", times(j.Restarts))
 	}
 	return text
+}
+
+// leaseWait says for what a job waits that lost a TaskManager.
+func leaseWait(j client.Job, now time.Time) string {
+	left := max(j.LeaseWait.Until.Sub(now), 0).Round(100 * time.Millisecond)
+	return fmt.Sprintf("waits %v at most for the lease of TaskManager %s, which was lost: start a TaskManager with its directory, on its host, to go on at once", left, j.LeaseWait.TaskManager)
 }
 
 func times(n int) string {
@@ -156,6 +165,9 @@ func tableOf(j client.Job, rates []uint64, width int) []string {
 	lines := []string{stateOf(j)}
 	if j.SlotsMissing > 0 {
 		lines = append(lines, "  "+missingSlots(j))
+	}
+	if j.LeaseWait != nil {
+		lines = append(lines, "  "+leaseWait(j, time.Now()))
 	}
 	if len(j.Vertices) > 0 {
 		lines = append(lines, row("vertex", "subtasks", "in", "out", "rate/s", "busy", "blocked"))

@@ -46,6 +46,21 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	}
 }
 
+// TestLeaseWait: for what a job waits that lost a TaskManager, and how long at most.
+func TestLeaseWait(t *testing.T) {
+	now := time.Now()
+	j := client.Job{LeaseWait: &client.LeaseWait{TaskManager: "tm-x", Until: now.Add(11340 * time.Millisecond)}}
+	if got, want := leaseWait(j, now), "waits 11.3s at most for the lease of TaskManager tm-x"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := leaseWait(j, now.Add(time.Hour)); !strings.HasPrefix(got, "waits 0s at most") { // its clock is not the leader's
+		t.Errorf("got %q", got)
+	}
+	if got := describe(j); !strings.Contains(got, "for the lease of TaskManager tm-x") {
+		t.Errorf("info says %q", got)
+	}
+}
+
 func TestTableIsDrawnOverItself(t *testing.T) {
 	var screen bytes.Buffer
 	p := &progress{out: &screen, size: func() (int, int) { return 80, 3 }}

@@ -179,10 +179,12 @@ func TestTables(t *testing.T) {
 // TestReach: a TaskManager is in reach or not, since when, and until when that is waited for.
 func TestReach(t *testing.T) {
 	since := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
-	dead := since.Add(10 * time.Second)
+	dead, left := since.Add(10*time.Second), 9.25
 	for want, row := range map[string]client.TaskManager{
 		"connected since 2026-11-28 12:00:00":                               {Connected: true, Since: since},
 		"connected since 2026-11-28 12:00:00, draining":                     {Connected: true, Since: since, Draining: true},
+		"connected since 2026-11-28 12:00:00, lease 9.2s of 10s left":       {Connected: true, Since: since, Lease: &client.Lease{Seconds: 10, Left: &left}},
+		"connected since 2026-11-28 12:00:00, paused: its lease is over":    {Connected: true, Since: since, Lease: &client.Lease{Seconds: 10, Left: new(0.0), Paused: true}},
 		"out of reach since 2026-11-28 12:00:00, declared dead at 12:00:10": {Since: since, Dead: &dead},
 	} {
 		if got := reach(row); got != want {

@@ -31,7 +31,7 @@ const taskManagerHelp = `Starts and stops TaskManagers on this host.
 
 Usage:
   taskmanager.sh start|start-foreground|stop|status [HOST] [-D key=value]...
-  taskmanager.sh stop --drain [--force] [HOST]
+  taskmanager.sh stop --drain [--force] [--timeout 1h] [HOST]
   taskmanager.sh stop-all
 
   start             start one more; HOST is how other TaskManagers reach it. The second on a host works in the directory
@@ -39,7 +39,8 @@ Usage:
   start-foreground  become the TaskManager: for containers and systemd
   stop              stop the newest, or the newest that was started with HOST. With --drain jobs leave it first, each from a
                     checkpoint that is taken for it; that is refused if there are too few slots elsewhere, and then nothing
-                    is stopped. With --force as well, jobs stop there at once, and wait for slots
+                    is stopped. With --force as well, jobs stop there at once, and wait for slots. After --timeout, an hour
+                    unless it says otherwise, it waits no longer; the drain goes on, and the TaskManager ends by itself
   stop-all          stop all that this user started on this host
   status            list them; the exit status is 1 if none runs
 ` + environmentHelp

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -76,6 +77,63 @@ func TestReloadRefusesPace(t *testing.T) {
 		t.Error("the level was changed with it")
 	}
 	b.interrupt(t)
+}
+
+// TestTermWhileSomethingHangs: a process that cannot end in order, as a call of the system does not return, has ended within 2 s
+// all the same. Here it is its log: a pipe that is full, and that nobody reads any more.
+func TestTermWhileSomethingHangs(t *testing.T) {
+	t.Parallel()
+	for role, ready := range map[string]string{"jobmanager": "took over", "taskmanager": "offers slots"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			pipe := filepath.Join(t.TempDir(), "log")
+			if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			reads, writes, fills := opened(t, pipe, os.O_RDWR), opened(t, pipe, os.O_WRONLY), opened(t, pipe, os.O_WRONLY|syscall.O_NONBLOCK)
+			cmd := command(limited(t), t.TempDir(), role, "-D", "rest.port=0", "-D", "jobmanager.rpc.port="+nobody(t))
+			cmd.Stderr = writes
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			said, some := "", make([]byte, 4096)
+			for !strings.Contains(said, ready) {
+				n, err := reads.Read(some)
+				if said += string(some[:n]); err != nil {
+					t.Fatalf("%v: %s", err, said)
+				}
+			}
+			raw := int(fills.Fd()) // from here on a write would wait; that of the system does not
+			if err := syscall.SetNonblock(raw, true); err != nil {
+				t.Fatal(err)
+			}
+			for _, size := range []int{4096, 1} {
+				for {
+					if _, err := syscall.Write(raw, make([]byte, size)); err != nil {
+						break
+					}
+				}
+			}
+			began := time.Now()
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // the status tells
+			if status, took := cmd.ProcessState.ExitCode(), time.Since(began); status != 1 || took > 2*time.Second {
+				t.Errorf("it ended with status %d after %v", status, took)
+			}
+		})
+	}
+}
+
+func opened(t *testing.T, path string, flag int) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // TestTerm: a process that is asked to end hands over and has ended within 2 s, with status 0, even where a client holds

@@ -28,6 +28,7 @@ func taskManagerCommand(g *global) *cobra.Command {
 			log := newLogger(c, os.Stderr)
 			r := reloader{load: g.load, started: c, now: c, log: log, take: func(*config.Config) error { return nil }}
 			defer r.run(cmd.Context())()
+			defer endInTime(cmd.Context(), log.Logger)()
 			return runTaskManager(cmd.Context(), c, log)
 		},
 	}
@@ -51,6 +52,7 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		WorkDir:  c.String(config.TaskManagerDir),
 		Storage:  store,
 		Limits:   limits(c),
+		Lease:    lease(c),
 		Discover: func(ctx context.Context) <-chan []string {
 			daemon.Ready() // its port is bound
 			return find(ctx)
@@ -59,6 +61,14 @@ func runTaskManager(ctx context.Context, c *config.Config, log logging) error {
 		Logger:  log.Logger,
 		TaskLog: func() rpc.Log { return rpc.Log{Level: log.level.Level(), Format: log.format} },
 	})
+}
+
+// lease is how long tasks run without a leader; 0: for any time.
+func lease(c *config.Config) time.Duration {
+	if c.String(config.TaskManagerIsolated) == "run" {
+		return 0
+	}
+	return c.Duration(config.TaskManagerLease)
 }
 
 // limits are what task processes may take: what is configured, and else what is here.

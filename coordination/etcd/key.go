@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // historyLength is how many claims are kept for people to look at.
@@ -76,7 +77,10 @@ func decode(kv *mvccpb.KeyValue) (sighting, error) {
 		return sighting{}, nil
 	}
 	s := sighting{revision: kv.ModRevision}
-	if err := json.Unmarshal(kv.Value, &s.record); err != nil {
+	switch err := stored.Decode(kv.Value, &s.record); {
+	case errors.Is(err, stored.ErrNewer):
+		return sighting{}, fmt.Errorf("the epoch record: %w", err)
+	case err != nil:
 		return sighting{}, fmt.Errorf("%w: %q: %w", errDamaged, kv.Value, err)
 	}
 	return s, nil

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 func TestSeal(t *testing.T) {
@@ -47,6 +49,9 @@ func TestDecodeEpoch(t *testing.T) {
 	s, err := decode(&mvccpb.KeyValue{Value: []byte(value), ModRevision: 9})
 	if err != nil || s.Epoch != 7 || s.ID != "a" || s.Nonce != "n" || !bytes.Equal(s.Data, []byte{0, 1}) || s.revision != 9 {
 		t.Errorf("%s: %+v, %v", value, s, err)
+	}
+	if _, err := decode(&mvccpb.KeyValue{Value: []byte(`{"format":2,"epoch":"8th"}`)}); !errors.Is(err, stored.ErrNewer) {
+		t.Errorf("a record of a later format: %v", err)
 	}
 	if _, err := decode(&mvccpb.KeyValue{Value: []byte("7")}); err == nil || !strings.Contains(err.Error(), "edited by hand") {
 		t.Errorf("a damaged record: %v", err)

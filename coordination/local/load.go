@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -27,6 +29,19 @@ var (
 	formatKey, recordKey, lastKey = []byte("format"), []byte("record"), []byte("last")
 	format                        = []byte("perennial local coordination 1")
 )
+
+// errNewer marks a file of a later layout.
+var errNewer = errors.New("it was written by a newer release of Perennial: its layout has number")
+
+// number is that of a layout, and 0 of what is none.
+func number(layout []byte) int {
+	n, ours := bytes.CutPrefix(layout, []byte("perennial local coordination "))
+	if !ours {
+		return 0
+	}
+	i, _ := strconv.Atoi(string(n)) // 0, too
+	return i
+}
 
 // lockStep is the time for one attempt at the lock. The database tries every 50 ms.
 const lockStep = 60 * time.Millisecond
@@ -90,7 +105,7 @@ func release(db *bbolt.DB, file *os.File) {
 // explain tells a person what err, met while opening the file at path, means.
 func explain(path string, err error) error {
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, fs.ErrPermission), errors.Is(err, errNewer):
 		return fmt.Errorf("open %s: %w", path, err)
 	case errors.Is(err, errDamaged), errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return fmt.Errorf("%s cannot be used: %w. It holds the epoch and the jobs of this cluster: put back a copy of it, or move it away and start an empty cluster with a new storage.dir", path, err)
@@ -113,7 +128,11 @@ func wholeFile(tx *bbolt.Tx, file *os.File) error {
 // prepare gives an empty file its buckets.
 func prepare(tx *bbolt.Tx) error {
 	if meta := tx.Bucket(metaBucket); meta != nil {
-		if got := meta.Get(formatKey); string(got) != string(format) {
+		got := meta.Get(formatKey)
+		if n := number(got); n > number(format) {
+			return fmt.Errorf("%w %d, and this release reads %d: use the release that wrote it, or a newer one", errNewer, n, number(format))
+		}
+		if string(got) != string(format) {
 			return fmt.Errorf("%w: its format is %q, this program reads %q", errDamaged, got, format)
 		}
 		return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -69,7 +71,7 @@ func (d *dialer) address(ctx context.Context, host string, patience time.Duratio
 	}
 	name := d.names[host]
 	if name == nil {
-		name = &addresses{}
+		name = &addresses{tries: rand.IntN(256)} // clients begin at several
 		d.names[host] = name
 		patience = max(patience, lookupPatience)
 	}
@@ -78,7 +80,7 @@ func (d *dialer) address(ctx context.Context, host string, patience time.Duratio
 	found, err := d.lookup(ctx, host)
 	switch {
 	case err == nil && len(found) > 0:
-		name.known = found
+		name.known = slices.Sorted(slices.Values(found)) // name servers turn the list, which would undo tries
 	case len(name.known) == 0 && err == nil:
 		return "", fmt.Errorf("%s has no address", host)
 	case len(name.known) == 0:

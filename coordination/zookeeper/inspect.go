@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,8 @@ type Report struct {
 // ServerReport is one server of the quorum string.
 type ServerReport struct {
 	Server        string   `json:"server"`
-	Error         string   `json:"error,omitempty"` // why there was no session with it
+	Behind        int      `json:"serversBehind,omitempty"` // as many as its name has addresses
+	Error         string   `json:"error,omitempty"`         // why there was no session with it
 	Version       string   `json:"version,omitempty"`
 	Mode          string   `json:"mode,omitempty"`                        // leader, follower, observer, standalone
 	GrantedMillis int64    `json:"grantedSessionTimeoutMillis,omitempty"` // 0: no session
@@ -96,6 +98,10 @@ func Inspect(ctx context.Context, cfg Config, adminPort int) (Report, error) {
 // inspectServer has a session with one server, and asks it about itself meanwhile.
 func inspectServer(ctx context.Context, cfg Config, server string, adminPort int) ServerReport {
 	r := ServerReport{Server: server}
+	host, _, _ := net.SplitHostPort(server) // as parse has made it
+	if addresses, err := cfg.Lookup(ctx, host); err == nil {
+		r.Behind = behind(addresses)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { r.ask(ctx, newDialer(cfg), adminPort) })
 	ses, err := start(ctx, cfg, []string{server}, func(ctx context.Context, s *session) error { return r.measure(ctx, s) })
@@ -107,6 +113,17 @@ func inspectServer(ctx context.Context, cfg Config, server string, adminPort int
 	}
 	wg.Wait()
 	return r
+}
+
+// behind is how many servers addresses may be of, each with one of either family.
+func behind(addresses []string) int {
+	six := 0
+	for _, a := range addresses {
+		if strings.Contains(a, ":") {
+			six++
+		}
+	}
+	return max(six, len(addresses)-six)
 }
 
 func (r *ServerReport) measure(ctx context.Context, s *session) error {

@@ -129,7 +129,11 @@ func (f *findings) size(r Report, alone bool) {
 	if observers > 0 {
 		f.add(Note, "%d of the ensemble's servers observe: they do not vote, and writes over them take longer", observers)
 	}
-	if n := len(r.Servers); n < voting {
+	n := 0
+	for _, s := range r.Servers {
+		n += max(1, s.Behind)
+	}
+	if n < voting {
 		f.add(Warning, "zookeeper.quorum names %d of %d voting servers: with those away it is not found, even if the others have a quorum", n, voting)
 	}
 }

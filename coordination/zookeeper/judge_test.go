@@ -37,6 +37,8 @@ func TestJudge(t *testing.T) {
 		"longer sessions":  {func(r *Report, _ *Config) { r.Servers[0].GrantedMillis = 40_000 }, []string{"warning: a:2181 grants a session timeout of 40000 ms where 10000"}},
 		"shorter sessions": {func(r *Report, _ *Config) { r.Servers[0].GrantedMillis = 4000 }, []string{"note: a:2181 grants a session timeout of 4000 ms"}},
 		"even":             {func(r *Report, _ *Config) { r.Members = append(r.Members, "server.4=d:2888:3888:participant;2181") }, []string{"warning: 4 servers vote: an even number survives no more failures than 3", "warning: zookeeper.quorum names 3 of 4"}},
+		"one name of all":  {func(r *Report, _ *Config) { r.Servers = r.Servers[1:2]; r.Servers[0].Behind = 3 }, nil},
+		"one of three":     {func(r *Report, _ *Config) { r.Servers = r.Servers[1:2]; r.Servers[0].Behind = 1 }, []string{"warning: zookeeper.quorum names 1 of 3"}},
 		"an observer":      {func(r *Report, _ *Config) { r.Members = append(r.Members, "server.4=d:2888:3888:observer;2181") }, []string{"note: 1 of the ensemble's servers observe"}},
 		"alone": {func(r *Report, _ *Config) {
 			r.Servers, r.Members = r.Servers[:1], nil
@@ -71,6 +73,14 @@ func TestJudge(t *testing.T) {
 				t.Errorf("findings:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
 			}
 		})
+	}
+}
+
+func TestBehind(t *testing.T) {
+	for addresses, want := range map[string]int{"10.0.0.1": 1, "10.0.0.1 fd00::1": 1, "10.0.0.1 10.0.0.2 fd00::1": 2, "fd00::1 fd00::2": 2} {
+		if got := behind(strings.Fields(addresses)); got != want {
+			t.Errorf("%s: %d, want %d", addresses, got, want)
+		}
 	}
 }
 

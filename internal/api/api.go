@@ -37,7 +37,7 @@ import (
 //	POST /v1/self/inspect           inspect.Question about this process (any JobManager)   -> inspect.Piece
 //	POST /v1/taskmanagers/{part}/inspect   Inspect; part: of its id, or its host          -> Inspected
 //	POST /v1/probe                  inspect.Probe of every TaskManager; the token that each writes ends with its id -> []Probed
-//	GET  /v1/jobs/{id}/files        what its task processes have written          -> []JobFile
+//	GET  /v1/jobs/{id}/files        what its task processes have written          -> JobFiles
 //
 // All but /v1/self… and /metrics are answered by the leader only. Another JobManager answers 421 with an
 // Error that names the leader, or 503 when it knows of none; a client then asks again.
@@ -93,6 +93,19 @@ type Probed struct {
 	// Probed is what it has found; nil with an Error.
 	Probed *inspect.Probed `json:"probed,omitempty"`
 	Error  string          `json:"error,omitempty"`
+}
+
+// JobFiles is what a job's task processes have written, as far as it is known now.
+type JobFiles struct {
+	Files []JobFile `json:"files"`
+	// Missing are TaskManagers that may have more of it.
+	Missing []Missing `json:"missing,omitempty"`
+}
+
+// Missing is a TaskManager that did not answer, and why.
+type Missing struct {
+	TaskManager string `json:"taskmanager"`
+	Error       string `json:"error"`
 }
 
 // JobFile is what a task process has written to its standard output or error, on the host of a TaskManager.
@@ -162,9 +175,9 @@ type JobManager struct {
 	ID      string             `json:"id"`
 	Address string             `json:"address"` // RPC
 	REST    string             `json:"rest"`
-	Role    string             `json:"role"`  // leader or standby
-	Epoch   coordination.Epoch `json:"epoch"` // the leader's; of a standby, the one it follows
-	Since   time.Time          `json:"since"` // in this role
+	Role    string             `json:"role,omitempty"`  // leader or standby
+	Epoch   coordination.Epoch `json:"epoch,omitempty"` // the leader's; of a standby, the one it follows
+	Since   time.Time          `json:"since"`           // in this role
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
 	Version string             `json:"version"`
@@ -187,9 +200,20 @@ type TaskManager struct {
 	Slots     int        `json:"slots"`
 	SlotsFree int        `json:"slotsFree"` // that a job could have now
 	Draining  bool       `json:"draining,omitempty"`
-	Jobs      []job.ID   `json:"jobs"` // that have slots there
+	// Lease is how its subtasks depend on a leader; absent if they run without one for any time (taskmanager.isolated: run).
+	Lease *Lease   `json:"lease,omitempty"`
+	Jobs  []job.ID `json:"jobs"` // that have slots there
 	// Load is a few seconds old; absent where it is not measured: the host runs no Linux, or the TaskManager is not connected.
 	Load *Load `json:"load,omitempty"`
+}
+
+// Lease is how long the subtasks of a TaskManager run without being renewed by the leader.
+type Lease struct {
+	Seconds float64 `json:"seconds"` // its length
+	// Left is what the TaskManager said last that is left of it, in seconds; absent if it is not connected, or has not said it yet.
+	Left *float64 `json:"left,omitempty"`
+	// Paused says that nothing is: its subtasks stand still.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // Load is how busy the host of a TaskManager is, and what its task processes take.
@@ -265,13 +289,23 @@ type Job struct {
 	Failure      string      `json:"failure,omitempty"`
 	SlotsNeeded  int         `json:"slotsNeeded"`
 	SlotsMissing int         `json:"slotsMissing"` // while it waits for slots
-	Vertices     []Vertex    `json:"vertices"`
+	// LeaseWait is why all or a part of the job is not started again yet: what ran on a TaskManager that was lost may still run there.
+	LeaseWait *LeaseWait `json:"leaseWait,omitempty"`
+	Vertices  []Vertex   `json:"vertices"`
 	// Checkpoints tells of the job's checkpoints.
 	Checkpoints Checkpoints `json:"checkpoints"`
 	// Requests are what was asked of the job, the oldest first: those under way, and the newest outcomes.
 	Requests []Request `json:"requests,omitempty"`
 	// Forgotten is the highest id of a request whose outcome is not remembered any more.
 	Forgotten job.ID `json:"forgotten,omitempty"`
+}
+
+// LeaseWait is the wait for the lease of a TaskManager that was declared dead, and whose subtasks stand still once that is over
+// (taskmanager.isolated: pause).
+type LeaseWait struct {
+	TaskManager string `json:"taskmanager"`
+	// Until is when the wait is over, by the leader's clock. It is over sooner if a TaskManager is started on the same host and directory.
+	Until time.Time `json:"until"`
 }
 
 // Request is what was asked of a job, and what became of it.

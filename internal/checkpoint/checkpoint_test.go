@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,7 +12,10 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/stored/storedtest"
 )
+
+var update = flag.Bool("update", false, "write the manifest of this format, if there is none")
 
 const someJob = job.ID("0190a0b0c0d07000800000000000000f")
 
@@ -96,6 +101,30 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 		if _, err := Decode(m.Encode()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want an error with %q", err, want)
 		}
+	}
+}
+
+// TestManifestsOfOlderReleases: what a release has stored is all there today. The file has every field filled, and is never changed.
+func TestManifestsOfOlderReleases(t *testing.T) {
+	const file = "testdata/manifest-1"
+	if _, err := os.Stat(file); *update && err != nil {
+		var m Manifest
+		storedtest.Fill(reflect.ValueOf(&m).Elem())
+		if err := os.WriteFile(file, m.Encode(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(Manifest)
+	if err := decode(b, m); err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := bytes.Cut(b, []byte("\n"))
+	if lost := storedtest.Lost(text, m); lost != "" {
+		t.Errorf("today %s is lost or another", lost)
 	}
 }
 

@@ -181,7 +181,18 @@ func (c *Config) checkTogether() []error {
 	if c.Duration(HeartbeatTimeout) < 2*c.Duration(HeartbeatInterval) {
 		problems = append(problems, fmt.Errorf("heartbeat.timeout is %s and heartbeat.interval %s: the time-out wants to be at least twice the interval", c.String(HeartbeatTimeout), c.String(HeartbeatInterval)))
 	}
+	if least := c.leastLease(); c.String(TaskManagerIsolated) == "pause" && c.Duration(TaskManagerLease) < least {
+		problems = append(problems, fmt.Errorf("taskmanager.lease is %s, which is too short for heartbeat.interval %s, heartbeat.timeout %s and taskmanager.timeout %s: tasks would stand still when a few heartbeats are late, another JobManager takes over, "+
+			"or a silence is overlooked; set it to at least %v, shorten those, or set taskmanager.isolated to run",
+			c.String(TaskManagerLease), c.String(HeartbeatInterval), c.String(HeartbeatTimeout), c.String(TaskManagerTimeout), least))
+	}
 	return problems
+}
+
+// leastLease is the shortest that can work: it lives through ten heartbeats, through a leader change, which begins with a silence, and
+// through a part of what is no reason to declare a TaskManager dead. JobManagers compare it with what they have (jobmanager.Heartbeats).
+func (c *Config) leastLease() time.Duration {
+	return max(10*c.Duration(HeartbeatInterval), 2*c.Duration(HeartbeatTimeout), c.Duration(TaskManagerTimeout)/5)
 }
 
 // checkZooKeeper finds keys of authentication and TLS that would have no effect, or not the wanted one.

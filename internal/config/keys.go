@@ -56,6 +56,9 @@ const (
 	RestartRateInterval   = Name("restart.failure-rate.interval")
 	RestartRateDelay      = Name("restart.failure-rate.delay")
 
+	TaskManagerIsolated = Name("taskmanager.isolated")
+	TaskManagerLease    = Name("taskmanager.lease")
+
 	TaskManagerSlots  = Name("taskmanager.slots")
 	TaskManagerMemory = Name("taskmanager.memory")
 	TaskManagerCPUs   = Name("taskmanager.cpus")
@@ -138,6 +141,8 @@ var Keys = []Key{
 	{RestartRateInterval, "duration", "1m", "in which restarts are counted by failure-rate", "0.1", positive},
 	{RestartRateDelay, "duration", "1s", "before each restart by failure-rate", "0.1", notNegative},
 
+	{TaskManagerIsolated, "choice", "run", "what tasks do while no leader reaches this TaskManager: run (for any time), or pause (they stand still from the end of the lease until they are reached again, so that no two attempts of a subtask run at a time, and a job that loses a TaskManager waits for its lease)", "0.1", oneOf("run", "pause")},
+	{TaskManagerLease, "duration", "10s", "with taskmanager.isolated: pause, for how long tasks run without a leader; a lost TaskManager's are started elsewhere a lease and a fifth after it was declared dead", "0.1", positive},
 	{TaskManagerSlots, "count", "", "how many subtasks of one vertex this TaskManager takes; unset, the number of CPUs", "0.1", atLeastOne},
 	{TaskManagerMemory, "size", "", "for all task processes of this TaskManager together, of which each job has the part of its slots; unset, nine tenths of what the machine or container has", "0.1", size},
 	{TaskManagerCPUs, "count", "", "for all task processes together, likewise: each job runs Go code on the part of its slots, rounded up; unset, all that there are", "0.1", atLeastOne},

@@ -359,6 +359,45 @@ func TestWhatCannotStartRotatesNothing(t *testing.T) {
 	}
 }
 
+// TestWhatEndsAtOnceRotatesNothing: however often a start fails, and whether the program cannot be run or ends by itself, the logs
+// of what ran are all there, and no pid file is left. The log of the last such start is beside them.
+func TestWhatEndsAtOnceRotatesNothing(t *testing.T) {
+	p := here(t)
+	for range logsKept + 1 {
+		s := started(t, p, 0, "works")
+		ready(t, s)
+		if _, err := p.Stop(limited(t, 20*time.Second), s.Instance); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noProgram := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(noProgram, []byte("\x7fELF, and no more\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log := p.instance("role", 1).Log
+	for range logsKept + 2 {
+		if _, err := p.Start(Request{Role: "role", Command: func(int) (Command, error) { return Command{Args: []string{noProgram}}, nil }}); err == nil {
+			t.Fatal("it was started")
+		}
+		_, err := started(t, p, 0, "fails").Wait(limited(t, 20*time.Second))
+		if err == nil || !strings.Contains(err.Error(), "its log, "+failed(log)+", ends:\nit fails") {
+			t.Errorf("%v", err)
+		}
+	}
+	files, err := os.ReadDir(p.Logs)
+	if err != nil || len(files) != logsKept+2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for n := range logsKept + 1 {
+		if text, err := os.ReadFile(numbered(log, n)); err != nil || string(text) != "it works\n" {
+			t.Errorf("log %d is %q: %v", n, text, err)
+		}
+	}
+	if all, err := p.List("role"); len(all) > 0 || err != nil {
+		t.Errorf("a pid file is left: %+v %v", all, err)
+	}
+}
+
 func TestLogsAreRotated(t *testing.T) {
 	p := here(t)
 	for range logsKept + 3 {
@@ -405,8 +444,8 @@ func TestCommandThatCannotBe(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "start role 1") || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Error(err)
 	}
-	if all, err := p.List("role"); len(all) != 1 || all[0].Alive || err != nil {
-		t.Errorf("%+v %v", all, err)
+	if all, err := p.List("role"); len(all) > 0 || err != nil {
+		t.Errorf("a pid file is left: %+v %v", all, err)
 	}
 }
 

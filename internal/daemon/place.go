@@ -218,3 +218,13 @@ func (p Place) prepare() error {
 func (p Place) unwritable(variable, dir string, err error) error {
 	return fmt.Errorf("%s cannot be used by %s: %w; set %s to a directory that can be written", dir, p.User, err, variable)
 }
+
+// Held tells whether a process holds the lock of a file.
+func Held(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == syscall.EWOULDBLOCK
+}

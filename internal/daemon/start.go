@@ -157,6 +157,8 @@ func (s *Starting) spawn(c Command) error {
 	defer log.Close()
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
+		_ = os.Remove(s.file) // a pid file that is left is of no process
+		restore(s.Log)
 		return err
 	}
 	s.PID = s.cmd.Process.Pid
@@ -167,15 +169,33 @@ func (s *Starting) spawn(c Command) error {
 	return err
 }
 
-// rotate makes room for a new log: x.log becomes x.log.1 and so on. A log that cannot be moved is
-// written on.
+// numbered is a log of those that came before; 0 is that which is written.
+func numbered(log string, n int) string {
+	if n == 0 {
+		return log
+	}
+	return log + "." + strconv.Itoa(n)
+}
+
+// failed is the log of the last start that failed.
+func failed(log string) string { return log + ".failed" }
+
+// rotate makes room for a new log: x.log becomes x.log.1 and so on. A log that cannot be moved is written on. One more
+// is kept than there will be, until it is known that the start does not fail.
 func rotate(log string) {
-	for n := logsKept; n > 0; n-- {
-		from := log
-		if n > 1 {
-			from = log + "." + strconv.Itoa(n-1)
-		}
-		_ = os.Rename(from, log+"."+strconv.Itoa(n))
+	for n := logsKept; n >= 0; n-- {
+		_ = os.Rename(numbered(log, n), numbered(log, n+1))
+	}
+}
+
+// settle ends a rotation.
+func settle(log string) { _ = os.Remove(numbered(log, logsKept+1)) }
+
+// restore takes a rotation back: what ran keeps its logs, however often a start fails. The log of the start is put aside.
+func restore(log string) {
+	_ = os.Rename(log, failed(log))
+	for n := range logsKept + 1 {
+		_ = os.Rename(numbered(log, n+1), numbered(log, n))
 	}
 }
 
@@ -213,6 +233,7 @@ func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
 	defer tick.Stop()
 	for {
 		if s.isReady() {
+			settle(s.Log)
 			return true, s.cmd.Process.Release()
 		}
 		alive, err := s.place.alive(s.Instance)
@@ -221,12 +242,13 @@ func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
 		}
 		if !alive {
 			_ = s.cmd.Wait() // its status is in the message
-			_, _ = s.place.sweep(s.Instance)
-			return false, fmt.Errorf("%s has ended (%s); its log, %s, ends:\n%s", s.Instance, s.cmd.ProcessState, s.Log, end(s.Log))
+			log := s.withdraw()
+			return false, fmt.Errorf("%s has ended (%s); its log, %s, ends:\n%s", s.Instance, s.cmd.ProcessState, log, end(log))
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			settle(s.Log)
 			err := s.cmd.Process.Release()
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				err = context.Cause(ctx)
@@ -234,6 +256,20 @@ func (s *Starting) Wait(ctx context.Context) (ready bool, err error) {
 			return false, err
 		}
 	}
+}
+
+// withdraw leaves pid file and logs as if there had been no start, unless another one came since, and returns where its log is.
+func (s *Starting) withdraw() (log string) {
+	unlock, err := s.place.lock()
+	if err != nil {
+		return s.Log
+	}
+	defer unlock()
+	if now, err := s.place.look(s.Role, s.Number); err != nil || now.PID != s.PID || now.Alive || os.Remove(s.file) != nil {
+		return s.Log
+	}
+	restore(s.Log)
+	return failed(s.Log)
 }
 
 func (s *Starting) isReady() bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/inspect"
@@ -24,45 +25,50 @@ type Log struct {
 
 // Reading is how logs are read.
 type Reading struct {
-	// Find lists the logs. Following, it is asked again, as a job that restarts has new ones.
+	// Find lists the logs, and what is wrong although there are some. Following, it is asked again, as a job that restarts has new ones.
 	Find   func(context.Context) ([]Log, error)
 	Lines  int // the last so many lines of each; negative: all of it
 	Follow bool
-	// Trouble is told when a log that is followed cannot be read, once for each reason. What is wrong may pass.
+	// Trouble is told when something that is followed cannot be read, once for each reason. What is wrong may pass.
 	Trouble func(title string, err error)
 }
 
 // Run writes logs to w, each under its title if there are several, until all is read or, following, ctx ends, which is no
-// error then.
+// error then. It begins if there is anything to read; without Follow, what could not be read is its error in the end.
 func (r Reading) Run(ctx context.Context, w io.Writer) error {
-	p := printer{w: w, next: map[string]int64{}, told: map[string]string{}}
+	p := printer{w: w, next: map[string]int64{}, late: map[string]bool{}, told: map[string]string{}}
+	var before []Log
 	for first := true; ; first = false {
 		logs, err := r.Find(ctx)
-		switch {
-		case ctx.Err() != nil && r.Follow:
+		if ctx.Err() != nil && r.Follow {
 			return nil
-		case err != nil && (first || !r.Follow):
-			return err
-		case err != nil:
-			r.trouble(&p, "", err)
 		}
+		if err != nil && len(logs) == 0 && (first || !r.Follow) {
+			return err
+		}
+		problems := []error{err}
+		r.trouble(&p, "", err)
 		p.several = p.several || len(logs) > 1
-		var failed []error
-		for _, l := range logs {
-			err := r.copy(ctx, &p, l, first)
-			switch {
+		read := 0
+		for _, l := range slices.Concat(gone(before, logs), logs) {
+			switch err := r.copy(ctx, &p, l, first); {
 			case ctx.Err() != nil && r.Follow:
 				return nil
-			case err != nil && (p.broken || ctx.Err() != nil):
-				return fmt.Errorf("%s: %w", l.Title, err)
-			case err != nil && r.Follow && !first:
+			case p.broken:
+				return err
+			case err != nil:
+				p.late[l.Title] = first
+				problems = append(problems, fmt.Errorf("%s: %w", l.Title, err))
 				r.trouble(&p, l.Title, err)
-			case err != nil: // the others are shown all the same
-				failed = append(failed, fmt.Errorf("%s: %w", l.Title, err))
+			default:
+				read++
 			}
 		}
-		if err := errors.Join(failed...); !r.Follow || err != nil && len(failed) == len(logs) {
+		if err := errors.Join(problems...); !r.Follow || first && read == 0 {
 			return err
+		}
+		if len(logs) > 0 {
+			before = logs
 		}
 		select {
 		case <-time.After(followEvery):
@@ -72,8 +78,21 @@ func (r Reading) Run(ctx context.Context, w io.Writer) error {
 	}
 }
 
+// gone are the logs that are listed no more. What was written to them last is read once again: it may say why.
+func gone(before, now []Log) (list []Log) {
+	if len(now) == 0 { // nobody has answered
+		return nil
+	}
+	for _, l := range before {
+		if !slices.ContainsFunc(now, func(n Log) bool { return n.Title == l.Title }) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
 func (r Reading) trouble(p *printer, title string, err error) {
-	if r.Trouble != nil && p.told[title] != err.Error() {
+	if err != nil && r.Follow && r.Trouble != nil && p.told[title] != err.Error() {
 		p.told[title] = err.Error()
 		r.Trouble(title, err)
 	}
@@ -82,13 +101,16 @@ func (r Reading) trouble(p *printer, title string, err error) {
 // copy prints what is new of a log.
 func (r Reading) copy(ctx context.Context, p *printer, l Log, first bool) error {
 	q := inspect.Question{Offset: -1, Lines: r.Lines}
-	if next, known := p.next[l.Title]; known || !first && l.Attempt || r.Lines < 0 {
+	if next, known := p.next[l.Title]; known || !first && l.Attempt && !p.late[l.Title] || r.Lines < 0 {
 		q = inspect.Question{Offset: next}
 	}
 	for {
 		piece, err := l.Ask(ctx, q)
 		if err != nil {
 			return err
+		}
+		if q.Offset > 0 && piece.Offset < q.Offset {
+			r.trouble(p, l.Title, fmt.Errorf("it has begun anew, and is shown from its beginning; what was written last to the one before, after %d bytes, is not shown", q.Offset))
 		}
 		if err := p.print(l.Title, piece.Data); err != nil {
 			return err
@@ -109,6 +131,7 @@ type printer struct {
 	last    string           // title of what was written last
 	midLine bool             // it did not end with a line
 	next    map[string]int64 // by title
+	late    map[string]bool  // could not be read in the first round: its end is read, too
 	told    map[string]string
 }
 

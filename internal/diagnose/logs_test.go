@@ -139,8 +139,70 @@ func TestFollow(t *testing.T) {
 		round()
 		expect("2\n3\n4\n\n==> b <==\nx\ny\nz\n\n==> process <==\nof now\n")
 		cancel()
-		if err := <-done; err != nil || troubles.String() != "nobody answers" {
+		if err := <-done; err != nil || troubles.String() != "nobody answers"+"it has begun anew, and is shown from its beginning; what was written last to the one before, after 4 bytes, is not shown" {
 			t.Errorf("%v, troubles %q", err, &troubles)
+		}
+	})
+}
+
+// fixed is a log of one piece, or one that cannot be read.
+func fixed(title, text string, err error) Log {
+	return Log{Title: title, Ask: func(_ context.Context, q inspect.Question) (inspect.Piece, error) {
+		from := max(q.Offset, 0)
+		if q.Offset < 0 {
+			from = int64(strings.LastIndexByte(strings.TrimSuffix(text, "\n"), '\n') + 1)
+		}
+		return inspect.Piece{Data: []byte(text[from:]), Offset: from, Size: int64(len(text))}, err
+	}}
+}
+
+// TestLogsThatAreMissing: the others are shown, and who did not answer is named.
+func TestLogsThatAreMissing(t *testing.T) {
+	var out strings.Builder
+	r := Reading{Lines: -1, Find: func(context.Context) ([]Log, error) {
+		return []Log{fixed("a", "", errors.New("it hangs")), fixed("b", "x\n", nil), fixed("c", "", errors.New("it is away"))}, errors.New("tm-9 is not connected")
+	}}
+	err := r.Run(t.Context(), &out)
+	if want := "tm-9 is not connected\na: it hangs\nc: it is away"; err == nil || err.Error() != want || out.String() != "==> b <==\nx\n" {
+		t.Errorf("%v and %q, want %q", err, out.String(), want)
+	}
+	r.Follow, r.Find = true, func(context.Context) ([]Log, error) { return []Log{fixed("a", "", errors.New("it hangs"))}, nil }
+	if err := r.Run(t.Context(), &out); err == nil || err.Error() != "a: it hangs" {
+		t.Errorf("nothing could be read at first, and it says %v", err)
+	}
+}
+
+// TestFollowTroubled: what cannot be read at first is told, and its end is shown once it can; what was written last to a log that
+// is followed by another, such as the reason of a restart, is shown.
+func TestFollowTroubled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var out, troubles strings.Builder
+		text, round := "1\n2\n", 0
+		b := Log{Title: "b", Ask: func(ctx context.Context, q inspect.Question) (inspect.Piece, error) {
+			return fixed("b", text, nil).Ask(ctx, q)
+		}}
+		find := func(context.Context) ([]Log, error) {
+			switch round++; round {
+			case 1:
+				return []Log{fixed("a", "", errors.New("it hangs")), b}, nil
+			case 2:
+				return []Log{fixed("a", "x\ny\n", nil), b}, nil
+			}
+			text = "1\n2\nlast words\n"
+			return []Log{fixed("a", "x\ny\n", nil), fixed("next", "0\n", nil)}, nil
+		}
+		done := make(chan error)
+		go func() {
+			done <- Reading{Find: find, Lines: 1, Follow: true, Trouble: func(title string, err error) { troubles.WriteString(title + ": " + err.Error()) }}.Run(ctx, &out)
+		}()
+		<-time.After(5 * followEvery)
+		cancel()
+		if err := <-done; err != nil || troubles.String() != "a: it hangs" {
+			t.Errorf("%v, troubles %q", err, &troubles)
+		}
+		if want := "==> b <==\n2\n\n==> a <==\ny\n\n==> b <==\nlast words\n\n==> next <==\n0\n"; out.String() != want {
+			t.Errorf("%q, want %q", out.String(), want)
 		}
 	})
 }

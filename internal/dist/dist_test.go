@@ -127,6 +127,7 @@ func TestArchive(t *testing.T) {
 	}
 	home := filepath.Join(dir, top)
 	mentionsNot(t, home, checkout)
+	linksHold(t, home, "README.md", "docs/operations.md", "docs/configuration.md")
 	for _, name := range []string{"LICENSE", "conf/zoo.cfg", "docs/operations.md", "deploy/systemd/perennial-jobmanager.service", "deploy/kubernetes/perennial.yaml",
 		"deploy/grafana/perennial.json", "deploy/prometheus/perennial.rules.yaml",
 		"lib/zookeeper/zookeeper.jar", "lib/zookeeper/NOTICE.txt", "lib/zookeeper/licenses/libzookeeper-java", "lib/zookeeper/licenses/common/Apache-2.0",
@@ -157,6 +158,23 @@ func mentionsNot(t *testing.T, home, path string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// linksHold requires that what pages for operators link to is in the archive. Those for developers link to the source.
+func linksHold(t *testing.T, home string, pages ...string) {
+	t.Helper()
+	link := regexp.MustCompile(`\]\(([^)#:\s("]+)(#[^)]*)?\)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(home, filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(home, filepath.Dir(page), filepath.FromSlash(m[1]))); err != nil {
+				t.Errorf("%s links to %s, which is not in the archive", page, m[1])
+			}
+		}
 	}
 }
 

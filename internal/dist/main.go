@@ -132,7 +132,7 @@ func commitOf(ctx context.Context) (commit, error) {
 // sharedFiles is what is the same for every platform: what the checkout has, what the command says
 // of itself, and ZooKeeper.
 func sharedFiles(ctx context.Context, tmp string, c commit) ([]file, error) {
-	text, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--", "bin", "conf", "examples", "docs", "deploy", "README.md", "CHANGELOG.md", "LICENSE").Output()
+	text, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--", "bin", "conf", "examples", "docs", "deploy", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/results.md").Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the checkout's files: git ls-files: %w", err)
 	}

@@ -32,6 +32,8 @@ var wallClock = map[string]string{
 	"internal/jobmanager.expired":                   "days: jobs that ended are forgotten too early, or too late, and their ids refused",
 	"internal/jobmanager.sort":                      "since when a name is garbage outlives leaders; the leader's own time in office counts as well, by its monotonic clock",
 	"internal/operator.milliseconds":                "the time of a timer, which is a time of day and no duration",
+	"internal/jobmanager/execution.leaseWait":       "shown only: until when a job waits for a lease",
+	"cmd/perennial.leaseWait":                       "likewise",
 	"cmd/perennial.follow":                          "shown only: how long a job took",
 	"benchmarks.killOne":                            "one host, whose clock nobody sets meanwhile",
 	"benchmarks.killHot":                            "likewise",

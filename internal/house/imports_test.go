@@ -19,7 +19,7 @@ var rules = []struct {
 	reason string
 }{
 	{
-		[]string{"internal/job", "internal/record", "internal/build", "internal/config", "internal/daemon", "internal/hosts", "internal/inspect", "internal/failpoint", "internal/meter", "internal/restart", "internal/strangers", "coordination"},
+		[]string{"internal/job", "internal/record", "internal/boottime", "internal/build", "internal/config", "internal/daemon", "internal/hosts", "internal/inspect", "internal/failpoint", "internal/meter", "internal/restart", "internal/stored", "internal/strangers", "coordination"},
 		[]string{"..."},
 		"leaves are what everything else stands on: they import nothing of the module (coordination's root holds the contract alone)",
 	},
@@ -63,7 +63,7 @@ var rules = []struct {
 	},
 	{
 		[]string{"cmd/...", "client/...", "stream/...", "connector/...", "internal/jobmanager/...", "internal/taskmanager/...", "internal/demo"},
-		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "internal/tests3", "internal/testhosts", "internal/testproxy", "internal/testclock", "internal/chaos/...", "internal/hostcluster", "coordination/coordinationtest", "internal/storage/storagetest", "testing"},
+		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "internal/tests3", "internal/testhosts", "internal/testproxy", "internal/testclock", "internal/chaos/...", "internal/hostcluster", "coordination/coordinationtest", "internal/storage/storagetest", "internal/stored/storedtest", "testing"},
 		"what is for tests stays out of the binaries",
 	},
 	{

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/boottime"
 	"github.com/perennial-io/perennial/internal/restart"
 	"github.com/perennial-io/perennial/internal/storage"
 )
@@ -56,6 +57,9 @@ type Config struct {
 	// Listening is told both addresses once they are bound. nil: nobody is told.
 	Listening func(rpc, rest string)
 
+	// Clock is that of leases; nil: the host's, which goes on while it is suspended.
+	Clock func() time.Duration
+
 	Version string
 	Logger  *slog.Logger // nil: slog.Default
 }
@@ -85,6 +89,9 @@ func (c Config) withDefaults() (_ Config, err error) {
 	}
 	if err := errors.Join(c.Restart.Validate(), c.Retention.validate()); err != nil {
 		return c, err
+	}
+	if c.Clock == nil {
+		c.Clock = boottime.Now
 	}
 	if c.ClaimDelay == nil {
 		c.ClaimDelay = func() time.Duration { return 0 }

@@ -48,6 +48,7 @@ func TestDrain(t *testing.T) {
 		t.Errorf("%d restarts, from checkpoint %d", j.Restarts, j.Checkpoints.Restored)
 	}
 	w.eventually("gone from the list", func() bool { list, err := n.TaskManagers(t.Context()); return err == nil && len(list) == 2 })
+	w.eventually("its end is in order", func() bool { return n.DrainTaskManager(t.Context(), "tm-1", false) == nil })
 }
 
 // It is committed: the next leader goes on with it. Until all has moved it does not end.
@@ -175,3 +176,83 @@ func (l *leader) ask(do func(*registry)) {
 type doing func(*registry)
 
 func (f doing) apply(r *registry) { f(r) }
+
+// Two that are drained at once want slots for both: the second is not promised those that the first will take.
+func TestTwoDrains(t *testing.T) {
+	manager := func(instance string, slots int, draining bool) *taskManager {
+		return &taskManager{instance: instance, ready: true, record: taskManagerRecord{State: live, Slots: slots, Draining: draining}}
+	}
+	r := &registry{
+		managers: map[string]*taskManager{"tm-1": manager("tm-1", 2, true), "tm-2": manager("tm-2", 2, false), "tm-3": manager("tm-3", 2, false)},
+		claims:   map[job.ID][]string{"a": {"tm-1", "tm-1"}, "b": {"tm-2"}},
+		reserved: map[job.ID]int{},
+	}
+	for _, c := range []struct {
+		reserved string // by job a, on this TaskManager
+		want     string
+	}{
+		{"", "jobs have 1 slots on TaskManager tm-2 and 2 on others that are drained, and 2 are free elsewhere: 1 are missing"},
+		{"tm-3", "jobs have 1 slots on TaskManager tm-2, and 0 are free elsewhere: 1 are missing"},
+	} {
+		if c.reserved != "" {
+			r.claims["a"], r.reserved["a"] = append(r.claims["a"], c.reserved, c.reserved), 2
+		}
+		if err := r.refuseDrain(r.managers["tm-2"], false); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+	r.managers["tm-4"] = manager("tm-4", 1, false)
+	if err := r.refuseDrain(r.managers["tm-2"], false); err != nil {
+		t.Errorf("with a slot for it: %v", err)
+	}
+}
+
+// The last TaskManager may go when nothing runs on it.
+func TestDrainOfTheLast(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	tm := w.taskManager("tm-1", 2).start()
+	w.leader()
+	w.eventually("registered", func() bool { return tm.did("follows epoch 1") == 1 })
+	id := w.submit(n)
+	w.await(id, job.Running)
+	if err := n.DrainTaskManager(t.Context(), "tm-1", false); code(err) != api.Conflict || !strings.Contains(err.Error(), "2 slots on TaskManager tm-1, and 0 are free elsewhere") {
+		t.Errorf("with a job on it: %v", err)
+	}
+	if _, err := n.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	w.await(id, job.Canceled)
+	w.eventually("drained", func() bool { return n.DrainTaskManager(t.Context(), "tm-1", false) == nil })
+	w.eventually("ended", func() bool { return tm.did("retires") == 1 })
+}
+
+// One that dies while it is drained has not ended in order, and whoever asks is told. Its job restarts, and that is counted.
+func TestKilledWhileDrained(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("jm-a")
+	tm1, tm2 := w.taskManager("tm-1", 1).start(), w.taskManager("tm-2", 1)
+	tm2.deaf["trigger"] = true
+	tm2.start()
+	w.leader()
+	id := w.submit(n)
+	w.eventually("deployed", func() bool { return tm1.did("deploys attempt 1 slots [0]")+tm2.did("deploys attempt 1 slots [1]") == 2 })
+	tm3 := w.taskManager("tm-3", 1).start()
+	w.eventually("registered", func() bool { return tm3.did("follows epoch 1") == 1 })
+	if err := n.DrainTaskManager(t.Context(), "tm-1", false); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("a checkpoint is under way", func() bool { return tm2.did("deaf to trigger") == 1 })
+	tm1.kill()
+	w.eventually("dead", func() bool { list, err := n.TaskManagers(t.Context()); return err == nil && len(list) == 2 })
+	err := n.DrainTaskManager(t.Context(), "tm-1", false)
+	if code(err) != api.Conflict || !strings.Contains(err.Error(), "TaskManager tm-1 died before its end was in order: its connection ended and its data port refuses") {
+		t.Errorf("asked for a drain of what has died while it was drained: %v", err)
+	}
+	w.eventually("restarted", func() bool {
+		return tm2.did("deploys attempt 2 slots [0]")+tm2.did("deploys attempt 2 slots [1]") == 1 && tm3.did("deploys attempt 2 slots [0]")+tm3.did("deploys attempt 2 slots [1]") == 1
+	})
+	if j := w.await(id, job.Running); j.Restarts != 1 {
+		t.Errorf("%d restarts: %s", j.Restarts, j.Failure)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/metadata"
@@ -15,8 +17,8 @@ import (
 	"github.com/perennial-io/perennial/internal/storage"
 )
 
-// exportTries is how often what is committed is read before an export gives up: it must be the same twice.
-const exportTries = 100
+// exportTries is how often what is committed is read before commits have to wait for it: it must be the same twice.
+const exportTries = 10
 
 // exported are all keys but that of the incarnation, which is in the header of an export: those that end with a slash are
 // prefixes.
@@ -127,7 +129,7 @@ func (l *leader) leave(ctx context.Context) (api.Export, error) {
 
 // export makes the file.
 func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
-	entries, err := readTwice(ctx, l.term, l.cfg.Storage)
+	entries, err := readStill(ctx, l.term, l.cfg.Storage)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +142,44 @@ func (l *leader) export(ctx context.Context, final bool) ([]byte, error) {
 		}
 	}
 	return metadata.Write(h, entries)
+}
+
+// pausable is the term of a leader, whose commits can be held up.
+type pausable struct {
+	coordination.Term
+	commits *semaphore.Weighted
+}
+
+const allCommits = 1 << 30
+
+func newPausable(t coordination.Term) *pausable {
+	return &pausable{Term: t, commits: semaphore.NewWeighted(allCommits)}
+}
+
+// Commit is that of the term, once none is held up any more.
+func (p *pausable) Commit(ctx context.Context, ops ...coordination.Op) ([]coordination.Version, error) {
+	if err := p.commits.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer p.commits.Release(1)
+	return p.Term.Commit(ctx, ops...)
+}
+
+// errRestless says that what is committed changed while it was read.
+var errRestless = errors.New("what is committed changed during each reading, so that they are not of one moment")
+
+// readStill is readTwice, for which commits wait if nothing else helps: where some hundred jobs take checkpoints there is one during each
+// reading.
+func readStill(ctx context.Context, term *pausable, s *storage.Storage) ([]metadata.Entry, error) {
+	entries, err := readTwice(ctx, term, s)
+	if !errors.Is(err, errRestless) {
+		return entries, err
+	}
+	if err := term.commits.Acquire(ctx, allCommits); err != nil {
+		return nil, err
+	}
+	defer term.commits.Release(allCommits)
+	return readTwice(ctx, term, s)
 }
 
 // readTwice reads all entries until two readings in a row are the same: between them, that was the state. Intents that are objects in
@@ -163,7 +203,7 @@ func readTwice(ctx context.Context, term coordination.Term, s *storage.Storage) 
 		}
 		last = now
 	}
-	return nil, fmt.Errorf("what is committed changed during each of %d readings, so that they are not of one moment", exportTries)
+	return nil, errRestless
 }
 
 // whole are entries with the intents that are in storage. It is not complete if one has been replaced meanwhile, or is lost.

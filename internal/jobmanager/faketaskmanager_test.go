@@ -24,6 +24,7 @@ type fakeTaskManager struct {
 	host     string // "": here
 	replaces []rpc.Predecessor
 	load     *rpc.Load
+	lease    time.Duration // that it asks for
 	slots    int
 	storage  string // incarnation that it claims to know; "": the storage's
 	data     net.Listener
@@ -31,6 +32,8 @@ type fakeTaskManager struct {
 	dir      string // of outputs, "" for none
 
 	mu       sync.Mutex
+	beats    int             // heartbeats that it has had
+	granted  time.Duration   // until when it holds a lease, by the world's clock
 	deaf     map[string]bool // kinds of message that it does not react to
 	seen     coordination.Epoch
 	leader   *rpc.Conn
@@ -149,7 +152,7 @@ func (f *fakeTaskManager) session(raw net.Conn) {
 		}
 	}()
 	_ = conn.Send(rpc.Header{Cluster: cluster}, rpc.Register{
-		Instance: f.instance, Host: cmp.Or(f.host, "here"), Replaces: f.replaces, Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster,
+		Instance: f.instance, Host: cmp.Or(f.host, "here"), Replaces: f.replaces, Slots: f.slots, Data: f.data.Addr().String(), OS: "linux", Arch: "amd64", Storage: cluster, Lease: f.lease,
 	})
 	for {
 		h, m, err := conn.Receive()
@@ -182,8 +185,15 @@ func (f *fakeTaskManager) handle(conn *rpc.Conn, cluster string, h rpc.Header, m
 	reply := func(m rpc.Message) { _ = conn.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, m) }
 	switch m := m.(type) {
 	case rpc.Heartbeat:
-		m.Load = f.load
-		reply(m)
+		f.beats++
+		if m.Renews != nil {
+			f.granted = max(f.granted, m.Renews.Sent+m.Renews.For)
+		}
+		answer := rpc.Heartbeat{Seq: m.Seq, Load: f.load}
+		if f.lease > 0 {
+			answer.Asks = &rpc.Ask{Sent: f.w.clock.now()}
+		}
+		reply(answer)
 	case rpc.Inspect:
 		reply(rpc.Inspected{Query: m.Query})
 	case rpc.Lead:
@@ -345,12 +355,12 @@ func (f *fakeTaskManager) disconnect() {
 	}
 }
 
-// farewell says that it ends, to the leader.
-func (f *fakeTaskManager) farewell() {
+// farewell says that it ends, to the leader, and what it had to kill.
+func (f *fakeTaskManager) farewell(killed ...string) {
 	cluster, _ := f.w.storage.Incarnation(context.Background())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{})
+	_ = f.leader.Send(rpc.Header{Cluster: cluster, Epoch: f.seen}, rpc.Farewell{Killed: killed})
 }
 
 // kill ends it as SIGKILL does: its port refuses and its connections end.

@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/storage"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // garbageKey holds what of storage no job refers to.
@@ -60,7 +61,10 @@ func (g *garbage) load() error {
 		return fmt.Errorf("read what can be removed from storage: %w", err)
 	}
 	g.version = e.Version
-	if err := json.Unmarshal(e.Value, &g.names); err != nil {
+	switch err := stored.Decode(e.Value, &g.names); {
+	case errors.Is(err, stored.ErrNewer):
+		return fmt.Errorf("read %s: %w", garbageKey, err)
+	case err != nil:
 		g.log.Error("what was found to be of no use in storage cannot be read; it is looked for anew", "error", err)
 		g.names = map[string]unreferenced{}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -224,6 +225,54 @@ func TestExportIsOfOneMoment(t *testing.T) {
 			t.Errorf("after %d changes: %q, %v", changes, entries, err)
 		}
 	}
+}
+
+// A cluster that never rests is exported all the same: its commits wait for a moment.
+func TestExportOfABusyCluster(t *testing.T) {
+	slow := &tardyTerm{Term: claimed(t), committed: make(chan struct{}, 1)}
+	term := newPausable(slow)
+	versions, err := term.Commit(t.Context(), coordination.Create("jobs/1/intent", []byte("{}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy sync.WaitGroup
+	over, stop := context.WithCancel(t.Context())
+	busy.Go(func() {
+		for over.Err() == nil {
+			var err error
+			if versions, err = term.Commit(t.Context(), coordination.Set("jobs/1/intent", []byte("{}"), versions[0])); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case slow.committed <- struct{}{}:
+			case <-over.Done():
+			}
+		}
+	})
+	entries, err := readStill(t.Context(), term, newWorld(t).storage)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("%q, %v", entries, err)
+	}
+	stop()
+	busy.Wait()
+}
+
+// tardyTerm takes as long for a list as another commit does, if any comes.
+type tardyTerm struct {
+	coordination.Term
+	committed chan struct{}
+}
+
+func (s *tardyTerm) List(ctx context.Context, prefix string) ([]coordination.Entry, error) {
+	list, err := s.Term.List(ctx, prefix)
+	for range 2 { // one may have been made before
+		select {
+		case <-s.committed:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return list, err
 }
 
 // busyTerm commits something after each list.

@@ -149,18 +149,20 @@ func (jm *JobManager) ProbeTaskManagers(ctx context.Context, p inspect.Probe) ([
 	return list, nil
 }
 
-// JobFiles lists what a job's task processes have written, as far as TaskManagers that are connected still have it.
-func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) ([]api.JobFile, error) {
+// JobFiles lists what a job's task processes have written, as far as TaskManagers that are connected still have it, and
+// names those of which it is not known.
+func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) (api.JobFiles, error) {
 	l, err := jm.led()
 	if err != nil {
-		return nil, err
+		return api.JobFiles{}, err
 	}
-	if _, err := l.known(id); err != nil {
-		return nil, err
+	o, err := l.known(id)
+	if err != nil {
+		return api.JobFiles{}, err
 	}
 	leave, err := jm.inspections.enter()
 	if err != nil {
-		return nil, err
+		return api.JobFiles{}, err
 	}
 	defer leave()
 	sessions := jm.connections.listTaskManagers()
@@ -176,12 +178,31 @@ func (jm *JobManager) JobFiles(ctx context.Context, id job.ID) ([]api.JobFile, e
 		})
 	}
 	wg.Wait()
-	list := slices.Concat(found...)
-	if err := errors.Join(problems...); err != nil && len(list) == 0 {
-		return nil, &api.Error{Code: api.Unavailable, Message: err.Error()}
+	all := api.JobFiles{Files: slices.Concat(found...), Missing: notConnected(o.view.Load(), sessions)}
+	for i, s := range sessions {
+		if problems[i] != nil {
+			all.Missing = append(all.Missing, api.Missing{TaskManager: s.register.Instance, Error: problems[i].Error()})
+		}
 	}
-	slices.SortStableFunc(list, func(a, b api.JobFile) int { return cmp.Compare(a.Attempt, b.Attempt) })
-	return list, nil
+	slices.SortStableFunc(all.Files, func(a, b api.JobFile) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	return all, nil
+}
+
+// notConnected are the TaskManagers that a job's subtasks are on, or were, and that cannot be asked.
+func notConnected(j *api.Job, sessions []*session) (list []api.Missing) {
+	known := map[string]bool{"": true}
+	for _, s := range sessions {
+		known[s.register.Instance] = true
+	}
+	for _, v := range j.Vertices {
+		for _, s := range v.Subtasks {
+			if !known[s.TaskManager] {
+				known[s.TaskManager] = true
+				list = append(list, api.Missing{TaskManager: s.TaskManager, Error: fmt.Sprintf("TaskManager %s is not connected", s.TaskManager)})
+			}
+		}
+	}
+	return list
 }
 
 // inspect asks over a session, and waits for the answer.

@@ -121,9 +121,11 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 	return err
 }
 
-// describe is what the others read about this process, in coordination.
+// describe is what the others read about this process, in coordination. Its role is where it is written, and changes.
 func (jm *JobManager) describe() []byte {
-	b, err := json.Marshal(jm.self)
+	self := jm.self
+	self.Role = ""
+	b, err := json.Marshal(self)
 	if err != nil {
 		panic(err) // strings, numbers and a time
 	}

@@ -21,7 +21,7 @@ type leader struct {
 	ctx    context.Context
 	log    *slog.Logger // names the epoch
 	end    context.CancelCauseFunc
-	term   coordination.Term
+	term   *pausable
 	header rpc.Header // of every message of this term
 	since  time.Time
 
@@ -50,7 +50,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
-		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: term, since: time.Now(),
+		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: newPausable(term), since: time.Now(),
 		header: rpc.Header{Cluster: incarnation, Epoch: term.Epoch()},
 	}
 	jm.leading.Store(l)

@@ -154,6 +154,9 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 			if beat.Load != nil {
 				s.load.Store(beat.Load)
 			}
+			if beat.Asks != nil {
+				s.asks.Store(beat.Asks)
+			}
 			continue
 		}
 		if answer, ok := m.(rpc.Inspected); ok {
@@ -168,7 +171,10 @@ func (jm *JobManager) readTaskManager(cluster string, s *session) error {
 
 // refuseRegistration says why a TaskManager cannot take part, or "".
 func (jm *JobManager) refuseRegistration(cluster string, header rpc.Header, m rpc.Register) string {
+	least := jm.cfg.Pace.now.Load().leastLease()
 	switch {
+	case m.Lease != 0 && m.Lease < least:
+		return fmt.Sprintf("its taskmanager.lease, %v, is too short for the heartbeats here: set it to at least %v, or taskmanager.isolated to run", m.Lease, least)
 	case m.Instance == "" || m.Data == "" || m.Slots < 1:
 		return fmt.Sprintf("its registration is incomplete: instance %q, data address %q, %d slots", m.Instance, m.Data, m.Slots)
 	case m.Storage != cluster || header.Cluster != cluster:

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
-	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
@@ -17,6 +17,14 @@ const recordRetention = 24 * time.Hour
 
 // farewell is the reason of a TaskManager that has ended by itself, and has said so.
 const farewell = "it said that it ends"
+
+// farewellReason names what such a TaskManager had to kill, too.
+func farewellReason(m rpc.Farewell) string {
+	if len(m.Killed) == 0 {
+		return farewell
+	}
+	return farewell + "; it killed " + strings.Join(m.Killed, ", and ")
+}
 
 // probeTimeout bounds a dial to a data port: only a refusal says something.
 const probeTimeout = time.Second
@@ -30,9 +38,11 @@ func (r *registry) tick(ctx context.Context) {
 		r.validate(ctx)
 	}
 	r.sequence++
+	r.confirm(ctx)
 	for _, m := range r.managers {
+		r.elapse(m)
 		if m.led {
-			m.session.post(r.header, rpc.Heartbeat{Seq: r.sequence})
+			m.session.post(r.header, rpc.Heartbeat{Seq: r.sequence, Renews: r.renewal(m)})
 			r.retire(m)
 		}
 		if m.record.State == live && !r.validating {
@@ -108,12 +118,12 @@ func (validated) apply(r *registry) {
 func (r *registry) examine(m *taskManager, now time.Duration) {
 	if m.session != nil {
 		if silent := m.session.silent(); m.led && silent > r.cfg.taskManagerTimeout() {
-			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)), false)
+			r.declare(m, fmt.Sprintf("it was silent for %v", silent.Round(time.Millisecond)), unheard)
 		}
 		return
 	}
 	if silent := now - m.seen; silent > r.cfg.taskManagerTimeout() {
-		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)), false)
+		r.declare(m, fmt.Sprintf("it did not connect for %v", silent.Round(time.Millisecond)), unheard)
 		return
 	}
 	r.probe(m)
@@ -145,19 +155,20 @@ type probed struct {
 func (h probed) apply(r *registry) {
 	h.m.probing = false
 	if h.refused && h.m.session == nil {
-		r.declare(h.m, "its connection ended and its data port refuses", false)
+		r.declare(h.m, "its connection ended and its data port refuses", unheard)
 	}
 }
 
-// declare commits the death of a TaskManager, before anything else follows from it (R3, R4). It was planned if that
-// was told to end, and has ended in order.
-func (r *registry) declare(m *taskManager, reason string, planned bool) {
+// declare commits the death of a TaskManager, before anything else follows from it (R3, R4). From here on this leader renews its
+// lease no more.
+func (r *registry) declare(m *taskManager, reason string, how fate) {
 	if m.record.State == dead || m.doom != "" {
+		r.learn(m, how)
 		return
 	}
-	m.doom, m.planned = reason, planned
+	m.doom, m.fate = reason, how
 	level, text := slog.LevelWarn, "a TaskManager is declared dead"
-	if planned {
+	if how == leftInOrder {
 		level, text = slog.LevelInfo, "a TaskManager has left"
 	}
 	r.log.Log(r.ctx, level, text, "taskmanager", m.instance, "host", m.record.Host, "reason", reason)
@@ -169,7 +180,8 @@ func (r *registry) declare(m *taskManager, reason string, planned bool) {
 		return
 	}
 	record := m.record
-	record.State, record.Reason, record.Ended, record.Planned = dead, reason, time.Now().UTC(), planned
+	record.State, record.Reason, record.Ended = dead, reason, time.Now().UTC()
+	record.Planned, record.Proved = how == leftInOrder, how == provedEnded
 	r.commitRecord(m, record)
 }
 
@@ -214,7 +226,7 @@ func (h committed) apply(r *registry) {
 	if m.record.State == live {
 		if reason := m.doom; reason != "" {
 			m.doom = ""
-			r.declare(m, reason, m.planned)
+			r.declare(m, reason, m.fate)
 			return
 		}
 		if m.record.Draining {
@@ -228,8 +240,9 @@ func (h committed) apply(r *registry) {
 		return
 	}
 	m.led, m.ready = false, false
+	r.awaitLease(m)
 	for id := range r.holders(m.instance) {
-		r.tell(id, execution.Dead{Instance: m.instance, Reason: m.record.Reason, Planned: m.record.Planned})
+		r.tell(id, r.death(m))
 	}
 	r.replan(m.instance)
 	if m.session != nil {

@@ -225,8 +225,11 @@ func TestFarewellIsEvidence(t *testing.T) {
 	w.leader()
 	id := w.submit(n)
 	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
-	tm.farewell()
+	tm.farewell("task process 7 of the job, which had not ended 1s after it was asked to")
 	w.eventually("waits for slots", func() bool { j := w.job(id); return j.State == job.Created && j.SlotsMissing == 2 })
+	if why := w.job(id).Failure; !strings.Contains(why, "TaskManager tm-1 was lost: it said that it ends; it killed task process 7 of the job, which had not ended 1s") {
+		t.Errorf("the reason that the job tells: %q", why)
+	}
 }
 
 func TestTaskManagerOfAnotherClusterIsRefused(t *testing.T) {

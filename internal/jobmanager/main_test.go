@@ -32,6 +32,7 @@ type world struct {
 	storage  *storage.Storage
 	artifact string
 	tune     func(*Config)
+	clock    fakeClock // of leases
 
 	mu  sync.Mutex
 	jms []*node
@@ -78,7 +79,8 @@ func (w *world) start(id string) *node {
 	w.t.Helper()
 	n := &node{w: w, done: make(chan struct{})}
 	cfg := Config{
-		ID: id, Open: n.open, Storage: w.storage, Host: "127.0.0.1", Logger: w.logger(),
+		Clock: w.clock.now,
+		ID:    id, Open: n.open, Storage: w.storage, Host: "127.0.0.1", Logger: w.logger(),
 		HeartbeatInterval: 20 * time.Millisecond, HeartbeatTimeout: 300 * time.Millisecond, TaskManagerTimeout: 10 * time.Second,
 	}
 	if w.tune != nil {

@@ -103,8 +103,8 @@ func (o *owner) tellFates(managers map[string]*taskManager) {
 		}
 		if m == nil || m.record.State == dead {
 			death := execution.Dead{Instance: instance, Reason: "it was declared dead"}
-			if m != nil && m.record.Reason != "" {
-				death.Reason, death.Planned = m.record.Reason, m.record.Planned
+			if m != nil {
+				death = o.registry.death(m)
 			}
 			o.mailbox.put(parcel{event: death})
 		}

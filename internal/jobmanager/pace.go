@@ -28,6 +28,11 @@ func (p *Pace) Set(h Heartbeats) error {
 	return nil
 }
 
+// leastLease is the shortest lease of a TaskManager that can work: see config, which compares it with what the TaskManager has.
+func (h Heartbeats) leastLease() time.Duration {
+	return max(10*h.Interval, 2*h.Timeout, h.TaskManagerTimeout/5)
+}
+
 func (c *Config) heartbeatInterval() time.Duration  { return c.Pace.now.Load().Interval }
 func (c *Config) heartbeatTimeout() time.Duration   { return c.Pace.now.Load().Timeout }
 func (c *Config) taskManagerTimeout() time.Duration { return c.Pace.now.Load().TaskManagerTimeout }

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
 	"github.com/perennial-io/perennial/internal/storage"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Keys in coordination.
@@ -45,6 +46,10 @@ type taskManagerRecord struct {
 	Ended  time.Time `json:"ended,omitzero"`   // and when
 	// Planned says that it was told to end, and ended in order.
 	Planned bool `json:"planned,omitempty"`
+	// Lease is how long its subtasks run without a renewal; 0: for any time. Proved says that nothing ran any more when it
+	// was declared dead, so that no lease is waited for.
+	Lease  time.Duration `json:"lease,omitempty"`
+	Proved bool          `json:"proved,omitempty"`
 	// Draining says that jobs are to leave it, and Force that they wait for nothing; it is for good.
 	Draining bool `json:"draining,omitempty"`
 	Force    bool `json:"force,omitempty"`
@@ -89,20 +94,20 @@ func blobOf(value []byte) string {
 
 // decodeIntent reverses encodeIntent.
 func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
-	stored := storedIntent{Intent: new(execution.Intent)}
-	if err := json.Unmarshal(value, &stored); err != nil {
+	held := storedIntent{Intent: new(execution.Intent)}
+	if err := stored.Decode(value, &held); err != nil {
 		return execution.Intent{}, err
 	}
-	if stored.Blob != "" {
-		b, err := s.Intent(ctx, stored.Blob)
+	if held.Blob != "" {
+		b, err := s.Intent(ctx, held.Blob)
 		if err != nil {
 			return execution.Intent{}, err
 		}
-		if err := json.Unmarshal(b, stored.Intent); err != nil {
+		if err := stored.Decode(b, held.Intent); err != nil {
 			return execution.Intent{}, err
 		}
 	}
-	in := *stored.Intent
+	in := *held.Intent
 	if in.Holds() && (in.GraphHash == "" || in.Attempt == 0 || len(in.Assignment) != in.Slots) {
 		return in, fmt.Errorf("it is %s and lacks a plan, an attempt or an assignment of its %d slots", in.Phase, in.Slots)
 	}
@@ -118,7 +123,7 @@ func readTaskManagers(ctx context.Context, term coordination.Term) ([]storedTask
 	var list []storedTaskManager
 	for _, e := range entries {
 		s := storedTaskManager{instance: strings.TrimPrefix(e.Key, taskManagersPrefix), version: e.Version}
-		if err := json.Unmarshal(e.Value, &s.record); err != nil {
+		if err := stored.Decode(e.Value, &s.record); err != nil {
 			return nil, fmt.Errorf("read %s: %w", e.Key, err)
 		}
 		list = append(list, s)

@@ -185,7 +185,7 @@ func TestDecodeIntentRefusesWhatCannotRun(t *testing.T) {
 func TestChecksAreSharedAndBeginAfterTheQuestion(t *testing.T) {
 	term := &slowTerm{begun: make(chan struct{}), finish: make(chan struct{})}
 	ctx, end := context.WithCancelCause(t.Context())
-	l := &leader{JobManager: &JobManager{}, ctx: ctx, end: end, term: term}
+	l := &leader{JobManager: &JobManager{}, ctx: ctx, end: end, term: newPausable(term)}
 	c := newChecks(l)
 	done := make(chan struct{})
 	go func() { defer close(done); c.run(ctx) }()

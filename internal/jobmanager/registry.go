@@ -24,13 +24,15 @@ type registry struct {
 
 	managers map[string]*taskManager
 	claims   map[job.ID][]string // slots that jobs hold: the instance of each
+	reserved map[job.ID]int      // how many of them are reserved for a move
 	wants    []*want             // jobs that wait for slots, in order of arrival
 	plans    []*planning         // jobs that wait for their plan
 
 	sequence   uint64        // of heartbeats
 	ticked     time.Duration // when, see monotonic
-	validating bool          // after an own pause, until the epoch is known to be in force (R11)
-	forgetting bool          // records of dead TaskManagers are being deleted
+	sure       sure
+	validating bool // after an own pause, until the epoch is known to be in force (R11)
+	forgetting bool // records of dead TaskManagers are being deleted
 }
 
 // happening is what another goroutine tells the registry.
@@ -47,22 +49,26 @@ type taskManager struct {
 	ready   bool     // and answered with Report: it can be used
 	met     bool     // it was connected in this term, so that its absence is news
 	seen    time.Duration
-	since   time.Time    // when it was last seen to leave, or this leader began
-	busy    bool         // a commit of its record is under way
-	probing bool         // a dial to its data port is under way
-	doom    string       // why it is to be declared dead, as soon as it is not busy
-	planned bool         // as it was told to end
-	retired bool         // it was told to end, over this session
-	asked   chan<- error // waits for the commit that it is drained
+	since   time.Time     // when it was last seen to leave, or this leader began
+	busy    bool          // a commit of its record is under way
+	probing bool          // a dial to its data port is under way
+	doom    string        // why it is to be declared dead, as soon as it is not busy
+	fate    fate          // what is known of its task processes then
+	over    time.Duration // of a dead one whose lease is waited for: when that is over, by Config.Clock; 0: nothing is waited for
+	overAt  time.Time     // the same, for people
+	retired bool          // it was told to end, over this session
+	asked   chan<- error  // waits for the commit that it is drained
 }
 
 func newRegistry(l *leader, records []storedTaskManager) *registry {
 	r := &registry{
 		leader: l, inbox: make(chan happening, 1024), done: make(chan struct{}), asked: make(chan time.Time, 1),
-		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string),
+		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string), reserved: make(map[job.ID]int),
 	}
 	for _, s := range records {
-		r.managers[s.instance] = &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since.UTC()}
+		m := &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since.UTC()}
+		r.managers[s.instance] = m
+		r.awaitLease(m) // anew: who declared it dead may have granted leases until it was replaced
 	}
 	return r
 }
@@ -118,7 +124,7 @@ func (h entered) apply(r *registry) {
 	m := r.managers[reg.Instance]
 	if m == nil {
 		m = &taskManager{instance: reg.Instance, version: coordination.NoVersion,
-			record: taskManagerRecord{Host: reg.Host, Data: reg.Data, Slots: reg.Slots, State: live}}
+			record: taskManagerRecord{Host: reg.Host, Data: reg.Data, Slots: reg.Slots, Lease: reg.Lease, State: live}}
 		r.managers[reg.Instance] = m
 	}
 	if m.session != nil {
@@ -141,12 +147,12 @@ func (h entered) apply(r *registry) {
 func (r *registry) replaces(m *taskManager) {
 	for _, p := range m.session.register.Replaces {
 		if other := r.managers[p.Instance]; other != nil && other != m && other.record.Host == m.record.Host {
-			r.declare(other, "its work directory belongs to a new instance, "+m.instance, p.Left)
+			r.declare(other, "its work directory belongs to a new instance, "+m.instance, predecessor(p))
 		}
 	}
 	for _, other := range r.managers {
 		if other != m && other.record.Data == m.record.Data && other.session == nil && other.record.State == live {
-			r.declare(other, "its data address belongs to a new instance, "+m.instance, false)
+			r.declare(other, "its data address belongs to a new instance, "+m.instance, unheard)
 		}
 	}
 }
@@ -164,7 +170,7 @@ func (r *registry) lead(m *taskManager) {
 	}
 	m.session.heard.Store(int64(monotonic()))
 	m.led = true
-	m.session.post(r.header, rpc.Lead{})
+	m.session.post(r.header, rpc.Lead{Lease: m.record.Lease})
 }
 
 // left: a TaskManager's connection has ended. Whether it died, the data port tells.

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/jobmanager/execution"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Retention is for how long jobs that have ended are remembered. Zero values mean: for ever, and any number.
@@ -82,7 +83,11 @@ func (j *jobs) readForgotten() error {
 	if err != nil {
 		return fmt.Errorf("read which jobs were forgotten: %w", err)
 	}
-	j.forgotten, j.forgottenVersion = job.ID(e.Value), e.Version
+	id, err := job.ParseID(string(e.Value))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", forgottenKey, cmp.Or(stored.Check(e.Value), err))
+	}
+	j.forgotten, j.forgottenVersion = id, e.Version
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (h said) apply(r *registry) {
 	case rpc.Planned:
 		r.planned(t, m)
 	case rpc.Farewell:
-		r.declare(t, farewell, true)
+		r.declare(t, farewellReason(m), leftInOrder)
 	}
 }
 

@@ -23,6 +23,7 @@ type session struct {
 	heard    atomic.Int64 // when the peer was last heard, see monotonic
 	began    time.Time
 	load     atomic.Pointer[rpc.Load] // as a TaskManager told it last
+	asks     atomic.Pointer[rpc.Ask]  // its newest; nil: it wants no lease
 
 	out  chan letter
 	gone chan struct{} // closed by close

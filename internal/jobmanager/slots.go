@@ -50,6 +50,7 @@ func (h slotsHeld) apply(r *registry) {
 // hold makes these the slots of a job, whatever it had and wanted.
 func (r *registry) hold(id job.ID, assignment []string) {
 	r.claims[id] = assignment
+	delete(r.reserved, id)
 	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool { return w.id == id })
 }
 
@@ -78,6 +79,9 @@ func (r *registry) allot() {
 			return false
 		}
 		r.claims[w.id] = slices.Concat(w.kept, assignment)
+		if w.moves {
+			r.reserved[w.id] = len(assignment)
+		}
 		told := make(map[string]bool)
 		for _, instance := range assignment {
 			free[instance]--

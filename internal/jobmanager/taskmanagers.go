@@ -54,7 +54,14 @@ func (r *registry) row(m *taskManager, free int) api.TaskManager {
 		ID: m.instance, Host: m.record.Host, Address: m.record.Data, Slots: m.record.Slots, SlotsFree: max(free, 0), Draining: m.record.Draining,
 		Jobs: append([]job.ID{}, slices.Sorted(maps.Keys(r.holders(m.instance)))...), Since: m.since,
 	}
+	if m.record.Lease > 0 {
+		row.Lease = &api.Lease{Seconds: m.record.Lease.Seconds()}
+	}
 	if s := m.session; s != nil {
+		if asks := s.asks.Load(); asks != nil && row.Lease != nil {
+			left := asks.Left.Seconds()
+			row.Lease.Left, row.Lease.Paused = &left, asks.Paused
+		}
 		row.Connected, row.Since, row.PID, row.Version = true, s.began, s.register.PID, s.register.Version
 		if load := s.load.Load(); load != nil {
 			row.Load = &api.Load{Average: load.Average, Processes: load.Processes, Memory: load.Memory}

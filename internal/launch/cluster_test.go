@@ -42,8 +42,9 @@ func TestCluster(t *testing.T) {
 }
 
 // TestClusterOnManagedZooKeeper (M4, M10): the same on three servers of conf/zoo.cfg.
-func TestClusterOnManagedZooKeeper(t *testing.T) {
-	u := newUser(t, os.Getuid())
+func TestClusterOnManagedZooKeeper(t *testing.T) { eachUser(t, clusterOnManagedZooKeeper) }
+
+func clusterOnManagedZooKeeper(t *testing.T, u *user) {
 	p := ports(t, 12)
 	var lines, quorum []string
 	for i, id := range []int{1, 2, 30} {

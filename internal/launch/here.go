@@ -282,8 +282,9 @@ func (l *Launcher) end(ctx context.Context, p daemon.Place, role, label string, 
 // errNotRunning is the answer of Status when nothing runs.
 var errNotRunning = errors.New("does not run")
 
-// Status tells of the instances of a role on this host, all or those with a label. It fails if none
-// runs.
+// Status tells of the instances of a role on this host, all or those with a label. If there are none, it tells of one that
+// these scripts did not start and that does the work all the same: in the foreground, in a container, or by systemd. It fails if
+// none runs.
 func (l *Launcher) Status(ctx context.Context, role, label string) error {
 	p, all, err := l.list(role)
 	if err != nil {
@@ -300,10 +301,14 @@ func (l *Launcher) Status(ctx context.Context, role, label string) error {
 			fmt.Fprintf(l.Out, "%s runs as process %d%s; log %s\n", i, i.PID, l.mode(ctx, i), i.Log)
 		}
 	}
-	if !running {
-		return fmt.Errorf("%s %w on %s", strings.TrimSpace(role+" "+label), errNotRunning, p.Host)
+	if running {
+		return nil
 	}
-	return nil
+	if other := l.other(ctx, role, label); other != "" {
+		fmt.Fprintf(l.Out, "%s. These scripts did not start it (it is in the foreground, or of systemd, a container or another user), and do not stop it\n", other)
+		return nil
+	}
+	return fmt.Errorf("%s %w on %s", strings.TrimSpace(role+" "+label), errNotRunning, p.Host)
 }
 
 // mode is what a ZooKeeper server says of itself.

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/perennial-io/perennial/internal/hostcluster"
+	"github.com/perennial-io/perennial/stream"
 )
 
 // These tests run the scripts of bin/ as a person does, from a copy of the distribution.
@@ -22,6 +23,9 @@ import (
 var home string
 
 func TestMain(m *testing.M) {
+	if os.Getenv("PERENNIAL_ROLE") != "" { // it is the job of TestIsolatedTaskManager
+		stream.Main("arrivals", arrivals)
+	}
 	dir, err := os.MkdirTemp("", "perennial-launch-")
 	code := 1
 	if err == nil {

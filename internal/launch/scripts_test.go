@@ -66,6 +66,7 @@ func TestDrainedStop(t *testing.T) {
 		p := ports(t, 2)
 		rest, rpc := "rest.port="+strconv.Itoa(p[0]), "jobmanager.rpc.port="+strconv.Itoa(p[1])
 		u.types("taskmanager.sh", "start", "--drain").expect(t, 2, "--drain is for stop")
+		u.types("taskmanager.sh", "stop", "--timeout", "5s").expect(t, 2, "--timeout for stop --drain")
 		u.types("taskmanager.sh", "stop", "--drain", "-D", rest).expect(t, 0, "no taskmanager to stop")
 		u.types("jobmanager.sh", "start", "-D", rest, "-D", rpc).expect(t, 0)
 		u.types("taskmanager.sh", "start", "-D", rest, "-D", "jobmanager.rpc.port=1").expect(t, 0) // where nobody is
@@ -181,12 +182,36 @@ func TestForeground(t *testing.T) {
 			}
 			return err
 		})
+		address := []string{"127.0.0.1", strconv.Itoa(p[0])}
+		u.types("jobmanager.sh", append([]string{"status"}, address...)...).expect(t, 0, "answers at 127.0.0.1:"+address[1], "These scripts did not start it")
+		u.types("jobmanager.sh", "status", "-D", "rest.port="+address[1]).expect(t, 0, "answers at localhost:"+address[1])
+		u.types("jobmanager.sh", "stop").expect(t, 0, "no jobmanager to stop")
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Error(err)
 		}
+		u.types("jobmanager.sh", append([]string{"status"}, address...)...).expect(t, 1, "does not run")
+
+		tm := u.command(filepath.Join(home, "bin", "taskmanager.sh"), "start-foreground")
+		if err := tm.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tm.Process.Kill(); _ = tm.Wait() }()
+		eventually(t, func() error {
+			if r := u.types("taskmanager.sh", "status"); r.Status != 0 || !strings.Contains(r.Stdout, "a TaskManager works in "+u.Dir) {
+				return fmt.Errorf("%s%s", r.Stdout, r.Stderr)
+			}
+			return nil
+		})
+		if err := tm.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := tm.Wait(); err != nil {
+			t.Error(err)
+		}
+		u.types("taskmanager.sh", "status").expect(t, 1, "does not run")
 	})
 }
 
@@ -256,6 +281,8 @@ func TestMistakesOfScripts(t *testing.T) {
 	u.types("zookeeper.sh", "stop", "77").expect(t, 1, "there is no zookeeper 77 to stop")
 	u.configured(map[string]string{"perennial.yaml": "rest.prot: 1\n"}) // which has nothing to do with ZooKeeper
 	u.types("stop-zookeeper-quorum.sh").expect(t, 0, "no zookeeper to stop")
+	u.configured(map[string]string{"perennial.yaml": "zookeeper.quorum: a:1\n", "masters": "# none yet\n\n"})
+	u.types("start-cluster.sh").expect(t, 2, "masters lists no JobManager", "host:rest-port")
 	for file, want := range map[string][]string{
 		"workers": {"workers:2", `"a b"`, "expected a host name"},
 		"masters": {"masters:2", `"a b"`, "expected host or host:rest-port"},
@@ -318,44 +345,96 @@ func TestClientPortTaken(t *testing.T) {
 	}
 }
 
-// TestFullLogDisk: a process whose log cannot be written goes on.
-func TestFullLogDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a small file system")
+// smallDisk mounts a file system of so many KiB until the test ends.
+func (u *user) smallDisk(name string, size int) (dir string) {
+	u.t.Helper()
+	dir = filepath.Join(u.Dir, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		u.t.Fatal(err)
 	}
-	u := newUser(t, 0)
-	logs := filepath.Join(u.Dir, "logs")
-	if err := os.Mkdir(logs, 0o755); err != nil {
-		t.Fatal(err)
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dk", size), "tmpfs", dir).CombinedOutput(); err != nil {
+		u.t.Skipf("no tmpfs can be mounted here: %v %s", err, out)
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", logs).CombinedOutput(); err != nil {
-		t.Skipf("no tmpfs can be mounted here: %v %s", err, out)
-	}
-	t.Cleanup(func() {
+	u.t.Cleanup(func() {
 		u.stopAll() // before what it writes to goes
-		if out, err := exec.Command("umount", logs).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v %s", err, out)
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			u.t.Errorf("umount: %v %s", err, out)
 		}
 	})
-	u.Env = append(u.Env, "PERENNIAL_LOG_DIR="+logs)
-	filler := filepath.Join(logs, "filler")
-	if err := os.WriteFile(filler, make([]byte, 60<<10), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	p := ports(t, 2)
-	rest := strconv.Itoa(p[0])
-	u.types("jobmanager.sh", "start", "127.0.0.1", rest, "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1]), "-D", "log.level=debug").expect(t, 0)
-	f, err := os.OpenFile(filler, os.O_APPEND|os.O_WRONLY, 0)
+	return dir
+}
+
+// fill writes to a disk until it is full.
+func (u *user) fill(dir string) {
+	u.t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		t.Fatal(err)
+		u.t.Fatal(err)
 	}
 	defer f.Close()
 	for err == nil {
 		_, err = f.Write(make([]byte, 512))
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is not full: %v", err)
+		u.t.Fatalf("the disk is not full: %v", err)
 	}
+}
+
+// TestFullDisk: whose disk is full, and which, is in the log of that process, or in the answer; the processes go on.
+func TestFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	for name, key := range map[string]string{"storage": "storage.dir", "work": "taskmanager.dir"} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t, 0)
+			disk := u.smallDisk(name, 40<<10)
+			p := ports(t, 2)
+			common := []string{"-D", "rest.port=" + strconv.Itoa(p[0]), "-D", "jobmanager.rpc.port=" + strconv.Itoa(p[1]), "-D", key + "=" + disk}
+			u.types("jobmanager.sh", append([]string{"start"}, common...)...).expect(t, 0)
+			u.types("taskmanager.sh", append([]string{"start"}, common...)...).expect(t, 0)
+			u.fill(disk)
+			run := append(append([]string{"run", "-d"}, common...), filepath.Join(home, "wordcount"), "--", "--input", filepath.Join(home, "conf", "masters"), "--output", filepath.Join(u.Dir, "out"))
+			cmd, said := u.command(filepath.Join(home, "bin", "perennial"), run...), filepath.Join(u.Dir, "said")
+			out, err := os.Create(said)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			cmd.Stderr = out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }() // it tries on, as the disk may become free
+			eventually(t, func() error {
+				text, err := os.ReadFile(said)
+				all := string(text) + u.types("perennial", append([]string{"logs", "jobmanager", "leader"}, common...)...).Stdout
+				if err == nil && (!strings.Contains(all, disk+"/") || !strings.Contains(all, "no space left on device")) {
+					err = fmt.Errorf("neither the command nor the log of the leader say which disk is full: %s", all)
+				}
+				return err
+			})
+			u.types("jobmanager.sh", "status").expect(t, 0, "runs as process")
+			u.types("taskmanager.sh", "status").expect(t, 0, "runs as process")
+		})
+	}
+}
+
+// TestFullLogDisk: a process whose log cannot be written goes on.
+func TestFullLogDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	u := newUser(t, 0)
+	logs := u.smallDisk("logs", 64)
+	u.Env = append(u.Env, "PERENNIAL_LOG_DIR="+logs)
+	if err := os.WriteFile(filepath.Join(logs, "filler"), make([]byte, 60<<10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := ports(t, 2)
+	rest := strconv.Itoa(p[0])
+	u.types("jobmanager.sh", "start", "127.0.0.1", rest, "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1]), "-D", "log.level=debug").expect(t, 0)
+	u.fill(logs)
 	u.types("taskmanager.sh", "start", "-D", "jobmanager.rpc.port="+strconv.Itoa(p[1])).expect(t, 0)
 	u.types("perennial", "run", "-D", "rest.port="+rest, filepath.Join(home, "wordcount"), "--", "--input", filepath.Join(home, "conf", "masters"), "--output", filepath.Join(u.Dir, "out")).expect(t, 0, "finished in")
 	u.types("jobmanager.sh", "status").expect(t, 0)

@@ -19,8 +19,11 @@ import (
 	"github.com/perennial-io/perennial/internal/daemon"
 )
 
-// debianJars is where Debian's package has the server, and what it logs by.
-var debianJars = []string{"/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar"}
+// debianJars is where Debian's package has the server, what it logs by, and what TLS takes beyond what the server's manifest names.
+var debianJars = []string{
+	"/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar",
+	"/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar", "/usr/share/java/netty-transport-native-unix-common.jar",
+}
 
 var errNoZooKeeper = errors.New("there is no ZooKeeper: no jar in lib/zookeeper of the distribution, ZOOKEEPER_HOME is not set, and Debian's package zookeeper is not installed; install it, or do without: high-availability: embedded needs none")
 

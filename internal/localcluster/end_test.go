@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/connector/discard"
@@ -162,4 +165,79 @@ func TestIdleProcessesEnd(t *testing.T) {
 		p.Terminate(f.ctx)
 	}
 	f.gone(t, running, finished)
+}
+
+// deaf is a job whose user function does not return, whoever asks.
+func deaf(env *stream.Env) {
+	_ = env.Arg("output")
+	s := stream.FromFunc(env, "numbers", func(*stream.Context, func(int)) error { select {} }, stream.Parallelism(2))
+	stream.To(s, "nowhere", discard.All[int]())
+}
+
+// TestTermOfStuckTasks: TaskManagers that are told to end have ended within 2 s, although a user function does not return,
+// and another job's task processes are stopped. What was killed is in their logs, and in the reason why a job starts again.
+func TestTermOfStuckTasks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1})
+	var ids []client.ID
+	var pids []int
+	for i := range 2 {
+		id, _ := f.startOwn(t, "deaf")
+		ids = append(ids, id)
+		for _, s := range localcluster.Subtasks(f.running(t, id)) {
+			pids = append(pids, s.PID)
+			if i == 0 {
+				if err := syscall.Kill(s.PID, syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	began := time.Now()
+	for _, p := range f.cluster.TaskManagers {
+		if err := p.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range f.cluster.TaskManagers {
+		if <-p.Done(); time.Since(began) > 2*time.Second {
+			t.Errorf("%s took %v to end", p.Name, time.Since(began))
+		}
+	}
+	f.gone(t, pids...)
+	said := f.output(t)
+	for _, pid := range pids {
+		if want := fmt.Sprintf(`has not ended although it was asked to, and is killed".* pid=%d `, pid); !regexp.MustCompile(want).MatchString(said) {
+			t.Errorf("no log says %q", want)
+		}
+	}
+	for _, id := range ids {
+		err := f.cluster.Until(f.ctx, func() error {
+			j, err := f.client.Job(f.ctx, id)
+			if want := "it said that it ends; it killed task process"; err == nil && !strings.Contains(j.Failure, want) {
+				err = fmt.Errorf("the job's reason is %q, want %q in it", j.Failure, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// output is all that the TaskManagers have logged.
+func (f *fixture) output(t *testing.T) string {
+	t.Helper()
+	var all []byte
+	for _, p := range f.cluster.TaskManagers {
+		b, err := os.ReadFile(p.Log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	return string(all)
 }

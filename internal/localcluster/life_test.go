@@ -1,9 +1,13 @@
 package localcluster_test
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -86,6 +90,69 @@ func TestDrainedTaskManager(t *testing.T) {
 		if s.TaskManager != home || s.Attempt != 2 {
 			t.Errorf("%s has not moved: %+v", name, s)
 		}
+	}
+	if end := f.wait(t, spec.ID); end.State != job.Finished || end.Restarts != 0 || end.Checkpoints.Restored != 1 {
+		t.Errorf("the job is %s after %d restarts, from checkpoint %d: %s", end.State, end.Restarts, end.Checkpoints.Restored, end.Failure)
+	}
+	f.bothCame(t, output, records)
+}
+
+// TestDrainThatWaits: a drain of a TaskManager whose job has no checkpoint yet, and can have none, as a process of it stands
+// still. Whoever waits is told why, and that the drain goes on when they wait no longer; and it does.
+func TestDrainThatWaits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
+	f := newFixture(t, localcluster.Config{JobManagers: 1, Settings: map[string]string{"checkpoint.interval": "1h", "restart.strategy": "none"}})
+	const records = 60_000
+	spec, output := f.apart(t, records)
+	running := f.running(t, spec.ID)
+	chosen := localcluster.Subtasks(running)[0]
+	if err := syscall.Kill(chosen.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(f.cluster.Rest[0], ":")
+	drain := func(more ...string) (cmd *exec.Cmd, said func() string) {
+		out, err := os.Create(filepath.Join(t.TempDir(), "said"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		cmd = exec.Command(binaries.perennial, append([]string{"--conf", "", "-D", "rest.port=" + port, "taskmanager", "drain", chosen.TaskManager}, more...)...)
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd, func() string { text, _ := os.ReadFile(out.Name()); return string(text) }
+	}
+	waits := "job " + spec.ID.Short() + " is RUNNING, and is to have a checkpoint before it moves"
+	for limit, why := range map[string]string{"4s": "it has not ended within 4s", "1h": "interrupted"} {
+		cmd, said := drain("--timeout", limit)
+		err := f.cluster.Until(f.ctx, func() (err error) {
+			if !strings.Contains(said(), waits) {
+				err = fmt.Errorf("it said %q, want %q", said(), waits)
+			}
+			return err
+		})
+		if err == nil && why == "interrupted" {
+			err = cmd.Process.Signal(syscall.SIGINT)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // the status tells
+		on := "TaskManager " + chosen.TaskManager + " is drained on"
+		if status := cmd.ProcessState.ExitCode(); status != 1 || !strings.Contains(said(), on) || !strings.Contains(said(), why) {
+			t.Errorf("status %d and %q, want %q in it", status, said(), why)
+		}
+	}
+	if err := syscall.Kill(chosen.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	cmd, said := drain()
+	if err := cmd.Wait(); err != nil || !strings.Contains(said(), "has ended") {
+		t.Errorf("drain: %v, %q", err, said())
 	}
 	if end := f.wait(t, spec.ID); end.State != job.Finished || end.Restarts != 0 || end.Checkpoints.Restored != 1 {
 		t.Errorf("the job is %s after %d restarts, from checkpoint %d: %s", end.State, end.Restarts, end.Checkpoints.Restored, end.Failure)

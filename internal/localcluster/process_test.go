@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 }
 
 // jobs are those of this binary.
-var jobs = map[string]func(*stream.Env){"lopsided": lopsided, "doubtful": doubtful, "tally": tallied, "apart": apart, "hungry": hungry}
+var jobs = map[string]func(*stream.Env){"lopsided": lopsided, "doubtful": doubtful, "tally": tallied, "apart": apart, "hungry": hungry, "deaf": deaf}
 
 func build(dir string) error {
 	binaries.perennial = filepath.Join(dir, "perennial")

@@ -77,14 +77,14 @@ func busyJob() *api.Job {
 
 // TestMetricsOfLeader: a scrape of a leader, all of it.
 func TestMetricsOfLeader(t *testing.T) {
-	waiting := &api.Job{Summary: api.Summary{ID: "0193b6a5c2d07cf2a1b2c3d4e5f60719", Name: "not utf-8: \xff", State: job.Created}, SlotsMissing: 2}
+	waiting := &api.Job{Summary: api.Summary{ID: "0193b6a5c2d07cf2a1b2c3d4e5f60719", Name: "not utf-8: \xff", State: job.Created}, SlotsMissing: 2, LeaseWait: &api.LeaseWait{TaskManager: "tm-c"}}
 	golden(t, "testdata/leader.txt", scrape(t, jobmanager.Figures{
 		Self:      api.Self{Epoch: 7, Version: "0.1", Takeover: &api.Takeover{ServingMillis: 12.5}},
 		Takeovers: 1, StorageFailures: 3,
 		Led: &jobmanager.LedFigures{
 			Cluster: api.Cluster{TaskManagers: 2, Slots: 8, SlotsFree: 4},
 			TaskManagers: []api.TaskManager{
-				{ID: "tm-a", Host: "host-a", Connected: true, Slots: 4, SlotsFree: 1, Load: &api.Load{Average: 1.5, Processes: 2, Memory: 64 << 20}},
+				{ID: "tm-a", Host: "host-a", Connected: true, Slots: 4, SlotsFree: 1, Load: &api.Load{Average: 1.5, Processes: 2, Memory: 64 << 20}, Lease: &api.Lease{Seconds: 10, Left: new(9.5)}},
 				{ID: "tm-b", Host: "host-b", Slots: 4, Draining: true},
 			},
 			States: map[job.State]int{job.Running: 1, job.Created: 1, job.Finished: 40},

@@ -66,6 +66,10 @@ var taskManagerFamilies = []family[*api.TaskManager]{
 	{"perennial_taskmanager_draining", gauge, "1 if jobs are to leave it.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return number(t.Draining) })},
 	{"perennial_taskmanager_slots", gauge, "Its slots.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return float64(t.Slots) })},
 	{"perennial_taskmanager_slots_free", gauge, "Those of its slots that a job could have.", nil, ofTaskManager(func(t *api.TaskManager) float64 { return float64(t.SlotsFree) })},
+	{"perennial_taskmanager_lease_left_seconds", gauge, "What is left of its lease, as it said last; absent with taskmanager.isolated: run, and while it is not connected.", nil,
+		ofLease(func(l *api.Lease) float64 { return *l.Left })},
+	{"perennial_taskmanager_paused", gauge, "1 if its subtasks stand still, as its lease is over; absent likewise.", nil,
+		ofLease(func(l *api.Lease) float64 { return number(l.Paused) })},
 	{"perennial_taskmanager_host_load1", gauge, "Processes of its host that ran or waited for a CPU, mean over a minute (Linux only).", nil,
 		ofLoad(func(l *api.Load) float64 { return l.Average })},
 	{"perennial_taskmanager_task_processes", gauge, "Its task processes (Linux only).", nil, ofLoad(func(l *api.Load) float64 { return float64(l.Processes) })},
@@ -80,6 +84,7 @@ var jobFamilies = []family[*api.Job]{
 	{"perennial_job_attempt", gauge, "The newest attempt of the job: 1, or more after all or a part of it was started again.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Attempt) })},
 	{"perennial_job_restarts_total", counter, "How often all or a part of the job was restarted.", nil, ofJob(func(j *api.Job) float64 { return float64(j.Restarts) })},
 	{"perennial_job_slots_missing", gauge, "Slots for which the job waits.", nil, ofJob(func(j *api.Job) float64 { return float64(j.SlotsMissing) })},
+	{"perennial_job_lease_wait", gauge, "1 while all or a part of the job waits for the lease of a TaskManager that was lost, before it is started elsewhere.", nil, ofJob(func(j *api.Job) float64 { return number(j.LeaseWait != nil) })},
 	{"perennial_job_checkpoints_completed_total", counter, "Checkpoints that were completed.", nil,
 		ofJob(func(j *api.Job) float64 { return float64(j.Checkpoints.Completions) })},
 	{"perennial_job_checkpoints_aborted_total", counter, "Checkpoints that were given up while the job went on.", nil,
@@ -131,6 +136,14 @@ func ofCluster(read func(*api.Cluster) int) func(*jobmanager.Figures, func(float
 
 func ofTaskManager(read func(*api.TaskManager) float64) func(*api.TaskManager, func(float64, ...string)) {
 	return func(t *api.TaskManager, emit func(float64, ...string)) { emit(read(t)) }
+}
+
+func ofLease(read func(*api.Lease) float64) func(*api.TaskManager, func(float64, ...string)) {
+	return func(t *api.TaskManager, emit func(float64, ...string)) {
+		if t.Lease != nil && t.Lease.Left != nil {
+			emit(read(t.Lease))
+		}
+	}
 }
 
 func ofLoad(read func(*api.Load) float64) func(*api.TaskManager, func(float64, ...string)) {

@@ -62,7 +62,7 @@ var kinds = func() map[string]reflect.Type {
 	for _, v := range []Message{
 		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Released{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
-		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{},
+		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{}, Lease{},
 	} {
 		m[v.Kind()] = reflect.TypeOf(v)
 	}

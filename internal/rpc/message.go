@@ -46,6 +46,24 @@ type Heartbeat struct {
 	Seq uint64 `json:"seq"`
 	// Load is a TaskManager's, in an answer, if it was measured since the last one.
 	Load *Load `json:"load,omitempty"`
+	// Asks is a TaskManager's that holds a lease, in an answer: the leader's next heartbeats renew that.
+	Asks *Ask `json:"asks,omitempty"`
+	// Renews is the leader's, to a TaskManager that has asked, while it is sure of its epoch.
+	Renews *Renewal `json:"renews,omitempty"`
+}
+
+// Ask asks a leader to renew a lease, and tells how it stands.
+type Ask struct {
+	Sent time.Duration `json:"sent"`           // when, by the TaskManager's clock of leases
+	Left time.Duration `json:"left,omitempty"` // of the lease that it holds
+	// Paused says that nothing is left of it: the subtasks stand still.
+	Paused bool `json:"paused,omitempty"`
+}
+
+// Renewal answers an Ask: from its Sent on, the lease lasts For.
+type Renewal struct {
+	Sent time.Duration `json:"sent"`
+	For  time.Duration `json:"for"`
 }
 
 // Load is how busy the host of a TaskManager is, and what its task processes take.
@@ -86,6 +104,8 @@ type Register struct {
 	Replaces []Predecessor `json:"replaces,omitempty"`
 	// Clock is the time of the TaskManager's host; zero from one that does not say it.
 	Clock time.Time `json:"clock,omitzero"`
+	// Lease is how long subtasks run without a leader's renewal, which is committed with the registration; 0: for any time.
+	Lease time.Duration `json:"lease,omitempty"`
 }
 
 // Predecessor is an instance of a TaskManager that has ended.
@@ -173,7 +193,10 @@ type Stopped struct {
 }
 
 // Farewell is sent by a TaskManager that ends politely: it runs nothing any more.
-type Farewell struct{}
+type Farewell struct {
+	// Killed are, in words, task processes that it killed as they did not end when they were asked to: some, if many.
+	Killed []string `json:"killed,omitempty"`
+}
 
 // From a JobManager to a TaskManager.
 
@@ -200,7 +223,10 @@ type Refused struct {
 
 // Lead tells a TaskManager that the sender leads under Header.Epoch, and that its registration
 // is committed. The TaskManager answers with Report.
-type Lead struct{}
+type Lead struct {
+	// Lease is what is committed of Register's; 0 also from a leader that knows no leases.
+	Lease time.Duration `json:"lease,omitempty"`
+}
 
 // Plan asks for the plan of a job, by running its binary in plan mode, with the Spec as JSON
 // in the environment variable PERENNIAL_SPEC.
@@ -321,6 +347,14 @@ type Start struct {
 	Copies string `json:"copies,omitempty"`
 	// Log is how the process logs; nil: as Go does by itself.
 	Log *Log `json:"log,omitempty"`
+	// Lease is what the TaskManager holds now; nil: subtasks run without one, for any time.
+	Lease *Lease `json:"lease,omitempty"`
+}
+
+// Lease hands a lease on to a task process: its subtasks run until then, by the clock that both read (internal/boottime), or until
+// a later Lease.
+type Lease struct {
+	Until time.Duration `json:"until"`
 }
 
 // Log is how a process logs.
@@ -333,6 +367,8 @@ type Log struct {
 type Ready struct {
 	GraphHash string `json:"graphHash"`
 	Protocol  int    `json:"protocol"` // that the process speaks
+	// Leases says that the process heeds one: those of older releases do not.
+	Leases bool `json:"leases,omitempty"`
 }
 
 // Cancel asks the task process to end its subtasks in order and exit. Nothing but this and the
@@ -363,6 +399,7 @@ func (Retire) Kind() string      { return "retire" }
 func (Start) Kind() string       { return "start" }
 func (Ready) Kind() string       { return "ready" }
 func (Cancel) Kind() string      { return "cancel" }
+func (Lease) Kind() string       { return "lease" }
 func (Trigger) Kind() string     { return "trigger" }
 func (Closed) Kind() string      { return "closed" }
 func (Drain) Kind() string       { return "drain" }

@@ -102,6 +102,9 @@ func ReadPiece[T any](piece Restored, codec *record.Codec[T], each func([]T) err
 // returns. It fails unless data is all of a state, and nothing else.
 func Read[T any](data []byte, from Decoder[T], each func([]T) error) error {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
+		if last := len(magic) - 1; len(data) > last && string(data[:last]) == magic[:last] && data[last] > magic[last] {
+			return fmt.Errorf("the state has format %d, of a newer release of Perennial, and this job was built with one that reads up to %d: build it with that release", data[last], magic[last])
+		}
 		return fmt.Errorf("%w: it does not begin as version %d does", ErrMalformed, magic[len(magic)-1])
 	}
 	var values []T

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
@@ -41,4 +42,12 @@ func FuzzState(f *testing.F) {
 			t.Errorf("%d values were written, %d read, %v", n, len(all)-n, err)
 		}
 	})
+}
+
+// TestFramesOfALaterRelease: a state of a later format is not called malformed, and says what to do.
+func TestFramesOfALaterRelease(t *testing.T) {
+	err := Read[int]([]byte("PST\x02\x00\x00\x00\x00"), nil, nil)
+	if err == nil || errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "format 2") || !strings.Contains(err.Error(), "build it with that release") {
+		t.Errorf("%v", err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // Incarnation reads the cluster's incarnation, or fails with ErrNotFound in a storage that
@@ -58,7 +59,7 @@ func (s *Storage) Graph(ctx context.Context, hash string) (*job.Graph, error) {
 		return nil, err
 	}
 	g := new(job.Graph)
-	if err := json.Unmarshal(b, g); err != nil {
+	if err := stored.Decode(b, g); err != nil {
 		return nil, fmt.Errorf("graph %s: %w", hash, err)
 	}
 	return g, nil
@@ -144,7 +145,7 @@ func (s *Storage) Outputs(ctx context.Context, name string) ([]job.Output, error
 		return nil, err
 	}
 	var outputs []job.Output
-	if err := json.Unmarshal(b, &outputs); err != nil {
+	if err := stored.Decode(b, &outputs); err != nil {
 		return nil, fmt.Errorf("outputs %s: %w", name, err)
 	}
 	return outputs, nil

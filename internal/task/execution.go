@@ -34,6 +34,10 @@ type Assignment struct {
 	// Checkpoints is how subtasks contribute to checkpoints; nil: they do not.
 	Checkpoints *Checkpoints
 
+	// Lease is looked at before each batch: once it is over, subtasks stand still until it is renewed. nil: they run for
+	// any time.
+	Lease *Lease
+
 	// Report is told of each change of a subtask's state, in order for each subtask, from
 	// several goroutines.
 	Report func(rpc.SubtaskReport)

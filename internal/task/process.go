@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-io/perennial/internal/boottime"
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/job"
@@ -58,6 +59,7 @@ type process struct {
 	start  rpc.Start
 	cancel context.CancelCauseFunc
 	orders chan rpc.Message // about checkpoints, until the execution takes them
+	lease  *Lease           // nil: there is none
 	log    *slog.Logger
 
 	profiles inspect.Profiles // end with the process
@@ -127,10 +129,15 @@ func (p *process) listen(started chan<- rpc.Start) {
 		}
 		switch m := m.(type) {
 		case rpc.Start:
+			if p.lease == nil && m.Lease != nil {
+				p.lease = NewLease(m.Lease.Until, boottime.Now)
+			}
 			select {
 			case started <- m:
 			default: // it is sent once
 			}
+		case rpc.Lease:
+			p.lease.Renew(m.Until)
 		case rpc.Cancel:
 			p.cancel(context.Canceled)
 		case rpc.Inspect:
@@ -168,7 +175,7 @@ func (p *process) build(build Builder) (*operator.Plan, error) {
 		return nil, fmt.Errorf("this process built graph %.12s, but %.12s was planned: "+
 			"a job must build the same graph in every process, from its arguments alone", got, want)
 	}
-	return plan, p.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: got, Protocol: rpc.Protocol})
+	return plan, p.conn.Send(rpc.Header{}, rpc.Ready{GraphHash: got, Protocol: rpc.Protocol, Leases: true})
 }
 
 func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) error {
@@ -186,7 +193,7 @@ func (p *process) run(ctx context.Context, plan *operator.Plan, data net.Conn) e
 	x, err := Start(ctx, plan, Assignment{
 		Job: d.Spec.ID, Attempt: d.Attempt, Slots: d.Slots, Subtasks: d.Subtasks, Peers: peers, Dir: d.Spec.Dir, Scratch: p.start.Scratch, Copies: p.start.Copies,
 		Logger: p.log, Exchange: exchange, Report: p.report,
-		Checkpoints: checkpoints,
+		Checkpoints: checkpoints, Lease: p.lease,
 	})
 	if err != nil {
 		return err

@@ -173,8 +173,13 @@ func (c *child) handOver(l net.Listener) {
 
 func (c *child) start(s job.Spec, hash string, slots []int, peers map[string]string) {
 	c.t.Helper()
+	c.startWith(nil, s, hash, slots, peers)
+}
+
+func (c *child) startWith(lease *rpc.Lease, s job.Spec, hash string, slots []int, peers map[string]string) {
+	c.t.Helper()
 	d := rpc.Deploy{Spec: s, GraphHash: hash, Attempt: 1, Slots: slots, Peers: peers}
-	if err := c.control.Send(rpc.Header{}, rpc.Start{Deploy: d, Local: c.address}); err != nil {
+	if err := c.control.Send(rpc.Header{}, rpc.Start{Deploy: d, Local: c.address, Lease: lease}); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -149,12 +149,21 @@ func (s *subtask) settle() error {
 }
 
 // loop steps the driver until the input has ended. In between it flushes what has grown old,
-// and when there is nothing to do it waits for input until then.
+// and when there is nothing to do it waits for input until then. While the lease is over it does nothing at all: no batch, timer,
+// barrier or flush is due before it is renewed.
 func (s *subtask) loop() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	mark, blocked := time.Now(), time.Duration(0)
+	tenure := tenure{Lease: s.x.cfg.Lease}
 	for s.ctx.Err() == nil {
+		if tenure.over(mark) {
+			tenure.await(s.ctx)
+			now := time.Now()
+			s.idle.Add(int64(now.Sub(mark)))
+			mark = now
+			continue
+		}
 		outcome, err := s.driver.Step()
 		if err != nil || outcome == operator.Done {
 			return err

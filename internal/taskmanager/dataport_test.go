@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,12 +49,24 @@ func TestDataConnectionIsHandedOver(t *testing.T) {
 }
 
 func TestDataPortClosesWhatIsNotForIt(t *testing.T) {
-	m := startManager(t, func(c *Config) { c.Timeouts.Preamble, c.Timeouts.Process = 200*time.Millisecond, 50*time.Millisecond })
+	var log lockedBuilder
+	m := startManager(t, func(c *Config) {
+		c.Timeouts.Preamble, c.Timeouts.Process = 200*time.Millisecond, 50*time.Millisecond
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
 	jm := newJobManager(t, "jm", 1)
 	m.announce(jm)
 	l, _ := jm.lead()
 	id := job.NewID()
 	l.running(id, 2, "run")
+	defer func() {
+		m.stop() // so that all has been logged
+		for _, want := range []string{"the sender's host resolves the name of another TaskManager to this address", "it is no data connection"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say that %q:\n%s", want, log.String())
+			}
+		}
+	}()
 	for name, b := range map[string][]byte{
 		"silence":       {},
 		"garbage":       bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 100),
@@ -94,4 +109,22 @@ func FuzzParsePreamble(f *testing.F) {
 			t.Errorf("%q was taken for %v", b, k)
 		}
 	})
+}
+
+// lockedBuilder is a log that several goroutines write.
+type lockedBuilder struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *lockedBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(p)
+}
+
+func (b *lockedBuilder) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.String()
 }

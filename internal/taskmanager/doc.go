@@ -21,6 +21,8 @@
 //   - one measures the load (load.go);
 //   - the spawner (child.go) starts every child from one operating system thread.
 //
+// What a leader grants an instance that is to stand still without one is in lease.go, and handed on to the task processes.
+//
 // What a task process may take of memory and CPUs is in limits.go: Go keeps to it by its environment, and the kernel by control
 // groups (cgroup_linux.go), which live and go with the processes.
 //

@@ -156,7 +156,7 @@ func (n *node) greet(raw net.Conn, cluster string, as rpc.Register) (*link, erro
 func (n *node) registration(instance string, replaces []rpc.Predecessor) rpc.Register {
 	return rpc.Register{
 		Instance: instance, Host: n.host(), PID: os.Getpid(), Slots: n.cfg.Slots, Data: n.data,
-		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Replaces: replaces,
+		OS: runtime.GOOS, Arch: runtime.GOARCH, Version: n.cfg.Version, Replaces: replaces, Lease: n.cfg.Lease,
 	}
 }
 

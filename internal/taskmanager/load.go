@@ -5,8 +5,6 @@ import (
 	"os"
 	"strconv"
 	"time"
-
-	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // loadInterval is how often the load is measured. What is newest travels with the answers to heartbeats.
@@ -40,12 +38,4 @@ func (w *workDir) pids() (list []int) {
 		}
 	}
 	return list
-}
-
-// beat answers a heartbeat of the leader, with the load if that was measured since the last answer over this link.
-func (t *table) beat(l *link, m rpc.Heartbeat) {
-	if load := t.load.Load(); load != l.load {
-		l.load, m.Load = load, load
-	}
-	t.post(l, m)
 }

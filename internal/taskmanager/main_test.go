@@ -85,6 +85,8 @@ func scriptedTask(script string) int {
 	switch script {
 	case "exit":
 		return 0
+	case "release of protocol 2":
+		return taskOfProtocol2(control)
 	case "garbage":
 		fmt.Fprint(control, "GET / HTTP/1.1\r\n\r\n")
 	}

@@ -28,6 +28,8 @@ type process struct {
 	end    context.CancelFunc
 
 	orders chan rpc.Message // for the task process, once it is ready
+	stuck  string           // what was killed as it did not end when asked to, in words; of run
+	lease  *handedOn        // nil: it has none
 }
 
 // key names the attempt that p is.
@@ -83,13 +85,14 @@ func (p *process) run(n *node, events chan<- event) exited {
 	case why != nil:
 		status = fmt.Sprintf("was ended: %v", why)
 	case p.wanted.Err() != nil:
-		return exited{p: p}
+		return exited{p: p, stuck: p.stuck}
 	case status == exitedWell:
 		early = " before its subtasks had ended"
 	}
 	what, words := fmt.Sprintf("task process %d %s", c.pid, status), lastWords(c.stderr)
 	killed := why == nil && strings.HasPrefix(status, killedBySignal)
-	return exited{p, what + early + words, killed, what + " after its subtasks had finished and before the job's end was committed" + words}
+	return exited{p: p, failure: what + early + words, killed: killed,
+		late: what + " after its subtasks had finished and before the job's end was committed" + words}
 }
 
 // taskLog is how task processes log.
@@ -137,13 +140,18 @@ func (p *process) supervise(n *node, c *child, events chan<- event) (why error, 
 	_ = c.control.Send(rpc.Header{}, rpc.Start{
 		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
 		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey), Log: n.taskLog(),
+		Lease: p.lease.now(),
 	})
 	why = p.watch(n.cfg.Timeouts, c, ears)
 
 	status = c.limits.explain(c.reap())
 	// What the process said last is still in the socket; a grandchild that inherited the
 	// other end does not hold us up.
-	_ = c.control.SetReadDeadline(time.Now().Add(time.Second))
+	patience := time.Second
+	if p.alive.Err() != nil {
+		patience = farewellTime / 2
+	}
+	_ = c.control.SetReadDeadline(time.Now().Add(patience))
 	<-listening
 	return why, status
 }
@@ -155,10 +163,13 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 	deadline := time.NewTimer(limits.Ready)
 	defer deadline.Stop()
 	wanted, alive := p.wanted.Done(), p.alive.Done()
+	var asked time.Time // to end
 	for {
 		select {
 		case m := <-p.orders:
 			_ = c.control.Send(rpc.Header{}, m)
+		case <-p.lease.news():
+			_ = c.control.Send(rpc.Header{}, *p.lease.now())
 		case err := <-ears.answers:
 			switch {
 			case err == nil && wanted != nil: // ready
@@ -171,21 +182,35 @@ func (p *process) watch(limits Timeouts, c *child, ears *listener) (why error) {
 				c.kill()
 			}
 		case <-deadline.C:
-			if wanted != nil {
-				why = cmp.Or(why, overdue)
+			if wanted == nil {
+				p.killStuck(c, asked)
+				break
 			}
+			why = cmp.Or(why, overdue)
 			c.kill()
 		case <-wanted:
-			wanted = nil
+			wanted, asked = nil, time.Now()
 			_ = c.control.Send(rpc.Header{}, rpc.Cancel{})
 			deadline.Reset(limits.Stop)
 		case <-alive:
 			alive = nil
-			c.kill()
+			if wanted == nil {
+				p.killStuck(c, asked)
+			} else {
+				c.kill()
+			}
 		case <-ears.exited:
 			return why
 		}
 	}
+}
+
+// killStuck kills a process that has not ended since it was asked to, and notes that.
+func (p *process) killStuck(c *child, asked time.Time) {
+	after := time.Since(asked).Round(10 * time.Millisecond)
+	p.log.Warn("the task process has not ended although it was asked to, and is killed", "pid", c.pid, "after", after)
+	p.stuck = fmt.Sprintf("task process %d of job %s, which had not ended %v after it was asked to", c.pid, p.deploy.Spec.ID, after)
+	c.kill()
 }
 
 // listener reads what a task process says.
@@ -232,6 +257,9 @@ func (l *listener) answer(err error) {
 func (p *process) checkReady(r rpc.Ready) error {
 	if r.Protocol < rpc.OldestTask || r.Protocol > rpc.Protocol+1 {
 		return fmt.Errorf("it was built with a release of Perennial that speaks version %d of the protocol, and this TaskManager %d to %d: build the job again, and submit it", r.Protocol, rpc.OldestTask, rpc.Protocol+1)
+	}
+	if p.lease != nil && !r.Leases {
+		return errors.New("it was built with a release of Perennial that knows no leases, and this TaskManager's task processes hold one (taskmanager.isolated: pause): build the job again, and submit it")
 	}
 	if r.GraphHash != p.deploy.GraphHash {
 		return fmt.Errorf("it built another graph (%.12s…) than was planned (%.12s…): a job must build the same graph each time it is started with the same arguments", r.GraphHash, p.deploy.GraphHash)

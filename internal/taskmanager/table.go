@@ -19,7 +19,10 @@ import (
 const maxPlans = 16
 
 // farewellTime is how long links have to send what is posted before they are cut.
-const farewellTime = time.Second
+const farewellTime = 500 * time.Millisecond
+
+// maxKilled bounds the killed task processes that are told of.
+const maxKilled = 16
 
 // table is one instance of the TaskManager: the attempts it knows, the highest epoch it has
 // seen, and its links to JobManagers. Only the goroutine in run touches it; others send events.
@@ -44,12 +47,14 @@ type table struct {
 	parts  map[partKey]*entry
 	plans  map[planKey]*link // under way, and who asked last
 
+	lease      lease
 	inspecting int // questions whose answers have not come
 
-	running  int  // attempts whose process goroutine has not ended
-	ending   bool // takes no new work
-	leaving  bool // has said goodbye
-	declared bool // dead, by a committed write
+	running  int      // attempts whose process goroutine has not ended
+	ending   bool     // takes no new work
+	leaving  bool     // has said goodbye
+	declared bool     // dead, by a committed write
+	killed   []string // task processes that had not ended in time, in words
 
 	events   chan event
 	wg       sync.WaitGroup
@@ -85,7 +90,7 @@ func newTable(n *node, seen coordination.Epoch) *table {
 	t := &table{
 		node: n, log: n.log.With("instance", instance), instance: instance, seen: seen,
 		links: map[*link]bool{}, parts: map[partKey]*entry{}, plans: map[planKey]*link{},
-		events: make(chan event, 64),
+		events: make(chan event, 64), lease: newLease(),
 	}
 	t.alive, t.kill = context.WithCancel(context.Background())
 	t.planning, t.noPlans = context.WithCancel(t.alive)
@@ -106,10 +111,13 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 		select {
 		case e := <-t.events:
 			e.apply(t)
+		case <-t.lease.ends.C:
+			t.lapse()
 		case <-ctx.Done():
 			t.ending = true
 		}
 	}
+	t.lease.ends.Stop()
 	t.endAll()
 	stopDialing()
 	t.leave()
@@ -121,12 +129,14 @@ func (t *table) run(ctx context.Context) (declaredDead bool) {
 	return t.declared
 }
 
-// endAll ends every task process and plan, and goes on answering JobManagers meanwhile. An
-// instance that was declared dead kills: the successors of its tasks may run already.
+// endAll ends every task process and plan, and goes on answering JobManagers meanwhile. What has not ended after
+// Timeouts.Leave is killed. An instance that was declared dead kills: the successors of its tasks may run already.
 func (t *table) endAll() {
 	t.noPlans()
 	if t.declared {
 		t.kill()
+	} else {
+		defer time.AfterFunc(t.cfg.Timeouts.Leave, t.kill).Stop()
 	}
 	for _, e := range t.parts {
 		e.next = nil
@@ -146,7 +156,7 @@ func (t *table) leave() {
 	t.leaving = true
 	for l := range t.links {
 		if !t.declared {
-			t.post(l, rpc.Farewell{})
+			t.post(l, rpc.Farewell{Killed: t.killed})
 		}
 		l.finish()
 	}
@@ -229,6 +239,9 @@ func (e received) apply(t *table) {
 		t.beat(e.l, m)
 	case rpc.Lead:
 		t.follow(e.l, e.h.Epoch)
+		if t.leader == e.l {
+			t.lend(m.Lease)
+		}
 	default:
 		t.command(e.l, e.m)
 	}
@@ -407,6 +420,7 @@ func (t *table) start(e *entry, d rpc.Deploy) {
 	e.promised = d.Attempt - 1
 	e.current = newAttempt(d)
 	p := newProcess(t.alive, d, t.log.With("epoch", t.seen, "job", d.Spec.ID, "region", d.Region, "attempt", d.Attempt))
+	p.lease = t.handOn()
 	e.current.process = p
 	t.running++
 	t.wg.Go(func() { t.events <- p.run(t.node, t.events) })
@@ -510,10 +524,14 @@ type exited struct {
 	failure string // of subtasks that had not ended; "": it was asked to end
 	killed  bool   // by a signal that was not this TaskManager's
 	late    string // the same, said of an attempt whose subtasks had all finished
+	stuck   string // it was asked to end, had not, and was killed, in words; ""
 }
 
 func (v exited) apply(t *table) {
 	t.running--
+	if v.stuck != "" && len(t.killed) < maxKilled {
+		t.killed = append(t.killed, v.stuck)
+	}
 	e, a := t.find(v.p)
 	if a == nil {
 		return

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/boottime"
 	"github.com/perennial-io/perennial/internal/inspect"
 	"github.com/perennial-io/perennial/internal/rpc"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -30,6 +31,10 @@ type Config struct {
 	WorkDir string
 	Storage *storage.Storage
 	Limits  Limits // of all task processes together
+	// Lease is how long subtasks run without a leader's renewal, before they stand still until one renews it; 0: for any time.
+	Lease time.Duration
+	// Clock is that of leases; nil: the host's, which task processes read.
+	Clock func() time.Duration
 	// Discover sends the RPC addresses of all JobManagers known now, and again at each change,
 	// until ctx is done; then it closes the channel.
 	Discover func(ctx context.Context) <-chan []string
@@ -50,6 +55,7 @@ type Timeouts struct {
 	Plan     time.Duration // for a job binary to write its plan; 30s
 	Ready    time.Duration // for a task process to build its graph; 30s
 	Stop     time.Duration // between asking a task process to end and killing it; 10s
+	Leave    time.Duration // the same, when the TaskManager itself ends; 1s
 	Preamble time.Duration // for the first bytes of a data connection; 5s
 	Process  time.Duration // a data connection waits for its task process to start; 10s
 	Lock     time.Duration // for a predecessor on the same WorkDir to end; 5s
@@ -64,6 +70,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		Plan:     cmp.Or(t.Plan, 30*time.Second),
 		Ready:    cmp.Or(t.Ready, 30*time.Second),
 		Stop:     cmp.Or(t.Stop, 10*time.Second),
+		Leave:    cmp.Or(t.Leave, time.Second),
 		Preamble: cmp.Or(t.Preamble, 5*time.Second),
 		Process:  cmp.Or(t.Process, 10*time.Second),
 		Lock:     cmp.Or(t.Lock, 5*time.Second),
@@ -78,6 +85,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("the TaskManager has no work directory")
 	case c.Storage == nil || c.Discover == nil:
 		return c, errors.New("the TaskManager needs a storage and a way to find JobManagers")
+	}
+	if c.Clock == nil {
+		c.Clock = boottime.Now
 	}
 	c.DataBind = cmp.Or(c.DataBind, "127.0.0.1:0")
 	c.Timeouts = c.Timeouts.withDefaults()
@@ -106,8 +116,8 @@ type node struct {
 }
 
 // Run offers slots until ctx ends, or until it was drained. Then it ends its task processes, first politely, says
-// Farewell and returns nil, after Timeouts.Stop and two seconds at most. It returns an error
-// when it cannot begin.
+// Farewell and returns nil, within a second of Timeouts.Leave, unless the system holds a task process that was killed.
+// It returns an error when it cannot begin.
 func Run(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -150,7 +160,10 @@ func Run(ctx context.Context, cfg Config) error {
 			n.log.Warn("the instance cannot be noted in the work directory: its successor will not be able to say that it has ended", "error", err)
 		}
 		if declaredDead := t.run(ctx); !declaredDead {
-			return work.instances.leave(t.instance)
+			if err := work.instances.leave(t.instance); err != nil {
+				n.log.Warn("the end cannot be noted in the work directory: unless the leader has heard of it, what ran here counts as restarted", "error", err)
+			}
+			return nil
 		}
 		seen = t.seen
 	}

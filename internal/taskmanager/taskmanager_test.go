@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,6 +222,9 @@ func TestFailures(t *testing.T) {
 	l, _ := jm.lead()
 	impatient.announce(jm)
 	quick, _ := jm.lead()
+	pausing := startManager(t, func(c *Config) { c.Lease = time.Minute })
+	pausing.announce(jm)
+	leased, _ := jm.lead()
 	for _, c := range []struct {
 		name, script, artifact string
 		on                     *fakeLink
@@ -238,6 +242,7 @@ func TestFailures(t *testing.T) {
 		{name: "is never ready", script: "silent", on: quick, want: []string{"did not say within 100ms that it is ready"}},
 		{name: "has another graph", script: "other graph", want: []string{"it built another graph (other"}},
 		{name: "was built long ago", script: "old build", want: []string{"build the job again"}},
+		{name: "knows no leases", script: "run", on: leased, want: []string{"knows no leases", "taskmanager.isolated: pause", "build the job again"}},
 		{name: "is no program", script: "run", artifact: text, want: []string{"no program for " + here.String(), `"this is no progr"`}},
 		{name: "is not stored", script: "run", artifact: strings.Repeat("ab", 32), want: []string{"fetch job binary", "no such object"}},
 		{name: "is no hash", script: "run", artifact: "../../etc/passwd", want: []string{"is no SHA-256"}},
@@ -513,6 +518,41 @@ func TestGracefulEnd(t *testing.T) {
 	}
 }
 
+// A TaskManager that is told to end does not wait for a task process that does not: one whose user code does not return,
+// or one that is stopped. It kills it, and says so in its goodbye.
+func TestGracefulEndOfStuckTasks(t *testing.T) {
+	for name, stick := range map[string]func(t *testing.T, l *fakeLink, id job.ID) int{
+		"stubborn": func(_ *testing.T, l *fakeLink, id job.ID) int { return l.running(id, 1, "stubborn").PID },
+		"stopped": func(t *testing.T, l *fakeLink, id job.ID) int {
+			pid := l.running(id, 1, "run").PID
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, jm := startManager(t, func(c *Config) { c.Timeouts.Stop, c.Timeouts.Leave = time.Hour, 20*time.Millisecond }), newJobManager(t, "jm", 1)
+			m.announce(jm)
+			l, _ := jm.lead()
+			id, good := job.NewID(), job.NewID()
+			l.running(good, 1, "run")
+			pid := stick(t, l, id)
+			if err := m.stop(); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			bye := await[rpc.Farewell](l, nil)
+			if alive(t, pid) {
+				t.Error("Farewell was said while a task lives")
+			}
+			want := fmt.Sprintf("task process %d of job %s, which had not ended ", pid, id)
+			if !slices.ContainsFunc(bye.Killed, func(s string) bool { return strings.HasPrefix(s, want) }) {
+				t.Errorf("it killed %q, want %q", bye.Killed, want)
+			}
+		})
+	}
+}
+
 // The answers to a leader's heartbeats tell the load, each measurement once.
 func TestHeartbeatsTellTheLoad(t *testing.T) {
 	if _, known := measure(nil); !known {
@@ -546,6 +586,21 @@ func TestRetire(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	close(m.done)
+}
+
+// A TaskManager that cannot note its end, as its disk is full, has ended in order all the same: one that was drained is not to be
+// started again for a failure.
+func TestEndIsNoFailure(t *testing.T) {
+	jm := newJobManager(t, "jm", 1)
+	m := startManager(t, nil)
+	m.announce(jm)
+	jm.lead()
+	if err := os.Mkdir(filepath.Join(m.workDir, "instances.tmp"), 0o755); err != nil { // in the way
+		t.Fatal(err)
+	}
+	if err := m.stop(); err != nil {
+		t.Error(err)
+	}
 }
 
 // The work directory tells who used it: an instance that was stopped in order, although nobody heard its farewell, and

@@ -218,8 +218,29 @@ func (s *Server) renew(ctx context.Context, id clientv3.LeaseID) (time.Duration,
 // Done is closed when the member has stopped: by Close, or because it cannot go on.
 func (s *Server) Done() <-chan struct{} { return s.etcd.StopNotify() }
 
-// Close stops this member; the others go on if they are a majority. Move Raft's leadership
-// away first if this member has it and is meant to leave no gap.
+// resignTime bounds a transfer of Raft's leadership: one that takes longer than an election time-out, half a second, has failed.
+const resignTime = 500 * time.Millisecond
+
+// End is Close of a member that ends in good order: if it is Raft's leader another one becomes that before, so that nobody
+// who reads or writes has to wait for an election.
+func (s *Server) End() error {
+	moved := make(chan struct{})
+	go func() {
+		defer close(moved)
+		_ = s.etcd.TryTransferLeadershipOnShutdown() // ends with the member; without a successor there is an election
+	}()
+	late := time.NewTimer(resignTime)
+	defer late.Stop()
+	select {
+	case <-moved:
+	case <-late.C:
+	}
+	err := s.Close()
+	<-moved
+	return err
+}
+
+// Close stops this member; the others go on if they are a majority. If it is Raft's leader, they elect another first.
 func (s *Server) Close() error {
 	s.closed.Do(func() {
 		s.closing.Store(true)

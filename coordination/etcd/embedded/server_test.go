@@ -246,6 +246,29 @@ func TestMoveLeaderAway(t *testing.T) {
 }
 
 // TestNameDoesNotResolve: Start waits for the network, and can be stopped.
+// TestEnd: a member that ends in good order leaves Raft's leadership to another, one that is alone or no leader just ends.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	q := startQuorum(t)
+	leader := q.leader()
+	end := func(i int) *Server {
+		s := q.servers[i]
+		q.servers[i] = nil
+		if err := s.End(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if end(leader).RaftLeader() {
+		t.Error("a member ended as Raft's leader")
+	}
+	next := q.leader()
+	_, term := q.lead(next)
+	write(t, term)
+	end(3 - leader - next)
+	end(next) // nobody is there to succeed it
+}
+
 func TestNameDoesNotResolve(t *testing.T) {
 	t.Parallel()
 	cfg := configsOf(t, 3)[0]

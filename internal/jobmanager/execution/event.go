@@ -85,13 +85,17 @@ type Ready struct {
 // Gone says that a TaskManager is not connected any more. That is no evidence of anything.
 type Gone struct{ Instance string }
 
-// Dead says that the death of a TaskManager is committed: nothing that it was given runs, or
-// will ever be heard (R4).
+// Dead says that the death of a TaskManager is committed: nothing of what it was given will ever be heard, and nothing runs, or
+// it may run until Over (R4).
 type Dead struct {
 	Instance string
-	Reason   string // for a person
-	Planned  bool   // it was told to end, and ended in order: what restarts for it is not counted
+	Reason   string    // for a person
+	Planned  bool      // it was told to end, and ended in order: what restarts for it is not counted
+	Until    time.Time // when Over will come at the latest, for a person; zero: nothing of it runs any more
 }
+
+// Over says that nothing runs any more of what a dead TaskManager was given: its lease is over, or there is proof.
+type Over struct{ Instance string }
 
 // Draining says that a TaskManager is to be left, which is committed. With Force nothing is waited for.
 type Draining struct {
@@ -160,6 +164,7 @@ func (Yield) event()               {}
 func (Ready) event()               {}
 func (Gone) event()                {}
 func (Dead) event()                {}
+func (Over) event()                {}
 func (Draining) event()            {}
 func (Changed) event()             {}
 func (Stopped) event()             {}

@@ -3,6 +3,7 @@ package execution
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
 )
@@ -37,10 +38,11 @@ type Execution struct {
 type instance struct {
 	connected bool // it has said what it runs
 	dead      bool
-	reason    string // of its death
-	planned   bool   // that was
-	draining  bool   // what is there is to move
-	force     bool   // at once
+	reason    string    // of its death
+	planned   bool      // that was
+	until     time.Time // its attempts may run until then; zero: they do not
+	draining  bool      // what is there is to move
+	force     bool      // at once
 	sent
 	stopped map[int]job.Attempt // promised, for ever, by region
 }
@@ -105,7 +107,9 @@ func (e *Execution) absorb(event Event) []Action {
 		i.connected, i.sent = false, nothingSent()
 	case Dead:
 		i := e.instance(ev.Instance)
-		i.connected, i.dead, i.reason, i.planned = false, true, ev.Reason, ev.Planned
+		i.connected, i.dead, i.reason, i.planned, i.until = false, true, ev.Reason, ev.Planned, ev.Until
+	case Over:
+		e.instance(ev.Instance).until = time.Time{}
 	case Draining:
 		i := e.instance(ev.Instance)
 		i.draining, i.force = true, ev.Force
@@ -301,7 +305,7 @@ func (e *Execution) ending() []Action {
 	if e.cancel && in.Phase == Restarting {
 		return e.commit(func(in *Intent) { in.Phase = Cancelling })
 	}
-	actions, waiting := e.stop(func(*part) bool { return true })
+	actions, waiting := e.stop(func(*part) bool { return true }, in.Phase == Restarting)
 	if waiting {
 		return actions
 	}
@@ -315,12 +319,13 @@ func (e *Execution) ending() []Action {
 	})
 }
 
-// stop ends parts, and reports whether one has neither promised that yet, nor is dead (R4, R5).
-func (e *Execution) stop(which func(*part) bool) (actions []Action, waiting bool) {
+// stop ends parts, and reports whether one may still run: it has not promised that it does not, and no death says so (R4, R5). Where no
+// other attempt is to follow, nobody waits for the lease of a TaskManager that is dead.
+func (e *Execution) stop(which func(*part) bool, follows bool) (actions []Action, waiting bool) {
 	for k := range e.parts {
 		p := &e.parts[k]
 		i := e.instance(p.Instance)
-		if !which(p) || i.dead || i.stopped[p.Region] >= p.Attempt {
+		if !which(p) || !i.mayRun(p) || i.dead && !follows {
 			continue
 		}
 		waiting = true
@@ -330,6 +335,12 @@ func (e *Execution) stop(which func(*part) bool) (actions []Action, waiting bool
 		}
 	}
 	return actions, waiting
+}
+
+// mayRun reports whether a part may run on the instance: it is neither known to have ended there, nor is the instance dead without a
+// lease that may last.
+func (i *instance) mayRun(p *part) bool {
+	return i.stopped[p.Region] < p.Attempt && (!i.dead || !i.until.IsZero())
 }
 
 // commit returns the one action that changes the intent.

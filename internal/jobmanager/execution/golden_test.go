@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -197,6 +198,10 @@ func (p *player) taskManagerEvent(verb string, f []string) Event {
 		return Gone{Instance: tm}
 	case "dead":
 		return Dead{Instance: tm, Reason: strings.Join(f[1:], " ")}
+	case "dead-with-a-lease":
+		return Dead{Instance: tm, Reason: strings.Join(f[1:], " "), Until: time.Unix(1, 0)}
+	case "over":
+		return Over{Instance: tm}
 	case "draining":
 		return Draining{Instance: tm, Force: len(f) > 1}
 	case "left":
@@ -424,6 +429,9 @@ func describeOutputs(outputs []job.Output) string {
 func (p *player) view() []string {
 	v := p.e.View()
 	lines := []string{fmt.Sprintf("%s attempt=%d restarts=%d missing=%d adopted=%v", v.State, v.Attempt, v.Restarts, v.SlotsMissing, p.e.Adopted())}
+	if v.LeaseWait != nil {
+		lines[0] += " waits for the lease of " + v.LeaseWait.TaskManager
+	}
 	for _, vertex := range v.Vertices {
 		line := vertex.Name + ":"
 		for _, s := range vertex.Subtasks {

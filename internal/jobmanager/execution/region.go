@@ -79,7 +79,7 @@ func (e *Execution) mend() []Action {
 	if len(e.committed.GivenUp) == 0 {
 		return nil
 	}
-	actions, waiting := e.stop(e.givenUp)
+	actions, waiting := e.stop(e.givenUp, true)
 	if waiting {
 		return actions
 	}
@@ -144,8 +144,7 @@ func (e *Execution) absorbReplacements(granted []string) []Action {
 // stillRuns reports whether a part that was given up has not ended: it was given up after slots were asked for.
 func (e *Execution) stillRuns() bool {
 	return slices.ContainsFunc(e.parts, func(p part) bool {
-		i := e.instance(p.Instance)
-		return e.givenUp(&p) && !i.dead && i.stopped[p.Region] < p.Attempt
+		return e.givenUp(&p) && e.instance(p.Instance).mayRun(&p)
 	})
 }
 

@@ -33,6 +33,7 @@ func (e *Execution) View() api.Job {
 		Restarts:     in.TotalRestarts,
 		Failure:      in.Failure,
 		SlotsMissing: e.missing,
+		LeaseWait:    e.leaseWait(),
 		Vertices:     []api.Vertex{},
 		Checkpoints:  e.viewCheckpoints(),
 		Requests:     viewRequests(in.Requests.Requests),
@@ -47,6 +48,19 @@ func (e *Execution) View() api.Job {
 	}
 	boundMetrics(v.Vertices)
 	return v
+}
+
+// leaseWait is the lease that the next attempt waits for longest; nil: it waits for none.
+func (e *Execution) leaseWait() (wait *api.LeaseWait) {
+	for k := range e.parts {
+		p := &e.parts[k]
+		i := e.instance(p.Instance)
+		starts := e.committed.Phase == Restarting || e.committed.Phase == Running && e.givenUp(p)
+		if starts && i.dead && i.mayRun(p) && (wait == nil || i.until.After(wait.Until)) {
+			wait = &api.LeaseWait{TaskManager: p.Instance, Until: i.until}
+		}
+	}
+	return wait
 }
 
 func (e *Execution) viewCheckpoints() api.Checkpoints {
