@@ -82,7 +82,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// A seed draws the same faults each time, and in a gentle round none that a task may notice.
+// In a gentle round none is drawn that a task may notice.
 func TestDrawn(t *testing.T) {
 	here := &Site{Kind: Kind{Coordination: "embedded"}}
 	all, gentle := (Plan{}).drawn(here, false), (Plan{}).drawn(here, true)
