@@ -110,11 +110,15 @@ model: ## the failover protocol, explored: each model within its bounds, and wit
 
 SEED := 1
 MINUTES := 5
+ON := zookeeper/hosts,embedded/hosts,zookeeper/proxies,embedded/proxies
+FAULTS :=
+GENTLE := false
+ISOLATED :=
 
 .PHONY: chaos
-chaos: zookeeper ## jobs under kills and freezes, compared with undisturbed runs (SEED=1 MINUTES=5)
+chaos: zookeeper hosts ## jobs under every fault of docs/faults.md, held against the invariants (SEED=1 MINUTES=5 ON= FAULTS= GENTLE= ISOLATED=)
 	go build -o bin/chaos ./internal/chaos/run
-	bin/chaos -seed $(SEED) -minutes $(MINUTES)
+	bin/chaos -seed $(SEED) -minutes $(MINUTES) -on '$(ON)' -faults '$(FAULTS)' -gentle=$(GENTLE) -isolated '$(ISOLATED)'
 
 SEEDS := 1000
 KEEP :=

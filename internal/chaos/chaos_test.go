@@ -47,7 +47,7 @@ func TestSameOutputWhateverDies(t *testing.T) {
 	dir := t.TempDir()
 	cluster, err := localcluster.Start(localcluster.Config{
 		Binary: perennial, Dir: dir, JobManagers: 3, TaskManagers: 3, Slots: 4, Embedded: true,
-		Settings: map[string]string{"checkpoint.interval": "100ms", "taskmanager.timeout": "2s"},
+		Settings: map[string]string{"checkpoint.interval": "100ms", "taskmanager.timeout": "4s"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -58,14 +58,15 @@ func TestSameOutputWhateverDies(t *testing.T) {
 	if err := cluster.Ready(ctx, c); err != nil {
 		t.Fatal(err)
 	}
+	site := &Site{Kind: Kind{Coordination: "embedded"}, Cluster: cluster, Storage: Storage{Dir: filepath.Join(dir, "storage")}}
 	for seed := range 4 {
 		r, err := Run(ctx, Config{
-			Cluster: cluster, Binary: self, Dir: dir, Storage: Storage{Dir: filepath.Join(dir, "storage")}, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
+			Site: site, Binary: self, Dir: dir, Seed: seed, Records: 20_000, Rate: 5_000, Unbounded: seed%2 == 1, Faults: 5, Say: t.Logf,
 		})
 		if err != nil || r.Wrong() {
-			t.Errorf("seed %d: %+v, %v", seed, r, err)
+			t.Errorf("seed %d: %v, %v", seed, r, err)
 			t.Log(cluster.Logs())
 		}
-		t.Logf("seed %d: %+v", seed, r)
+		t.Logf("seed %d: %v", seed, r)
 	}
 }

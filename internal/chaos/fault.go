@@ -5,175 +5,153 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
-
-	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
-// fault is one that may be done to a cluster.
+// fault is one that may be done to a site.
 type fault struct {
 	name   string
-	weight int // how often it comes
+	rows   string // of docs/faults.md
+	weight int    // how often it comes
+	// gentle is a fault of JobManagers, of coordination or of clocks alone: no task may notice (I6).
+	gentle bool
 	do     func(r *round, ctx context.Context) error
-	needs  func(Storage) bool // nil: nothing
+	needs  func(*Site) string // why it cannot be done there, or ""; nil: it always can
 }
 
-var faults = []fault{
-	{name: "task process killed", weight: 6, do: (*round).killTask},
-	{name: "task process frozen", weight: 2, do: (*round).freezeTask},
-	{name: "TaskManager killed", weight: 2, do: (*round).killTaskManager},
-	{name: "TaskManager frozen", weight: 1, do: (*round).freezeTaskManager},
-	{name: "leader killed", weight: 3, do: (*round).killLeader},
-	{name: "leader frozen", weight: 1, do: (*round).freezeLeader},
-	{name: "all JobManagers killed", weight: 1, do: (*round).killJobManagers},
-	{name: "storage away", weight: 1, do: (*round).takeStorage, needs: func(s Storage) bool { return s.Dir != "" }},
-	{name: "storage full", weight: 1, do: (*round).fillStorage, needs: func(s Storage) bool { return s.Small }},
+// faults are all that there are.
+var faults = slices.Concat(processFaults, storageFaults, coordinationFaults, networkFaults, clockFaults)
+
+// possible reports why a fault cannot be done at a site, or "".
+func (f fault) possible(s *Site) string {
+	if f.needs == nil {
+		return ""
+	}
+	return f.needs(s)
 }
 
-// fault does one, drawn by weight.
-func (r *round) fault(ctx context.Context) error {
-	var drawn []fault
-	for _, f := range faults {
-		if f.needs == nil || f.needs(r.Storage) {
-			drawn = append(drawn, slices.Repeat([]fault{f}, f.weight)...)
+// Plan is what a run is to do.
+type Plan struct {
+	Faults []string // names of those that are drawn; nil: all that can be done at a site
+	Gentle bool     // only those that no task may notice
+}
+
+// Check refuses a plan that cannot be carried out at a site, or at none if that is nil, and says why.
+func (p Plan) Check(s *Site) error {
+	for _, name := range p.Faults {
+		i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("there is no fault %q; those that there are: %s", name, strings.Join(Faults(), ", "))
+		case p.Gentle && !faults[i].gentle:
+			return fmt.Errorf("the plan is to have faults that no task notices, and %q is none", name)
+		case s != nil && faults[i].possible(s) != "":
+			return fmt.Errorf("%q cannot be done on %s: %s", name, s.Kind, faults[i].possible(s))
 		}
 	}
+	if s != nil && len(p.drawn(s, false)) == 0 {
+		return fmt.Errorf("no fault of the plan can be done on %s", s.Kind)
+	}
+	return nil
+}
+
+// Faults are the names of all.
+func Faults() []string {
+	var names []string
+	for _, f := range faults {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// drawn are the faults of a round, each as often as it weighs.
+func (p Plan) drawn(s *Site, gentle bool) []fault {
+	var all []fault
+	for _, f := range faults {
+		if (p.Faults == nil || slices.Contains(p.Faults, f.name)) && (f.gentle || !gentle && !p.Gentle) && f.possible(s) == "" {
+			all = append(all, slices.Repeat([]fault{f}, f.weight)...)
+		}
+	}
+	return all
+}
+
+// fault does one, drawn by weight, and measures for how long nobody answered after it.
+func (r *round) fault(ctx context.Context, drawn []fault) error {
 	f := drawn[r.draw.IntN(len(drawn))]
-	r.result.Faults[f.name]++
 	r.Say("seed %d: %s", r.Seed, f.name)
-	if err := f.do(r, ctx); err != nil {
+	r.struck, r.took = time.Time{}, 0
+	err := f.do(r, ctx)
+	if err == nil {
+		err = r.revive(ctx)
+	}
+	if err == nil && r.took == 0 {
+		err = r.answered(ctx)
+	}
+	r.result.Faults.add(f, r.took)
+	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	return nil
 }
 
-// task picks a task process of the job; 0: there is none now.
-func (r *round) task(ctx context.Context) (int, error) {
-	j, err := r.client.Job(ctx, r.id)
-	if err != nil {
-		return 0, err
+// answered asks until somebody answers, and notes how long that is after the fault.
+func (r *round) answered(ctx context.Context) error {
+	if r.struck.IsZero() {
+		r.struck = time.Now()
 	}
-	var pids []int
-	for _, s := range localcluster.Subtasks(j) {
-		if s.PID > 1 && !slices.Contains(pids, s.PID) {
-			pids = append(pids, s.PID)
+	_, err := r.client.Job(ctx, r.id)
+	if err == nil {
+		r.took = time.Since(r.struck)
+	}
+	return err
+}
+
+// revive starts again what has ended by itself, as a supervisor does.
+func (r *round) revive(ctx context.Context) error {
+	for _, p := range slices.Concat(r.Cluster.JobManagers, r.Cluster.TaskManagers) {
+		if p.Running() {
+			continue
 		}
-	}
-	if len(pids) == 0 {
-		return 0, nil
-	}
-	return pids[r.draw.IntN(len(pids))], nil
-}
-
-func (r *round) killTask(ctx context.Context) error {
-	pid, err := r.task(ctx)
-	if err != nil || pid == 0 {
-		return err
-	}
-	return signal(pid, syscall.SIGKILL)
-}
-
-// signal sends a signal to a task process that still runs the job's binary.
-func signal(pid int, s syscall.Signal) error {
-	if !localcluster.IsTaskProcess(pid) {
-		return nil
-	}
-	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
-	}
-	return nil
-}
-
-func (r *round) freezeTask(ctx context.Context) error {
-	pid, err := r.task(ctx)
-	if err != nil || pid == 0 {
-		return err
-	}
-	if err := signal(pid, syscall.SIGSTOP); err != nil {
-		return err
-	}
-	_, _ = r.pause(ctx)
-	return signal(pid, syscall.SIGCONT)
-}
-
-func (r *round) killTaskManager(context.Context) error { return restart(r.taskManager()) }
-
-func (r *round) taskManager() *localcluster.Process {
-	return r.Cluster.TaskManagers[r.draw.IntN(len(r.Cluster.TaskManagers))]
-}
-
-// freezeTaskManager stops one for a moment, or for so long that it is declared dead: then its task processes,
-// which know nothing of that, run beside their successors.
-func (r *round) freezeTaskManager(ctx context.Context) error { return r.freeze(ctx, r.taskManager()) }
-
-// freezeLeader lets the leader find out that it led, or that another does.
-func (r *round) freezeLeader(ctx context.Context) error {
-	leader, _, err := r.Cluster.Leader(ctx, r.client)
-	if err != nil {
-		return err
-	}
-	return r.freeze(ctx, leader)
-}
-
-// freeze stops a process for up to 5 s.
-func (r *round) freeze(ctx context.Context, p *localcluster.Process) error {
-	if err := p.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	err := wait(ctx, time.Duration(100+r.draw.IntN(4900))*time.Millisecond)
-	return errors.Join(err, p.Signal(syscall.SIGCONT))
-}
-
-func (r *round) killLeader(ctx context.Context) error {
-	leader, _, err := r.Cluster.Leader(ctx, r.client)
-	if err != nil {
-		return err
-	}
-	return restart(leader)
-}
-
-func (r *round) killJobManagers(context.Context) error {
-	for _, p := range r.Cluster.JobManagers {
-		p.Kill()
-	}
-	for _, p := range r.Cluster.JobManagers {
+		r.Say("seed %d: %s has ended by itself; it is started again", r.Seed, p.Name)
+		r.result.Ended++
 		if err := p.Start(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.serve(ctx)
 }
 
-func restart(p *localcluster.Process) error {
-	p.Kill()
-	return p.Start()
+// moments is a time between two, in milliseconds.
+func (r *round) moments(least, most int) time.Duration {
+	return time.Duration(least+r.draw.IntN(most-least)) * time.Millisecond
 }
 
-func (r *round) takeStorage(ctx context.Context) error { return r.spoil(ctx, r.Storage.TakeAway) }
-
-func (r *round) fillStorage(ctx context.Context) error { return r.spoil(ctx, r.Storage.Fill) }
-
-// spoil has the storage fail for a while. Meanwhile the job may lose a task process or its leader: what they
-// need to go on is out of reach then.
-func (r *round) spoil(ctx context.Context, begin func() (func() error, error)) error {
-	back, err := begin()
-	if err != nil {
-		return err
-	}
-	var leader *localcluster.Process
-	err = wait(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond)
-	switch r.draw.IntN(4) {
-	case 0:
-		err = errors.Join(err, r.killTask(ctx))
-	case 1:
-		if leader, _, err = r.Cluster.Leader(ctx, r.client); err == nil {
-			leader.Kill()
+// during is a fault that lasts: it is done, and undone after some time whatever happens. If somebody answers meanwhile, that is
+// noted; else it is asked again when it is over.
+func (r *round) during(ctx context.Context, d time.Duration, begin, end func() error) error {
+	r.struck = time.Now()
+	over := r.struck.Add(d)
+	asked := func() error {
+		if err := begin(); err != nil {
+			return err
 		}
+		meanwhile, cancel := context.WithDeadline(ctx, over)
+		defer cancel()
+		_ = r.answered(meanwhile)
+		return nil
 	}
-	err = errors.Join(err, wait(ctx, time.Duration(r.draw.IntN(800))*time.Millisecond), back())
-	if leader != nil { // one that finds no storage at its start ends again
-		err = errors.Join(err, leader.Start())
+	return during(ctx, over, asked, end)
+}
+
+// during does something, lets the time go by until it is over, and undoes it, whatever happens in between.
+func during(ctx context.Context, over time.Time, begin, end func() error) error {
+	if err := begin(); err != nil {
+		return errors.Join(err, end())
+	}
+	err := wait(ctx, time.Until(over))
+	if e := end(); err == nil {
+		err = e
 	}
 	return err
 }

@@ -19,10 +19,14 @@ func Main() { stream.Main("chaos", Build) }
 
 // Build draws the job from --seed: sources, filters and keyed stages between exchanges, and a sink of the
 // result of each key, or of every record. With --unbounded every record comes out by itself, and the job does
-// not end. With --skew some records wait for so many milliseconds on their way.
+// not end; --witness names a directory in which it then notes which attempt took records when. With --idle it wants more slots than any cluster has, and never runs. With --skew some records wait for so many milliseconds on their way.
 //
 // State is kept on disk in two seeds of four.
 func Build(env *stream.Env) {
+	if env.BoolArg("idle") {
+		buildIdle(env)
+		return
+	}
 	seed, records := env.IntArg("seed"), env.IntArg("records")
 	output := env.Arg("output")
 	rate, skew := env.FloatArgOr("rate", 0), env.FloatArgOr("skew", 0)
@@ -171,6 +175,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // buildUnbounded lets every number through, once, and then waits to be cancelled.
 func buildUnbounded(env *stream.Env, seed, records int, rate, skew float64, output string) {
+	witness := env.ArgOr("witness", "")
 	numbers := stream.FromFunc(env, "numbers", func(ctx *stream.Context, emit func(Row)) error {
 		for i := range uint64(records) {
 			emit(Row{i, 1})
@@ -182,11 +187,16 @@ func buildUnbounded(env *stream.Env, seed, records int, rate, skew float64, outp
 	spread := slow(stream.Rebalance(numbers), "slow", skew, stream.Parallelism(2))
 	keyed := stream.KeyBy(spread, func(r Row) uint64 { return r.Key % 97 })
 	if seed%2 == 1 {
-		stream.To(counting(keyed, "count", stream.Parallelism(2)), "out", file.JSONLines[Row](output))
+		stream.To(witnessed(counting(keyed, "count", stream.Parallelism(2)), witness, stream.Parallelism(2)), "out", file.JSONLines[Row](output))
 		return
 	}
 	counted := stream.Aggregate(keyed, "count", func(n *uint64, _ Row) { *n++ }, func(k, n uint64) Row { return Row{k, n} }, stream.Parallelism(2))
-	stream.To(counted, "out", file.JSONLines[Row](output))
+	stream.To(witnessed(counted, witness, stream.Parallelism(2)), "out", file.JSONLines[Row](output))
+}
+
+func buildIdle(env *stream.Env) {
+	env.SetParallelism(1000)
+	stream.To(stream.From(env, "never", generator.Count(1, func(i uint64) Row { return Row{i, 1} })), "out", file.JSONLines[Row](env.Arg("output")))
 }
 
 func name(what string, i int) string { return what + " " + string(rune('a'+i)) }

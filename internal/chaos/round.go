@@ -10,34 +10,51 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/stream"
 )
 
-// Config of a round: one job on one cluster.
+// Config of a round: one job at one site.
 type Config struct {
-	Cluster   *localcluster.Cluster // with room for the job's slots twice, and short checkpoint intervals
-	Binary    string                // of the job, whose main calls Main
-	Dir       string                // for outputs; the caller removes it
-	Storage   Storage               // that faults make fail
+	*Site            // whose cluster has room for the job's slots twice, and short checkpoint intervals
+	Binary    string // of the job, whose main calls Main
+	Dir       string // for outputs; the caller removes it
 	Seed      int
 	Records   int
 	Rate      float64 // records per second: with Records how long the job lasts undisturbed
 	Unbounded bool
 	Faults    int // to be done; the job may end before
+	Plan      Plan
+	Requests  bool // clients ask meanwhile
 	Say       func(format string, args ...any)
 }
 
 // Result is what a round came to.
 type Result struct {
-	Faults                            map[string]int // done, by name
+	Faults                            Tally
 	Lines, Lost, Duplicated, Restarts int
 	Checkpoints                       int // the newest id
 	Aborted                           int // checkpoints that were given up
+	Kills                             int // processes that were killed
+	Ended                             int // processes that ended by themselves, and were started again
+	Requests                          int // of clients
+	Epochs                            int // that began
+	Gentle                            int // 1: no task was to notice
+	Violations                        []Violation
 }
 
-// Wrong reports whether the output was not that of the undisturbed run.
-func (r Result) Wrong() bool { return r.Lost+r.Duplicated > 0 || r.Lines == 0 }
+// Wrong reports whether something was not as it must be.
+func (r Result) Wrong() bool { return len(r.Violations) > 0 }
+
+func (r Result) String() string {
+	n := 0
+	for _, one := range r.Faults {
+		n += len(one.each)
+	}
+	return fmt.Sprintf("%d faults, %d kills, %d epochs, %d restarts, %d checkpoints (%d given up), %d requests, %d lines, %d lost, %d duplicated, %d violations",
+		n, r.Kills, r.Epochs, r.Restarts, r.Checkpoints, r.Aborted, r.Requests, r.Lines, r.Lost, r.Duplicated, len(r.Violations))
+}
 
 // Run does one round.
 func Run(ctx context.Context, c Config) (Result, error) {
@@ -46,33 +63,103 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		return Result{}, err
 	}
 	defer r.client.Close()
-	for range r.Faults {
+	if err := r.disturb(ctx); err != nil {
+		return r.result, err
+	}
+	return r.end(ctx)
+}
+
+// disturb does the faults, while clients ask.
+func (r *round) disturb(ctx context.Context) error {
+	// Half of the rounds have only faults that no task may notice. What is drawn is the seed's alone.
+	gentle := r.Plan.Gentle || r.draw.IntN(2) == 0
+	drawn := r.Plan.drawn(r.Site, gentle)
+	if len(drawn) == 0 {
+		gentle, drawn = false, r.Plan.drawn(r.Site, false)
+	}
+	if len(drawn) == 0 {
+		return errors.New("no fault of the plan can be done here")
+	}
+	if r.Config.Requests {
+		q := r.ask(ctx)
+		defer q.end(ctx)
+	}
+	for range r.Config.Faults {
 		if ended, err := r.pause(ctx); ended || err != nil {
 			break
 		}
-		if err := r.fault(ctx); err != nil {
-			return r.result, err
+		if err := r.fault(ctx, drawn); err != nil {
+			return err
 		}
 	}
-	return r.end(ctx)
+	if !gentle {
+		return nil
+	}
+	r.result.Gentle = 1
+	return r.untouched(ctx)
+}
+
+// witnessed tells whether the job notes which attempt took records when.
+func (c *Config) witnessed() bool { return c.Site.Pause && c.Unbounded }
+
+// alone requires that no two attempts of a subtask have overlapped, where that is promised (I5, its first half).
+func (r *round) alone() error {
+	if !r.witnessed() {
+		return nil
+	}
+	wrong, err := overlapping(r.output + ".witness")
+	for _, what := range wrong {
+		r.violated("I5", "seed %d: %s", r.Seed, what)
+	}
+	return err
+}
+
+// untouched requires that every subtask is still the one that it was (I6).
+func (r *round) untouched(ctx context.Context) error {
+	j, err := r.client.Job(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	now := localcluster.Subtasks(j)
+	for i, was := range localcluster.Subtasks(r.before) {
+		if i >= len(now) || now[i].Attempt != was.Attempt || now[i].PID != was.PID && now[i].State != job.Finished {
+			r.violated("I6", "seed %d: subtask %d of the job was %+v and is %+v", r.Seed, i, was, now[i:min(i+1, len(now))])
+		}
+	}
+	if j.Restarts > 0 {
+		r.violated("I6", "seed %d: the job restarted %d times", r.Seed, j.Restarts)
+	}
+	return nil
+}
+
+// violated notes what must not have been.
+func (r *round) violated(invariant, format string, args ...any) {
+	v := Violation{invariant, fmt.Sprintf(format, args...)}
+	r.Say("VIOLATION %v", v)
+	r.result.Violations = append(r.result.Violations, v)
 }
 
 // round is one round under way.
 type round struct {
 	Config
-	client *client.Client
-	draw   *rand.Rand
-	output string
-	want   []string // the lines of the undisturbed run, sorted
-	id     client.ID
-	result Result
+	client   *client.Client
+	draw     *rand.Rand
+	output   string
+	want     []string // the lines of the undisturbed run, sorted
+	id       client.ID
+	artifact string
+	before   client.Job    // as it was before the first fault
+	began    terms         // before it
+	struck   time.Time     // when the newest fault was done
+	took     time.Duration // from then until somebody answered; 0: nobody was asked yet
+	result   Result
 }
 
 // begin does the undisturbed run, submits the job, and returns once all of it runs.
 func begin(ctx context.Context, c Config) (*round, error) {
-	r := &round{Config: c, id: client.NewID(), client: c.Cluster.Client(), draw: rand.New(rand.NewPCG(uint64(c.Seed), 2))}
+	r := &round{Config: c, id: client.NewID(), client: c.Site.Cluster.Client(), draw: rand.New(rand.NewPCG(uint64(c.Seed), 2))}
 	r.output = filepath.Join(c.Dir, fmt.Sprintf("disturbed-%d", c.Seed))
-	r.result.Faults = map[string]int{}
+	r.result.Faults = Tally{}
 	err := r.submit(ctx)
 	if err != nil {
 		r.client.Close()
@@ -86,14 +173,16 @@ func (r *round) submit(ctx context.Context) (err error) {
 		return fmt.Errorf("the undisturbed run: %w", err)
 	}
 	r.result.Lines = len(r.want)
-	artifact, err := r.client.Upload(ctx, r.Binary)
-	if err != nil {
+	if r.artifact, err = r.client.Upload(ctx, r.Binary); err != nil {
 		return err
 	}
-	if _, err := r.client.Submit(ctx, client.Spec{ID: r.id, Name: "chaos", Artifact: artifact, Args: r.args(r.output, r.Rate)}); err != nil {
+	if _, err := r.client.Submit(ctx, client.Spec{ID: r.id, Name: "chaos", Artifact: r.artifact, Args: r.args(r.output, r.Rate)}); err != nil {
 		return err
 	}
-	_, err = r.Cluster.Running(ctx, r.client, r.id)
+	if r.before, err = r.Cluster.Running(ctx, r.client, r.id); err != nil {
+		return err
+	}
+	r.began, err = r.epochs(ctx)
 	return err
 }
 
@@ -104,7 +193,18 @@ func (r *round) end(ctx context.Context) (Result, error) {
 		return r.result, err
 	}
 	got, err := Lines(r.output)
+	if err != nil {
+		return r.result, err
+	}
 	r.result.Lost, r.result.Duplicated = Compare(r.want, got)
+	if r.result.Lost+r.result.Duplicated > 0 || len(r.want) == 0 {
+		r.violated("I5", "seed %d: of %d lines %d are lost and %d are there that should not be", r.Seed, len(r.want), r.result.Lost, r.result.Duplicated)
+	}
+	if err := r.alone(); err != nil {
+		return r.result, err
+	}
+	epochs, err := r.epochs(ctx)
+	r.result.Epochs = len(epochs) - len(r.began)
 	return r.result, err
 }
 
@@ -168,6 +268,9 @@ func (c *Config) args(output string, rate float64) []string {
 	args := []string{"--seed", strconv.Itoa(c.Seed), "--records", strconv.Itoa(c.Records), "--output", output, "--rate", fmt.Sprint(rate)}
 	if c.Unbounded {
 		args = append(args, "--unbounded")
+	}
+	if c.witnessed() {
+		args = append(args, "--witness", output+".witness")
 	}
 	return args
 }

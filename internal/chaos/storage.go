@@ -1,12 +1,31 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/perennial-io/perennial/internal/localcluster"
 )
+
+// storageFaults are of what all processes share.
+var storageFaults = []fault{
+	{name: "storage away", rows: "27", weight: 1, do: (*round).takeStorage, needs: func(s *Site) string {
+		if s.Storage.Dir == "" {
+			return "its storage is not the run's to take away"
+		}
+		return ""
+	}},
+	{name: "storage full", rows: "27", weight: 1, do: (*round).fillStorage, needs: func(s *Site) string {
+		if !s.Storage.Small {
+			return "its storage is no small file system of its own, which only root can mount, on Linux"
+		}
+		return ""
+	}},
+}
 
 // Storage is the directory that the cluster's storage.dir names, which faults make fail for a while.
 type Storage struct {
@@ -32,8 +51,10 @@ func (s Storage) TakeAway() (back func() error, err error) {
 }
 
 // Fill leaves no room, until the returned function makes some.
-func (s Storage) Fill() (back func() error, err error) {
-	path := filepath.Join(s.Dir, "ballast")
+func (s Storage) Fill() (back func() error, err error) { return fill(s.Dir) }
+
+func fill(dir string) (back func() error, err error) {
+	path := filepath.Join(dir, "ballast")
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
@@ -45,8 +66,36 @@ func (s Storage) Fill() (back func() error, err error) {
 		case errors.Is(err, syscall.ENOSPC):
 			block = block[:len(block)/2] // down to the last byte
 		case err != nil:
-			return nil, errors.Join(fmt.Errorf("fill the storage: %w", err), back())
+			return nil, errors.Join(fmt.Errorf("fill %s: %w", dir, err), back())
 		}
 	}
 	return back, nil
+}
+
+func (r *round) takeStorage(ctx context.Context) error { return r.spoil(ctx, r.Storage.TakeAway) }
+
+func (r *round) fillStorage(ctx context.Context) error { return r.spoil(ctx, r.Storage.Fill) }
+
+// spoil has the storage fail for a while. Meanwhile the job may lose a task process or its leader: what they
+// need to go on is out of reach then.
+func (r *round) spoil(ctx context.Context, begin func() (func() error, error)) error {
+	back, err := begin()
+	if err != nil {
+		return err
+	}
+	var leader *localcluster.Process
+	err = wait(ctx, r.moments(0, 800))
+	switch r.draw.IntN(4) {
+	case 0:
+		err = errors.Join(err, r.killTask(ctx))
+	case 1:
+		if leader, _, err = r.Cluster.Leader(ctx, r.client); err == nil {
+			r.kill(leader)
+		}
+	}
+	err = errors.Join(err, wait(ctx, r.moments(0, 800)), back())
+	if leader != nil { // one that finds no storage at its start ends again
+		err = errors.Join(err, leader.Start())
+	}
+	return err
 }

@@ -7,6 +7,10 @@ type Point uint8
 const (
 	None Point = iota // no step
 
+	LeaderClaimed  // an epoch, and has read nothing
+	LeaderRead     // all that is committed, and has asked nobody
+	LeaderAdopted  // what TaskManagers run, and does not serve
+	LeaderServes   // from now on
 	LeaderReserves // a checkpoint's id
 	LeaderReserved
 	LeaderTriggered    // a TaskManager was sent a Trigger
@@ -64,6 +68,10 @@ const (
 
 var names = [end]string{
 	None:                "none",
+	LeaderClaimed:       "leader-claimed",
+	LeaderRead:          "leader-read",
+	LeaderAdopted:       "leader-adopted",
+	LeaderServes:        "leader-serves",
 	LeaderReserves:      "leader-reserves",
 	LeaderReserved:      "leader-reserved",
 	LeaderTriggered:     "leader-triggered",

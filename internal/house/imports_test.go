@@ -63,7 +63,7 @@ var rules = []struct {
 	},
 	{
 		[]string{"cmd/...", "client/...", "stream/...", "connector/...", "internal/jobmanager/...", "internal/taskmanager/...", "internal/demo"},
-		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "internal/tests3", "internal/testhosts", "internal/hostcluster", "coordination/coordinationtest", "internal/storage/storagetest", "internal/stored/storedtest", "testing"},
+		[]string{"internal/minicluster", "internal/testensemble", "internal/testetcd", "internal/tests3", "internal/testhosts", "internal/testproxy", "internal/testclock", "internal/chaos/...", "internal/hostcluster", "coordination/coordinationtest", "internal/storage/storagetest", "internal/stored/storedtest", "testing"},
 		"what is for tests stays out of the binaries",
 	},
 	{

@@ -22,18 +22,6 @@ func TestTestsDoNotSleep(t *testing.T) {
 	})
 }
 
-// wall finds durations made from the wall clock of another process or of a file: only a reading
-// of this process's own clock is monotonic.
-var wall = regexp.MustCompile(`\.(Round\(0\)|UnixNano\(\)\s*[-<>])`)
-
-func TestDurationsAreMonotonic(t *testing.T) {
-	eachGoFile(t, func(path, text string) {
-		if !strings.HasSuffix(path, "_test.go") && wall.MatchString(text) {
-			t.Errorf("%s computes with the wall clock: a clock that jumps must change nothing", path)
-		}
-	})
-}
-
 // TestNoClock: what is pure is told the time.
 func TestNoClock(t *testing.T) {
 	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|NewTimer|NewTicker|Tick)\(`)

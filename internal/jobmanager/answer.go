@@ -116,7 +116,7 @@ func (jm *JobManager) JobManagers(ctx context.Context) ([]api.JobManager, error)
 		members = *m
 	}
 	self := jm.self
-	self.Role, self.Epoch, self.Since, self.Takeover = "leader", l.term.Epoch(), l.since, jm.takeover.Load()
+	self.Role, self.Epoch, self.Since, self.Takeover = "leader", l.term.Epoch(), l.since.UTC(), jm.takeover.Load()
 	return append([]api.JobManager{self}, l.standbys(members)...), nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
 
@@ -38,6 +39,7 @@ type leader struct {
 // learns that a newer epoch is in force, and says why. A *WrongClusterError says that this
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
+	failpoint.LeaderClaimed.Reached()
 	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
 	if took.alive {
 		jm.detector.replacing(took.previous, term.Epoch())
@@ -45,7 +47,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l := &leader{
-		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: newPausable(term), since: time.Now().UTC(),
+		JobManager: jm, ctx: ctx, log: jm.log.With("epoch", term.Epoch()), end: end, term: newPausable(term), since: time.Now(),
 		header: rpc.Header{Epoch: term.Epoch()}, settled: make(chan struct{}),
 	}
 	l.checks = newChecks(l)
@@ -57,6 +59,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	jm.incarnation.Store(&l.header.Cluster)
 	jm.leading.Store(l)
 	defer jm.standBy()
+	failpoint.LeaderRead.Reached()
 	took.read = time.Now()
 	var wg, informer sync.WaitGroup
 	informing, silence := context.WithCancel(context.WithoutCancel(ctx))
@@ -68,6 +71,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	l.jobs.begin()
 
 	l.serve(&took)
+	failpoint.LeaderServes.Reached()
 	wg.Go(func() { l.adopt(ctx, took) })
 	wg.Go(func() { l.keepHouse(ctx) })
 	<-ctx.Done()
@@ -170,6 +174,7 @@ func (l *leader) load() error {
 // the change of leader went. Clients wait as long for the jobs that they ask of, and for no other.
 func (l *leader) adopt(ctx context.Context, took moments) {
 	l.awaitAdoption()
+	failpoint.LeaderAdopted.Reached()
 	took.asked, took.adopted = l.registry.askedAt(ctx), time.Now()
 	if ctx.Err() != nil {
 		return // nobody is told of a term that has ended

@@ -66,7 +66,7 @@ func newRegistry(l *leader, records []storedTaskManager) *registry {
 		managers: make(map[string]*taskManager), claims: make(map[job.ID][]string), reserved: make(map[job.ID]int),
 	}
 	for _, s := range records {
-		m := &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since}
+		m := &taskManager{instance: s.instance, record: s.record, version: s.version, seen: monotonic(), since: l.since.UTC()}
 		r.managers[s.instance] = m
 		r.awaitLease(m) // anew: who declared it dead may have granted leases until it was replaced
 	}

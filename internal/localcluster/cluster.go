@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/client"
+	"github.com/perennial-io/perennial/internal/failpoint"
 )
 
 // Config describes a cluster.
@@ -37,6 +39,24 @@ type Config struct {
 	FirstRPC string
 	// Failpoints is the directory in which tests arm them, of every process and task process; "": none.
 	Failpoints string
+	// Place tells of each process, by its role and its number from 0, what is its own; nil: nothing is.
+	Place func(role string, i int) Place
+}
+
+// The roles that Place is asked about.
+const (
+	JobManager  = "jobmanager"
+	TaskManager = "taskmanager"
+)
+
+// Place is where one process runs, and what it alone is told.
+type Place struct {
+	Address string            // others reach it there; "": loopback
+	Bind    string            // it listens there; "": at Address
+	Enter   []string          // what comes before a program and its arguments for it to run there
+	RPC     string            // the JobManager's RPC port; "": a free one
+	Env     []string          // beside this process's
+	Own     map[string]string // settings, above all others
 }
 
 // Cluster is what Start has started.
@@ -54,8 +74,12 @@ func Start(c Config) (*Cluster, error) {
 		return nil, err
 	}
 	cl := &Cluster{config: c}
-	for _, p := range ports {
-		cl.Rest = append(cl.Rest, net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
+	for i, p := range ports {
+		address := cl.place(JobManager, i).Address
+		if address == "" {
+			address = "127.0.0.1"
+		}
+		cl.Rest = append(cl.Rest, net.JoinHostPort(address, strconv.Itoa(p)))
 	}
 	for i, p := range ports {
 		cl.JobManagers = append(cl.JobManagers, cl.jobManager(i, p))
@@ -72,6 +96,28 @@ func Start(c Config) (*Cluster, error) {
 	return cl, nil
 }
 
+func (cl *Cluster) place(role string, i int) Place {
+	if cl.config.Place == nil {
+		return Place{}
+	}
+	return cl.config.Place(role, i)
+}
+
+// addresses are the settings of where a process is.
+func (p Place) addresses(role string) map[string]string {
+	bind := p.Bind
+	if bind == "" {
+		bind = p.Address
+	}
+	switch {
+	case p.Address == "":
+		return nil
+	case role == TaskManager:
+		return map[string]string{"taskmanager.host": p.Address, "taskmanager.bind-host": bind}
+	}
+	return map[string]string{"jobmanager.rpc.address": p.Address, "jobmanager.bind-host": bind, "rest.bind-host": bind}
+}
+
 func (cl *Cluster) jobManager(i, rest int) *Process {
 	own := map[string]string{
 		"rest.port":                 strconv.Itoa(rest),
@@ -85,7 +131,10 @@ func (cl *Cluster) jobManager(i, rest int) *Process {
 	if i == 0 && cl.config.FirstRPC != "" {
 		own["jobmanager.rpc.port"] = cl.config.FirstRPC
 	}
-	return cl.process("jobmanager", i, own)
+	if rpc := cl.place(JobManager, i).RPC; rpc != "" {
+		own["jobmanager.rpc.port"] = rpc
+	}
+	return cl.process(JobManager, i, own)
 }
 
 func (cl *Cluster) taskManager(i int) *Process {
@@ -96,7 +145,7 @@ func (cl *Cluster) taskManager(i int) *Process {
 	if !cl.highlyAvailable() {
 		own["jobmanager.rpc.port"] = cl.RPCPort()
 	}
-	return cl.process("taskmanager", i, own)
+	return cl.process(TaskManager, i, own)
 }
 
 func (cl *Cluster) highlyAvailable() bool {
@@ -112,22 +161,29 @@ func (cl *Cluster) RPCPort() string {
 }
 
 func (cl *Cluster) process(role string, i int, own map[string]string) *Process {
-	name := fmt.Sprintf("%s-%d", role, i+1)
+	name, place := fmt.Sprintf("%s-%d", role, i+1), cl.place(role, i)
 	args := []string{role, "--conf", ""}
 	settings := map[string]string{"storage.dir": filepath.Join(cl.config.Dir, "storage")}
 	if cl.config.Embedded {
 		settings["high-availability"] = "embedded"
 		settings["jobmanagers"] = strings.Join(cl.Rest, ",")
 	}
-	for _, m := range []map[string]string{cl.config.Settings, own} {
-		for k, v := range m {
-			settings[k] = v
-		}
+	for _, m := range []map[string]string{cl.config.Settings, own, place.addresses(role), place.Own} {
+		maps.Copy(settings, m)
 	}
 	for k, v := range settings {
 		args = append(args, "-D", k+"="+v)
 	}
-	return &Process{Name: name, Log: filepath.Join(cl.config.Dir, name+".log"), binary: cl.config.Binary, args: args, failpoints: cl.config.Failpoints}
+	return &Process{Name: name, Log: filepath.Join(cl.config.Dir, name+".log"), binary: cl.config.Binary, args: args, enter: place.Enter, env: cl.environment(place)}
+}
+
+// environment is what a process finds in its environment beside this process's own.
+func (cl *Cluster) environment(p Place) []string {
+	env := slices.Clone(p.Env)
+	if cl.config.Failpoints != "" {
+		env = append(env, failpoint.Variable+"="+cl.config.Failpoints)
+	}
+	return env
 }
 
 // Client returns a client of this cluster that knows all of its JobManagers. The caller closes it.

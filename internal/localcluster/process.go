@@ -7,11 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/perennial-io/perennial/internal/failpoint"
 )
 
 // Process is one JobManager or TaskManager that can be killed and started again.
@@ -22,9 +21,10 @@ type Process struct {
 	// Env is added to the environment of the next Start.
 	Env []string
 
-	binary     string
-	args       []string
-	failpoints string
+	binary string
+	args   []string
+	enter  []string // comes before the binary
+	env    []string // comes after environment()
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -40,12 +40,10 @@ func (p *Process) Start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.binary, p.args...)
+	line := slices.Concat(p.enter, []string{p.binary}, p.args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(environment(), p.Env...)
-	if p.failpoints != "" {
-		cmd.Env = append(cmd.Env, failpoint.Variable+"="+p.failpoints)
-	}
+	cmd.Env = slices.Concat(environment(), p.env, p.Env)
 	cmd.SysProcAttr = childAttributes()
 	if err := startChild(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)

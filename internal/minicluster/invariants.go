@@ -47,16 +47,25 @@ func (v *violated) epochs(events []Event) {
 	}
 }
 
+// ofCheckpoint tells whether a decision about a running attempt opens or closes a checkpoint.
+func ofCheckpoint(before, now execution.Intent) bool {
+	return before.Phase == execution.Running && now.Phase == execution.Running && before.Attempt == now.Attempt && (before.Reserved != now.Reserved || before.Open != now.Open)
+}
+
 // decisions: an attempt is begun once, and none is left out (I3); a job ends once (I9).
 func (v *violated) decisions(events []Event) {
 	begun, ends, highest := map[attempt]int{}, map[job.ID]int{}, map[job.ID]job.Attempt{}
+	last := map[job.ID]execution.Intent{}
 	for _, e := range events {
 		if e.Kind != Decided {
 			continue
 		}
 		id := e.Job()
 		highest[id] = max(highest[id], e.Intent.Attempt)
+		before := last[id]
+		last[id] = e.Intent
 		switch {
+		case ofCheckpoint(before, e.Intent): // while it runs
 		case e.Intent.Phase == execution.Running:
 			begun[attempt{id, e.Intent.Attempt}]++
 		case e.Intent.Phase.Terminal():

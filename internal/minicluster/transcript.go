@@ -20,7 +20,7 @@ import (
 // test has waited for it, makes a transcript that can be compared.
 func (c *Cluster) Transcript() string {
 	events, _ := c.chronicle.read()
-	t := &teller{names: namesOf(events), subtasks: map[string]*progress{}, told: map[string]bool{}}
+	t := &teller{names: namesOf(events), subtasks: map[string]*progress{}, told: map[string]bool{}, decided: map[job.ID]execution.Intent{}}
 	var b strings.Builder
 	var lines []line
 	flush := func() {
@@ -70,6 +70,7 @@ type teller struct {
 	jobs     []job.ID
 	subtasks map[string]*progress // of an attempt on an instance
 	told     map[string]bool      // lines that are told once
+	decided  map[job.ID]execution.Intent
 }
 
 // progress is how far an attempt has got on one TaskManager.
@@ -89,6 +90,10 @@ func (t *teller) tell(e Event) (l line, telling bool) {
 	case Fenced:
 		l.text = fmt.Sprintf("wants to commit under epoch %d, and is refused: there is a newer one", e.Epoch)
 	case Decided:
+		before := t.decided[e.Job()]
+		if t.decided[e.Job()] = e.Intent; ofCheckpoint(before, e.Intent) {
+			return l, false // they come when it is time for them, and not as causes have effects
+		}
 		l.subject, l.phase, l.attempt = string(e.Job()), e.Intent.Phase, e.Intent.Attempt
 		l.text = "commits: " + t.decision(e.Intent)
 	case Recorded:

@@ -39,6 +39,21 @@ type Ensemble struct {
 type Options struct {
 	Settings []string // further lines of each server's zoo.cfg
 	Secure   bool     // each server has a port for TLS as well, whose keys the settings name
+	Hosts    []Host   // where each server runs; nil: all on loopback
+}
+
+// Host is where a server runs.
+type Host struct {
+	Address string   // of it
+	Enter   []string // what comes before a program and its arguments for it to run there
+}
+
+// host is where server i runs.
+func (o Options) host(i int) Host {
+	if len(o.Hosts) == 0 {
+		return Host{Address: host}
+	}
+	return o.Hosts[i]
 }
 
 // ZooKeeper starts n servers (1, 3 or 5) with their files under dir, and returns when
@@ -101,13 +116,14 @@ func start(ctx context.Context, install installation, dir string, n int, o Optio
 	e := &Ensemble{starter: newStarter()}
 	for i := range n {
 		s := &Server{
-			Addr:    fmt.Sprintf("%s:%d", host, ports[3*i]),
+			Addr:    fmt.Sprintf("%s:%d", o.host(i).Address, ports[3*i]),
+			enter:   o.host(i).Enter,
 			install: install,
 			dir:     filepath.Join(dir, fmt.Sprintf("server-%d", i+1)),
 			starter: e.starter,
 		}
 		if o.Secure {
-			s.Secure = fmt.Sprintf("%s:%d", host, ports[3*n+i])
+			s.Secure = fmt.Sprintf("%s:%d", o.host(i).Address, ports[3*n+i])
 		}
 		e.Servers = append(e.Servers, s)
 		err = errors.Join(err, writeFiles(s.dir, i, ports, o))
@@ -154,12 +170,12 @@ func config(data string, i int, ports []int, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tickTime=%d\ninitLimit=50\nsyncLimit=8\n", Tick.Milliseconds())
 	fmt.Fprintf(&b, "minSessionTimeout=%d\nmaxSessionTimeout=%d\nmaxClientCnxns=0\n", MinSessionTimeout.Milliseconds(), MaxSessionTimeout.Milliseconds())
-	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\nclientPortAddress=%s\n", data, ports[3*i], host)
+	fmt.Fprintf(&b, "dataDir=%s\nclientPort=%d\nclientPortAddress=%s\n", data, ports[3*i], o.host(i).Address)
 	fmt.Fprintf(&b, "admin.enableServer=false\n4lw.commands.whitelist=srvr\n")
 	n := len(ports) / 4
 	if o.Secure {
 		fmt.Fprintf(&b, "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n")
-		fmt.Fprintf(&b, "secureClientPort=%d\nsecureClientPortAddress=%s\n", ports[3*n+i], host)
+		fmt.Fprintf(&b, "secureClientPort=%d\nsecureClientPortAddress=%s\n", ports[3*n+i], o.host(i).Address)
 	}
 	for _, line := range o.Settings {
 		fmt.Fprintln(&b, line)
@@ -168,7 +184,7 @@ func config(data string, i int, ports []int, o Options) string {
 		return b.String() // one server: standalone
 	}
 	for j := range n {
-		fmt.Fprintf(&b, "server.%d=%s:%d:%d\n", j+1, host, ports[3*j+1], ports[3*j+2])
+		fmt.Fprintf(&b, "server.%d=%s:%d:%d\n", j+1, o.host(j).Address, ports[3*j+1], ports[3*j+2])
 	}
 	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Server struct {
 	Secure string // the same for TLS, "" if it has none
 
 	install installation
+	enter   []string // of the host that it runs on
 	dir     string
 	starter *starter
 
@@ -107,11 +109,12 @@ func (s *Server) Start() error {
 // command has a small heap, and the quick compiler alone: servers in tests live for
 // seconds, and share two cores with what is tested.
 func (s *Server) command() *exec.Cmd {
-	cmd := exec.Command(s.install.java,
+	line := slices.Concat(s.enter, []string{s.install.java,
 		"-Xms24m", "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
 		"-Dzookeeper.jmx.log4j.disable=true", "-Dzookeeper.preAllocSize=1024",
-		"-cp", s.dir+string(os.PathListSeparator)+s.install.classpath,
-		"org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, configName))
+		"-cp", s.dir + string(os.PathListSeparator) + s.install.classpath,
+		"org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, configName)})
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = dieWithParent()
 	return cmd
@@ -224,3 +227,6 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(bytes.TrimSpace(t.buf))
 }
+
+// Running tells whether the server was started and has not ended.
+func (s *Server) Running() bool { return s.exit() == nil }

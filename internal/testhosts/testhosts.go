@@ -224,9 +224,15 @@ PidFile none
 
 // Command is a program that runs on the host, until it ends or ctx does.
 func (one *Host) Command(ctx context.Context, path string, args ...string) *exec.Cmd {
+	in := append(one.Enter(), path)
+	return exec.CommandContext(ctx, in[0], append(in[1:], args...)...)
+}
+
+// Enter is what comes before a program and its arguments for it to run on the host. The program has the process id of
+// what was started.
+func (one *Host) Enter() []string {
 	const script = `mount --bind "$1" "$2" && hostname "$0" && shift 2 && exec "$@"`
-	in := []string{"netns", "exec", one.all.namespace(one.number), "unshare", "--uts", "sh", "-c", script, one.Name, one.disk(), one.all.Local, path}
-	return exec.CommandContext(ctx, "ip", append(in, args...)...)
+	return []string{"ip", "netns", "exec", one.all.namespace(one.number), "unshare", "--uts", "sh", "-c", script, one.Name, one.disk(), one.all.Local}
 }
 
 // disk is where this machine has the host's own files.

@@ -78,3 +78,35 @@ func TestNewFails(t *testing.T) {
 		t.Errorf("hosts were made after the context had ended: %v", h.Close())
 	}
 }
+
+// What a host sends to another can be lost one way, or both, and each goes on reaching everybody else.
+func TestLose(t *testing.T) {
+	h := Start(t, 3)
+	a, b, c := h.List[0], h.List[1], h.List[2]
+	for _, step := range []struct {
+		name string
+		do   func() error
+		met  bool
+	}{
+		{"before", func() error { return nil }, true},
+		{"from the client", func() error { return a.Lose(b) }, false},
+		{"found again", func() error { return a.Find(b) }, true},
+		{"from the server", func() error { return b.Lose(a) }, false},
+		{"that too", func() error { return b.Find(a) }, true},
+		{"parted", func() error { return Part(a, b) }, false},
+		{"met", func() error { return Meet(a, b) }, true},
+	} {
+		try(t, step.do())
+		if got := a.reaches(t, b); got != step.met {
+			t.Errorf("%s: %s reaches %s: %v", step.name, a.Name, b.Name, got)
+		}
+		if !a.reaches(t, c) || !c.reaches(t, b) {
+			t.Errorf("%s: a third host is touched", step.name)
+		}
+	}
+}
+
+// reaches tells whether a connection to the other's sshd comes about.
+func (one *Host) reaches(t *testing.T, other *Host) bool {
+	return one.Command(t.Context(), "timeout", "1", "bash", "-c", "</dev/tcp/"+other.Address+"/22").Run() == nil
+}

@@ -1,8 +1,9 @@
-// Command run is "make chaos": rounds of package chaos on ZooKeeper and on the embedded quorum in turn, each
-// round a job drawn from the next seed, until the time is over. It ends with a line of totals, and with
-// status 1 at the first round whose output is wrong. It ends only processes that it started.
+// Command run is "make chaos": rounds of package chaos at one kind of site after the other, each round a job drawn from the
+// next seed, until the time is over. It ends with one table, and with status 1 at the first round in which something was not as
+// it must be, after the command that does that round again. It ends only processes that it started.
 //
-// Where it may mount, the cluster's storage is a small file system in memory, which faults fill.
+// As root it runs in a network of its own, has hosts, and small file systems which faults fill. Otherwise it says what cannot
+// be done.
 package main
 
 import (
@@ -14,39 +15,99 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/chaos"
-	"github.com/perennial-io/perennial/internal/localcluster"
-	"github.com/perennial-io/perennial/internal/testensemble"
+	"github.com/perennial-io/perennial/internal/testclock"
+	"github.com/perennial-io/perennial/internal/testhosts"
 )
 
 type options struct {
 	seed    int
 	minutes float64
 	on      string
-	quiet   bool
+	faults  string
+	// isolated is the cluster's setting.
+	isolated string
+	quiet    bool
+	plan     chaos.Plan
+	kinds    []chaos.Kind
 }
 
 func main() {
 	if os.Getenv("PERENNIAL_ROLE") != "" {
 		chaos.Main()
 	}
-	var o options
-	flag.IntVar(&o.seed, "seed", 1, "of the first round; each further round takes the next")
-	flag.Float64Var(&o.minutes, "minutes", 5, "for how long rounds are begun")
-	flag.StringVar(&o.on, "on", "zookeeper,embedded", "coordinations, each for an equal part of the time")
-	flag.BoolVar(&o.quiet, "quiet", false, "only a line for each round")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = o.alone()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: refused:", err)
+		os.Exit(2)
+	}
 	if err := run(ctx, o); err != nil {
-		fmt.Println("chaos: FAILED", err)
+		fmt.Println("chaos: FAILED:", err)
 		os.Exit(1)
 	}
+}
+
+// everywhere is where rounds are done unless -on says otherwise.
+const everywhere = "zookeeper/hosts,embedded/hosts,zookeeper/proxies,embedded/proxies"
+
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	f.IntVar(&o.seed, "seed", 1, "of the first round; each further round takes the next")
+	f.Float64Var(&o.minutes, "minutes", 5, "for how long rounds are begun")
+	f.StringVar(&o.on, "on", everywhere, "sites, each for an equal part of the time: zookeeper or embedded, and /hosts, /proxies or nothing")
+	f.StringVar(&o.faults, "faults", "", "only these, by their names, separated by commas: "+strings.Join(chaos.Faults(), ", "))
+	f.BoolVar(&o.plan.Gentle, "gentle", false, "only faults that no task may notice")
+	f.StringVar(&o.isolated, "isolated", "", "taskmanager.isolated of the clusters: run or pause, in which attempts must not overlap")
+	f.BoolVar(&o.quiet, "quiet", false, "only a line for each round")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if o.minutes <= 0 {
+		return o, fmt.Errorf("-minutes %v: expected more than 0", o.minutes)
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("%q: there are only flags", f.Args())
+	}
+	if o.isolated != "" && o.isolated != "run" && o.isolated != "pause" {
+		return o, fmt.Errorf("-isolated %q: expected run or pause", o.isolated)
+	}
+	if o.faults != "" {
+		o.plan.Faults = strings.Split(o.faults, ",")
+	}
+	for _, text := range strings.Split(o.on, ",") {
+		k, err := chaos.ParseKind(text)
+		if err != nil {
+			return o, err
+		}
+		o.kinds = append(o.kinds, k)
+	}
+	return o, o.plan.Check(nil)
+}
+
+// alone has the run have a network of its own, if that is possible. Without one there are no hosts.
+func (o options) alone() error {
+	err := testhosts.Alone()
+	if err == nil {
+		return nil
+	}
+	for _, k := range o.kinds {
+		if k.Network == "hosts" {
+			return fmt.Errorf("%s: %w; -on zookeeper/proxies,embedded/proxies needs none", k, err)
+		}
+	}
+	return nil
 }
 
 func run(ctx context.Context, o options) error {
@@ -54,74 +115,58 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	binary := filepath.Join(dir, "perennial")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/perennial-io/perennial/cmd/perennial").CombinedOutput(); err != nil {
-		return fmt.Errorf("build perennial: %w\n%s", err, out)
-	}
-	coordinations := strings.Split(o.on, ",")
-	for _, c := range coordinations {
-		length := time.Duration(o.minutes * float64(time.Minute) / float64(len(coordinations)))
-		if o.seed, err = on(ctx, c, filepath.Join(dir, c), binary, o, length); err != nil {
-			return fmt.Errorf("%w\nwhat was left for a look: %s", err, dir)
+	programs := chaos.Programs{Perennial: filepath.Join(dir, "perennial"), Clocks: true, Isolated: o.isolated}
+	const pkg = "github.com/perennial-io/perennial/cmd/perennial"
+	if err := testclock.Build(ctx, dir, programs.Perennial, pkg); err != nil {
+		fmt.Printf("no clock jumps: %v\n", err)
+		programs.Clocks = false
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", programs.Perennial, pkg).CombinedOutput(); err != nil {
+			return fmt.Errorf("build perennial: %w\n%s", err, out)
 		}
 	}
+	total := chaos.NewTotal()
+	length := time.Duration(o.minutes * float64(time.Minute) / float64(len(o.kinds)))
+	for _, k := range o.kinds {
+		if o.seed, err = at(ctx, k, filepath.Join(dir, strings.ReplaceAll(k.String(), "/", "-")), programs, o, length, total); err != nil {
+			break
+		}
+	}
+	if e := total.Write(os.Stdout); e != nil {
+		return e
+	}
+	if err != nil {
+		return fmt.Errorf("%w\nwhat was left for a look: %s", err, dir)
+	}
+	fmt.Println("chaos: OK")
 	return os.RemoveAll(dir)
 }
 
 // site is where rounds are done.
 type site struct {
-	coordination string
-	dir          string
-	cluster      *localcluster.Cluster
-	storage      chaos.Storage
+	*chaos.Site
+	dir   string
+	total *chaos.Total
 }
 
-// on does rounds on one kind of coordination, and returns the seed of the next round.
-func on(ctx context.Context, coordination, dir, binary string, o options, length time.Duration) (next int, err error) {
+// at does rounds at a kind of site, and returns the seed of the next round.
+func at(ctx context.Context, k chaos.Kind, dir string, p chaos.Programs, o options, length time.Duration, total *chaos.Total) (next int, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
-	config := localcluster.Config{
-		Binary: binary, Dir: dir, JobManagers: 3, TaskManagers: 3, Slots: 4, Embedded: coordination == "embedded",
-		Settings: map[string]string{"checkpoint.interval": "200ms", "taskmanager.timeout": "2s"},
+	s, err := chaos.Open(ctx, k, dir, p)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", k, err)
 	}
-	if coordination == "zookeeper" {
-		e, err := testensemble.ZooKeeper(ctx, filepath.Join(dir, "zookeeper"), 3)
+	defer func() {
 		if err != nil {
-			return 0, err
+			err = errors.Join(err, s.Keep())
 		}
-		defer e.Close()
-		config.Settings["zookeeper.quorum"] = e.Connect()
-	}
-	storage := chaos.Storage{Dir: filepath.Join(dir, "storage")}
-	release, err := small(storage.Dir)
-	if err != nil {
-		fmt.Printf("the storage is not filled: %v\n", err)
-	} else {
-		storage.Small = true
-		defer func() { err = errors.Join(err, keep(storage.Dir, err), release()) }()
-	}
-	cluster, err := localcluster.Start(config)
-	if err != nil {
+		err = errors.Join(err, s.Close())
+	}()
+	if err := o.plan.Check(s); err != nil {
 		return 0, err
 	}
-	defer cluster.Stop()
-	ready, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	c := cluster.Client()
-	defer c.Close()
-	if err := cluster.Ready(ready, c); err != nil {
-		return 0, err
-	}
-	return site{coordination, dir, cluster, storage}.rounds(ctx, o, length)
-}
-
-// keep copies what a failure left in the storage to where it stays.
-func keep(dir string, failure error) error {
-	if failure == nil {
-		return nil
-	}
-	return os.CopyFS(dir+"-left", os.DirFS(dir))
+	return site{s, dir, total}.rounds(ctx, o, length)
 }
 
 func (s site) rounds(ctx context.Context, o options, length time.Duration) (int, error) {
@@ -129,59 +174,52 @@ func (s site) rounds(ctx context.Context, o options, length time.Duration) (int,
 	if err != nil {
 		return 0, err
 	}
-	total, first, began := map[string]int{}, o.seed, time.Now()
-	for ; time.Since(began) < length && ctx.Err() == nil; o.seed++ {
+	for began := time.Now(); time.Since(began) < length && ctx.Err() == nil; o.seed++ {
 		work, err := os.MkdirTemp(s.dir, "round-")
 		if err != nil {
 			return 0, err
 		}
 		r, err := s.round(ctx, self, work, o)
+		s.total.Add(s.Kind, r)
+		fmt.Printf("seed %d on %s: %v\n", o.seed, s.Kind, r)
+		if err == nil && r.Wrong() {
+			err = fmt.Errorf("%v", r.Violations)
+		}
 		if err != nil {
-			return 0, fmt.Errorf("%s, seed %d: %w\n%s", s.coordination, o.seed, err, s.cluster.Logs())
+			return 0, fmt.Errorf("%s, seed %d: %w\nonce more: %s", s.Kind, o.seed, err, o.again(s.Kind))
 		}
-		for name, n := range r.Faults {
-			total[name] += n
-		}
-		total["lines"] += r.Lines
-		total["restarts"] += r.Restarts
-		total["checkpoints"] += r.Checkpoints
-		total["aborted"] += r.Aborted
 		if err := os.RemoveAll(work); err != nil {
 			return 0, err
 		}
 	}
-	fmt.Printf("chaos: OK on=%s seeds=%d-%d minutes=%.1f lost=0 duplicated=0%s\n", s.coordination, first, o.seed-1, time.Since(began).Minutes(), describe(total))
 	return o.seed, ctx.Err()
 }
 
+// again is the command that does one round again.
+func (o options) again(k chaos.Kind) string {
+	line := fmt.Sprintf("make chaos SEED=%d MINUTES=0.01 ON=%s", o.seed, k)
+	if o.faults != "" {
+		line += fmt.Sprintf(" FAULTS='%s'", o.faults)
+	}
+	if o.isolated != "" {
+		line += " ISOLATED=" + o.isolated
+	}
+	if o.plan.Gentle {
+		line += " GENTLE=true"
+	}
+	return line
+}
+
 func (s site) round(ctx context.Context, self, work string, o options) (chaos.Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("the round was not over after 3 minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("the round was not over after 5 minutes"))
 	defer cancel()
 	say := func(format string, args ...any) {
 		if !o.quiet {
-			fmt.Printf(format+"\n", args...)
+			fmt.Printf(time.Now().Format("15:04:05.000 ")+format+"\n", args...)
 		}
 	}
-	r, err := chaos.Run(ctx, chaos.Config{
-		Cluster: s.cluster, Binary: self, Dir: work, Storage: s.storage, Seed: o.seed, Records: 40_000, Rate: 4_000, Unbounded: o.seed%3 == 1, Faults: 15, Say: say,
+	return chaos.Run(ctx, chaos.Config{
+		Site: s.Site, Binary: self, Dir: work, Seed: o.seed, Records: 40_000, Rate: 1_200, Unbounded: o.seed%3 == 1, Faults: 15,
+		Plan: o.plan, Requests: true, Say: say,
 	})
-	if err == nil && r.Wrong() {
-		err = fmt.Errorf("the output is wrong: %+v", r)
-	}
-	fmt.Printf("seed %d: %+v\n", o.seed, r)
-	return r, err
-}
-
-// describe lists counts by name: "leader killed" as leader-killed=3.
-func describe(counts map[string]int) string {
-	var names []string
-	for name := range counts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	text := ""
-	for _, name := range names {
-		text += fmt.Sprintf(" %s=%d", strings.ReplaceAll(name, " ", "-"), counts[name])
-	}
-	return text
 }

@@ -1,9 +1,9 @@
 //go:build !linux
 
-package main
+package chaos
 
 import "errors"
 
-func small(string) (release func() error, err error) {
+func small(dir, size string) (release func() error, err error) {
 	return nil, errors.New("it can be only on Linux")
 }
