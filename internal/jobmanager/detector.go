@@ -41,9 +41,11 @@ type suspicion struct {
 
 // watch holds a connection to a leader until ctx ends (the zero suspicion) or it is suspected, and says why.
 // Fastest first: a connection that breaks and a redial that is refused; an answer under
-// another id; silence. A *WrongClusterError or *MovedError is about this process, and no suspicion.
+// another id; silence. A leader that this process has not met yet is given longer: its own way to it may be what is broken, as
+// that of a host which is just coming back. A *WrongClusterError or *MovedError is about this process, and no suspicion.
 func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicion, wrong error) {
 	began := time.Now() // of the time in which nothing was heard of it as a leader
+	met := false
 	for ctx.Err() == nil {
 		conn, verdict, err := d.greet(ctx, leader)
 		_, misplaced := errors.AsType[*WrongClusterError](err)
@@ -59,9 +61,9 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicio
 			if reason, wrong := d.hold(ctx, conn, leader); reason != "" || wrong != nil {
 				return suspicion{api.CauseHeartbeat, reason}, wrong
 			}
-			began = time.Now()
+			began, met = time.Now(), true
 			continue // redial
-		case time.Since(began) > d.timeout():
+		case time.Since(began) > d.silence(met):
 			return suspicion{api.CauseHeartbeat, err.Error()}, nil
 		}
 		pause(ctx, d.cfg.heartbeatInterval()/5)
@@ -187,6 +189,14 @@ func (d *detector) timeout() time.Duration {
 		return patience * d.cfg.heartbeatTimeout()
 	}
 	return d.cfg.heartbeatTimeout()
+}
+
+// silence is for how long a leader may not be reached.
+func (d *detector) silence(met bool) time.Duration {
+	if met {
+		return d.timeout()
+	}
+	return patience * d.cfg.heartbeatTimeout()
 }
 
 // backsOff reports whether suspicions were wrong of late: then no sign of death is believed at once.

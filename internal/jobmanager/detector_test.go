@@ -211,3 +211,15 @@ func TestDetectorBacksOff(t *testing.T) {
 		t.Error("a leader that claims again was not dead")
 	}
 }
+
+// A leader that answers nothing is given longer by a process that has not met it: its own way to it may be broken.
+func TestDetectorIsPatientWithStrangers(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	d := detectorFor(t, timeout)
+	leader, _ := peer(t, func(*rpc.Conn) {})
+	began := time.Now()
+	s, _ := d.watch(t.Context(), leader)
+	if took := time.Since(began); s.cause != api.CauseHeartbeat || took < patience*timeout {
+		t.Errorf("suspected after %v: %s", took, s.reason)
+	}
+}

@@ -62,10 +62,7 @@ func TestDrainOutlivesTheLeader(t *testing.T) {
 	id := w.submit(a)
 	w.eventually("deployed", func() bool { return tm1.did("deploys attempt 1 slots [0]")+tm2.did("deploys attempt 1 slots [1]") == 2 })
 	tm3.start()
-	w.eventually("registered", func() bool { return tm3.did("follows epoch 1") == 1 })
-	if err := a.DrainTaskManager(t.Context(), "tm-1", false); err != nil {
-		t.Fatal(err)
-	}
+	w.eventually("registered, and drained", func() bool { return a.DrainTaskManager(t.Context(), "tm-1", false) == nil })
 	w.eventually("a checkpoint is under way", func() bool { return tm2.did("deaf to trigger") == 1 })
 	list, err := a.TaskManagers(t.Context())
 	if err != nil || len(list) != 3 || !list[0].Draining || list[0].SlotsFree != 0 || len(list[0].Jobs) != 1 || !list[0].Connected {

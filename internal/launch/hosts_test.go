@@ -127,7 +127,7 @@ func (s *site) life(stopped func()) {
 		return err
 	})
 	if now := s.leader(nil); now != next {
-		t.Errorf("%s leads, and %s did before %s came back", now.Name, next.Name, cut.Name)
+		t.Errorf("%s leads, and %s did before %s came back:\n%s", now.Name, next.Name, cut.Name, s.types("perennial", "failovers").Stdout)
 	}
 
 	worker := s.worker(before)

@@ -338,12 +338,12 @@ func TestMalformedState(t *testing.T) {
 	batch(t, step, numbers(0, 100))
 	good := bytesOf(t, step.(Stateful))
 	tests := map[string][][]byte{
-		"empty":         {{}},
-		"cut off":       {good[:len(good)-1]},
-		"without end":   {good[:len(good)-4]},
-		"longer":        {slices.Concat(good, []byte{0})},
-		"other version": {append([]byte("PST\x02"), good[4:]...)},
-		"a key twice":   {good, good},
+		"empty":        {{}},
+		"cut off":      {good[:len(good)-1]},
+		"without end":  {good[:len(good)-4]},
+		"longer":       {slices.Concat(good, []byte{0})},
+		"another file": {append([]byte("PSX\x01"), good[4:]...)},
+		"a key twice":  {good, good},
 	}
 	for name, data := range tests {
 		w := NewWiring(t.Context(), ContextConfig{})
