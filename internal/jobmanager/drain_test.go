@@ -235,10 +235,7 @@ func TestKilledWhileDrained(t *testing.T) {
 	id := w.submit(n)
 	w.eventually("deployed", func() bool { return tm1.did("deploys attempt 1 slots [0]")+tm2.did("deploys attempt 1 slots [1]") == 2 })
 	tm3 := w.taskManager("tm-3", 1).start()
-	w.eventually("registered", func() bool { return tm3.did("follows epoch 1") == 1 })
-	if err := n.DrainTaskManager(t.Context(), "tm-1", false); err != nil {
-		t.Fatal(err)
-	}
+	w.eventually("registered, and drained", func() bool { return n.DrainTaskManager(t.Context(), "tm-1", false) == nil })
 	w.eventually("a checkpoint is under way", func() bool { return tm2.did("deaf to trigger") == 1 })
 	tm1.kill()
 	w.eventually("dead", func() bool { list, err := n.TaskManagers(t.Context()); return err == nil && len(list) == 2 })
