@@ -93,6 +93,9 @@ func latest[T any](c chan T, v T) {
 
 // observe notes who leads.
 func (jm *JobManager) observe(l coordination.Leadership) {
+	if l.ID != jm.cfg.ID {
+		jm.history.sees(l.Epoch)
+	}
 	before := jm.known.Swap(&l)
 	if l.Alive && l.ID != jm.cfg.ID && (before == nil || before.Epoch != l.Epoch) {
 		jm.log.Info("standing by", "leader", l.ID, "epoch", l.Epoch)

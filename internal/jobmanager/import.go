@@ -108,6 +108,11 @@ func (jm *JobManager) importFile(ctx context.Context, file []byte) error {
 	if header.Final {
 		least = header.Epoch + skippedFinal
 	}
+	served, err := jm.cfg.Storage.Served(ctx)
+	if err != nil {
+		return err
+	}
+	least = max(least, coordination.Epoch(served)+1)
 	term, err := jm.claimFrom(ctx, store, least, own)
 	if err != nil {
 		return err

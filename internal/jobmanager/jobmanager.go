@@ -36,8 +36,9 @@ type JobManager struct {
 	known       atomic.Pointer[coordination.Leadership] // as last observed
 	members     atomic.Pointer[[]coordination.Member]   // likewise
 	vacancies   vacancies
-	leading     atomic.Pointer[leader]       // nil: this process stands by
-	serving     atomic.Pointer[leader]       // nil: the API is not answered here
+	leading     atomic.Pointer[leader] // nil: this process stands by
+	serving     atomic.Pointer[leader] // nil: the API is not answered here
+	history     history
 	takeover    atomic.Pointer[api.Takeover] // the latest
 	standingBy  atomic.Pointer[time.Time]    // since when, or since when last
 	detector    detector
@@ -112,6 +113,9 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 	jm.log.Info("JobManager is up", "rpc", jm.self.Address, "rest", jm.self.REST, "pid", jm.self.PID)
 
 	err := jm.takeIn(ctx)
+	if err == nil {
+		err = jm.recall(ctx)
+	}
 	if err == nil {
 		err = jm.elect(ctx)
 	}

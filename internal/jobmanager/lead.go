@@ -160,6 +160,9 @@ func (l *leader) load() error {
 	if err := cmp.Or(known, read); err != nil {
 		return err
 	}
+	if err := l.checkHistory(); err != nil {
+		return err
+	}
 	l.registry = newRegistry(l, records)
 	for _, o := range l.jobs.all() {
 		if in := o.intent; in.Holds() {
@@ -182,6 +185,7 @@ func (l *leader) adopt(ctx context.Context, took moments) {
 	t := l.tookOver(took)
 	close(l.settled)
 	l.remember(ctx, *t)
+	l.noteServed(ctx)
 }
 
 // awaitAdoption waits for no job longer than that.

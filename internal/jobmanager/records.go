@@ -146,6 +146,8 @@ func ensureIncarnation(ctx context.Context, term coordination.Term, s *storage.S
 	case strings.HasPrefix(inCoordination, movedMark):
 		return "", &MovedError{"the cluster has left this coordination, and lives in another: its last export is " + strings.TrimPrefix(inCoordination, movedMark) +
 			"; if it was never imported, import it (perennial metadata import) into an empty place"}
+	case strings.HasPrefix(inCoordination, restoredMark):
+		return "", &WrongClusterError{strings.TrimPrefix(inCoordination, restoredMark)}
 	case err != nil && inStorage != "":
 		return "", &WrongClusterError{fmt.Sprintf("storage.dir %s belongs to cluster %s, and coordination knows of none: it was wiped or restored, or is another one. "+
 			"Bring coordination's data back, or start a new cluster with an empty storage.dir", s.Dir(), inStorage)}
