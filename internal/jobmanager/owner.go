@@ -128,9 +128,11 @@ func (o *owner) run(ctx context.Context) {
 				return // a commit may have been refused: nobody is told that anything is done
 			}
 			if p.done != nil {
+				o.show()
 				close(p.done)
 			}
 		}
+		o.show() // once for all that came together: what a leader hears as it takes over comes from each TaskManager
 		timer := o.clock.next(o)
 		select {
 		case <-o.mailbox.wake:
@@ -222,7 +224,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 	}
 }
 
-// handle takes one step, performs what it asks for, and the steps that follow from that.
+// handle takes one step, performs what it asks for, and the steps that follow from that. Others see it after show.
 func (o *owner) handle(ctx context.Context, e execution.Event) {
 	queue := o.step(e)
 	for len(queue) > 0 && ctx.Err() == nil {
@@ -237,7 +239,6 @@ func (o *owner) handle(ctx context.Context, e execution.Event) {
 			queue = append(queue, o.step(result)...)
 		}
 	}
-	o.show()
 }
 
 // step tells the execution, which knows no time, whether the job may be restarted at this one.

@@ -67,6 +67,9 @@ func (h released) apply(r *registry) {
 // allot gives slots to the jobs that wait, in order. A job that wants more than there are
 // holds up none behind it.
 func (r *registry) allot() {
+	if len(r.wants) == 0 {
+		return
+	}
 	free := r.free()
 	r.wants = slices.DeleteFunc(r.wants, func(w *want) bool {
 		assignment, missing := spread(free, w.slots)
