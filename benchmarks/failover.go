@@ -67,7 +67,7 @@ func failover(ctx context.Context, o options, r *report) error {
 	}
 	defer b.remove()
 	r.table(fmt.Sprintf("SIGKILL of the leader under a running job (1,000 records/s), three JobManagers, two TaskManagers, n = %d; milliseconds, p50 / p99 / worst", o.kills),
-		"coordination", "kill → epoch committed", "kill → tasks adopted, API answering", "longest gap at the sink within 500 ms of a kill", "tasks restarted", "to reach")
+		"coordination", "kill → epoch committed", "kill → tasks adopted, API answering", "longest gap at the sink within 200 ms of a kill", "tasks restarted", "to reach")
 	err = withEnsemble(ctx, b.dir, func(quorum string) error {
 		settings := map[string]string{"zookeeper.quorum": quorum, "checkpoint.interval": "1s"}
 		return killLeaders(ctx, o, r, b, "3-server ZooKeeper", "p50 ≤ 4, p99 ≤ 25; p99 ≤ 50; 0 restarts", localcluster.Config{Settings: settings})

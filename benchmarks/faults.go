@@ -170,11 +170,11 @@ func (t *trial) gapRows(s *stage, kills []kill, control []time.Time) error {
 	if err != nil {
 		return err
 	}
-	stood, err := s.gapsAfter(control, 500*time.Millisecond)
+	stood, err := s.gapsAfter(control, gapWindow)
 	if err != nil {
 		return err
 	}
-	t.row("the longest gap at the sink within 500 ms of the kill, p50 / p99 / p99.9", len(led), of(led), "as of a standby + 5, at p99.9")
+	t.row("the longest gap at the sink within 200 ms of the kill, p50 / p99 / p99.9", len(led), of(led), "as of a standby + 5, at p99.9")
 	t.row("control: the same of a standby that is killed in between", len(stood), of(stood), "–")
 	return nil
 }

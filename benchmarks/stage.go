@@ -160,6 +160,9 @@ func (s *stage) killAll(ctx context.Context, n int, between func(context.Context
 		if err := victim.Start(); err != nil {
 			return nil, err
 		}
+		if err := sleep(ctx, time.Until(k.at.Add(gapWindow))); err != nil {
+			return nil, err
+		}
 		if between != nil {
 			if err := between(ctx); err != nil {
 				return nil, err
@@ -195,7 +198,7 @@ func (s *stage) killStandby(ctx context.Context) (at time.Time, err error) {
 		if p != leader {
 			at = time.Now()
 			p.Kill()
-			return at, errors.Join(s.note(ctx), p.Start())
+			return at, errors.Join(s.note(ctx), p.Start(), sleep(ctx, time.Until(at.Add(gapWindow))))
 		}
 	}
 	return at, errors.New("there is no standby")
@@ -234,13 +237,16 @@ func (s *stage) longestWait() (longest time.Duration, n, missed int) {
 	return longest, len(s.checkpoints), missed
 }
 
-// gaps are the longest gaps at the sink within half a second of each kill.
+// gapWindow is for how long after a kill the gaps at the sink are its own: no other follows in it.
+const gapWindow = 200 * time.Millisecond
+
+// gaps are the longest gaps at the sink within gapWindow of each kill.
 func (s *stage) gaps(kills []kill) ([]time.Duration, error) {
 	var at []time.Time
 	for _, k := range kills {
 		at = append(at, k.at)
 	}
-	return s.gapsAfter(at, 500*time.Millisecond)
+	return s.gapsAfter(at, gapWindow)
 }
 
 func (s *stage) gapsAfter(moments []time.Time, within time.Duration) (gaps []time.Duration, err error) {
