@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -430,6 +432,32 @@ func alive(t *testing.T, pid int) bool {
 		t.Fatal(err)
 	}
 	return born != ""
+}
+
+// freeze stops a process, and waits until each of its threads has: the signal is on its way when kill returns.
+func freeze(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for running := true; running; {
+		if ctx.Err() != nil {
+			t.Fatalf("process %d does not stop", pid)
+		}
+		running = false
+		states, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range states { // none where there is no /proc
+			stat, err := os.ReadFile(path)
+			_, after, _ := strings.Cut(string(stat), ") ")
+			running = running || err == nil && !strings.HasPrefix(after, "T")
+		}
+		runtime.Gosched()
+	}
 }
 
 func kill(t *testing.T, pid int) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -525,9 +524,7 @@ func TestGracefulEndOfStuckTasks(t *testing.T) {
 		"stubborn": func(_ *testing.T, l *fakeLink, id job.ID) int { return l.running(id, 1, "stubborn").PID },
 		"stopped": func(t *testing.T, l *fakeLink, id job.ID) int {
 			pid := l.running(id, 1, "run").PID
-			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			freeze(t, pid)
 			return pid
 		},
 	} {
