@@ -144,6 +144,10 @@ func TestDrainOfOneThatReconnects(t *testing.T) {
 	w.leader()
 	w.eventually("registered", func() bool { return tm.did("follows epoch 1") == 1 })
 	l := n.leading.Load()
+	w.eventually("its report was heard", func() (ready bool) {
+		l.ask(func(r *registry) { ready = r.managers["tm-1"].ready })
+		return ready
+	})
 	var before *session
 	l.ask(func(r *registry) {
 		before = r.managers["tm-1"].session
