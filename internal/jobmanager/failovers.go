@@ -65,22 +65,12 @@ func (l *leader) remember(ctx context.Context, t api.Takeover) {
 	if err == nil {
 		list = append(list, t)
 		list = list[max(0, len(list)-failoversKept):]
-		err = l.commitFailovers(ctx, list, version)
+		var value []byte
+		if value, err = json.Marshal(list); err == nil {
+			_, err = l.term.Commit(ctx, put(failoversKey, value, version))
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		l.log.Warn("this change of leader is missing in the list of them", "error", err)
 	}
-}
-
-func (l *leader) commitFailovers(ctx context.Context, list []api.Takeover, version coordination.Version) error {
-	value, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	op := coordination.Set(failoversKey, value, version)
-	if version == coordination.NoVersion {
-		op = coordination.Create(failoversKey, value)
-	}
-	_, err = l.term.Commit(ctx, op)
-	return err
 }

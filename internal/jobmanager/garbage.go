@@ -158,11 +158,7 @@ func (g *garbage) commit(ctx context.Context, names map[string]unreferenced) err
 	if err != nil {
 		return err
 	}
-	op := coordination.Set(garbageKey, value, g.version)
-	if g.version == coordination.NoVersion {
-		op = coordination.Create(garbageKey, value)
-	}
-	versions, err := g.term.Commit(ctx, op)
+	versions, err := g.term.Commit(ctx, put(garbageKey, value, g.version))
 	if err == nil {
 		g.version = versions[0]
 	}

@@ -195,10 +195,7 @@ func (r *registry) commitRecord(m *taskManager, record taskManagerRecord) {
 	if err != nil {
 		panic(err) // strings, a number and a time
 	}
-	op := coordination.Set(taskManagersPrefix+m.instance, value, m.version)
-	if m.version == coordination.NoVersion {
-		op = coordination.Create(op.Key, value)
-	}
+	op := put(taskManagersPrefix+m.instance, value, m.version)
 	r.wg.Go(func() {
 		versions, err := r.term.Commit(r.ctx, op)
 		if err != nil {

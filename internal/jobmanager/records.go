@@ -30,6 +30,14 @@ func intentKey(id job.ID) string { return jobsPrefix + string(id) + "/intent" }
 // one it holds the name of an object in storage.
 const maxIntent = 8 << 10
 
+// put writes a key over the version that was read of it, or creates it.
+func put(key string, value []byte, over coordination.Version) coordination.Op {
+	if over == coordination.NoVersion {
+		return coordination.Create(key, value)
+	}
+	return coordination.Set(key, value, over)
+}
+
 // The states of a TaskManager's record.
 const (
 	live = "live"

@@ -161,10 +161,7 @@ func (j *jobs) forget(ctx context.Context, ids []job.ID) ([]*owner, error) {
 		owners, ops = append(owners, o), append(ops, coordination.Delete(intentKey(id), o.written.Load().version))
 		j.forgotten = max(j.forgotten, id)
 	}
-	mark := coordination.Set(forgottenKey, []byte(j.forgotten), j.forgottenVersion)
-	if j.forgottenVersion == coordination.NoVersion {
-		mark = coordination.Create(forgottenKey, []byte(j.forgotten))
-	}
+	mark := put(forgottenKey, []byte(j.forgotten), j.forgottenVersion)
 	j.mu.Unlock()
 	versions, err := j.term.Commit(ctx, append([]coordination.Op{mark}, ops...)...)
 	if err != nil {
