@@ -35,7 +35,7 @@ const settling = 2 * time.Second
 func (jm *JobManager) Self() api.Self {
 	s := api.Self{
 		ID: jm.cfg.ID, RPC: jm.self.Address, REST: jm.self.REST, Role: "standby", Version: jm.cfg.Version,
-		Takeover: jm.takeover.Load(), TaskManagers: len(jm.connections.listTaskManagers()),
+		Takeover: jm.takeover.Load(), TaskManagers: jm.connections.countTaskManagers(),
 	}
 	if c := jm.incarnation.Load(); c != nil {
 		s.Cluster = *c

@@ -48,6 +48,13 @@ func (c *connections) detach() {
 	c.registry = nil
 }
 
+// countTaskManagers is how many TaskManagers are connected.
+func (c *connections) countTaskManagers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.taskManagers)
+}
+
 // current is the registry of the term, or nil.
 func (c *connections) current() *registry {
 	c.mu.Lock()

@@ -50,7 +50,7 @@ func TestProbeManyTaskManagers(t *testing.T) {
 	for i := range maxInspections + 8 {
 		w.taskManager(fmt.Sprintf("tm-%d", i), 1).start()
 	}
-	w.eventually("all are connected", func() bool { return len(jm.connections.listTaskManagers()) == maxInspections+8 })
+	w.eventually("all are connected", func() bool { return jm.connections.countTaskManagers() == maxInspections+8 })
 	list, err := jm.ProbeTaskManagers(t.Context(), inspect.Probe{})
 	if err != nil {
 		t.Fatal(err)
