@@ -58,7 +58,7 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicio
 			return suspicion{api.CauseConnection, verdict}, nil
 		case verdict != "": // it was wrong of late, so it is looked into for longer
 		case err == nil:
-			if reason, wrong := d.hold(ctx, conn, leader); reason != "" || wrong != nil {
+			if reason, wrong := d.hold(ctx, conn); reason != "" || wrong != nil {
 				return suspicion{api.CauseHeartbeat, reason}, wrong
 			}
 			began, met = time.Now(), true
@@ -136,7 +136,7 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 
 // hold reads heartbeats, and answers them, and learns which plans to have at hand, until the connection ends ("": redial) or the leader
 // is silent, or says that the cluster has left.
-func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManager) (reason string, wrong error) {
+func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wrong error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -150,7 +150,7 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManag
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return "", nil
 		}
-		_, m, err := conn.Receive()
+		h, m, err := conn.Receive()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && late:
 			return fmt.Sprintf("it was silent for %v", d.timeout()), nil
@@ -169,7 +169,7 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn, leader api.JobManag
 		case rpc.Plans:
 			d.shelf.want(m.Names)
 		case rpc.Released:
-			d.vacancies.released(leader.ID, m.Reason)
+			d.vacancies.released(h.Epoch, m.Reason)
 		case rpc.Moved:
 			return "", &MovedError{m.Reason}
 		}

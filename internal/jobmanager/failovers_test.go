@@ -112,17 +112,19 @@ func TestFailoversAreBounded(t *testing.T) {
 	}
 }
 
-// What a leader says as it hands over explains the end of its session, and of no other's.
+// What a leader says as it hands over explains the end of that leadership, and of no other: not of a later one of its own.
 func TestVacancies(t *testing.T) {
 	var v vacancies
-	if got := v.session("jm-a"); got.cause != api.CauseSession {
+	if got := v.session(4); got.cause != api.CauseSession {
 		t.Errorf("%+v", got)
 	}
-	v.released("jm-a", "an operator")
-	if got := v.session("jm-b"); got.cause != api.CauseSession {
-		t.Errorf("of another: %+v", got)
+	v.released(4, "an operator")
+	for _, other := range []coordination.Epoch{3, 5, 6} {
+		if got := v.session(other); got.cause != api.CauseSession {
+			t.Errorf("of epoch %d: %+v", other, got)
+		}
 	}
-	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, v.session("jm-a"))
+	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, v.session(4))
 	before := v.before(5)
 	if before.cause != api.CauseStepDown || before.previous != "jm-a" || before.at.After(time.Now()) {
 		t.Errorf("%+v", before)

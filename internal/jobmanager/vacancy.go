@@ -10,10 +10,10 @@ import (
 
 // vacancies remembers why and since when the latest leader was given up.
 type vacancies struct {
-	mu      sync.Mutex
-	latest  vacancy
-	handing suspicion // that the leader handing said, as it handed over
-	from    string    // its id
+	mu       sync.Mutex
+	latest   vacancy
+	handed   coordination.Epoch // the latest whose leader said that it hands over
+	handover suspicion          // and why
 }
 
 // vacancy is the end of a leadership, as this process saw it.
@@ -34,21 +34,21 @@ func (v *vacancies) note(l coordination.Leadership, s suspicion) {
 }
 
 // released notes that a leader is about to resign. Coordination may have been faster to tell.
-func (v *vacancies) released(id, why string) {
+func (v *vacancies) released(epoch coordination.Epoch, why string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.from, v.handing = id, suspicion{api.CauseStepDown, "it handed over: " + why}
-	if v.latest.previous == id && v.latest.cause == api.CauseSession {
-		v.latest.suspicion = v.handing
+	v.handed, v.handover = epoch, suspicion{api.CauseStepDown, "it handed over: " + why}
+	if v.latest.epoch == epoch && v.latest.cause == api.CauseSession {
+		v.latest.suspicion = v.handover
 	}
 }
 
-// session says why the leader's node is gone.
-func (v *vacancies) session(id string) suspicion {
+// session says why the node of an epoch's leader is gone.
+func (v *vacancies) session(epoch coordination.Epoch) suspicion {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if id == v.from {
-		return v.handing
+	if epoch == v.handed {
+		return v.handover
 	}
 	return suspicion{api.CauseSession, "its session with coordination ended"}
 }
