@@ -95,7 +95,8 @@ type Store interface {
 	Observe(ctx context.Context) <-chan Leadership
 
 	// Claim takes the epoch after over.Epoch. It fails with ErrLost if the epoch in
-	// force is another than over.Epoch. A lost connection is resolved inside, by
+	// force is another than over.Epoch, or if over is not Alive and its leader lives again: who
+	// claims over a leader that lives says so. A lost connection is resolved inside, by
 	// reading back the claim's nonce and sending the same claim again (R8); only when
 	// ctx ends first is the outcome unknown: ErrUnknown, and Resume tells later.
 	// The caller makes the nonce with NewNonce and may pass the same one again.

@@ -180,14 +180,13 @@ func (e *election) unset() {
 	e.claimSet = false
 }
 
-// take claims over the leadership in force, if that is vacant. A suspected leader is claimed over
-// as it was seen last, as a round to the quorum is half a takeover: if that is old news, the claim
-// is lost and no harm done. In other cases, and after a try that came to nothing, the leadership is
-// read first: a leader whose session had ended may live again, and its end be news that came late.
+// take claims over the leadership as it was seen last, if that is vacant, as a round to the quorum is half
+// a takeover: if another epoch is in force, or a leader that had gone lives again, the claim is lost and
+// no harm done. Where nobody has led yet, and after a try that came to nothing, the leadership is read first.
 func (e *election) take(ctx context.Context, store Store) error {
 	began := time.Now()
 	l := e.seen
-	if e.unsure || l.Epoch == 0 || l.Epoch != e.suspected {
+	if e.unsure || l.Epoch == 0 {
 		var err error
 		if l, err = store.Leader(ctx); err != nil {
 			return e.takeLater(ctx, fmt.Errorf("read who leads: %w", err))

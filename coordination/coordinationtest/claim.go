@@ -106,6 +106,35 @@ func testClaimTwice(t *testing.T, c Cluster) {
 	}
 }
 
+// testClaimOverTheLiving is a candidate who has heard of the leader's end, and not of its return.
+func testClaimOverTheLiving(t *testing.T, c Cluster) {
+	a, b := open(t, c), open(t, c)
+	observed, nonce := b.Observe(within(t)), coordination.NewNonce()
+	leadWith(t, a, "a", nonce)
+	end(t, c, a)
+	gone := await(t, observed, "a's death", func(l coordination.Leadership) bool { return l.Epoch == 1 && !l.Alive })
+	again := open(t, c)
+	term, err := again.Resume(within(t), candidate("a"), nonce)
+	if err != nil {
+		t.Fatalf("Resume: %v", err)
+	}
+
+	_, err = b.Claim(within(t), gone, candidate("b"), coordination.NewNonce())
+	wantError(t, "Claim over a leader that lives again", err, coordination.ErrLost)
+	commit(t, term, coordination.Create("job", nil))
+	if l := leader(t, b); l.Epoch != 1 || !l.Alive {
+		t.Errorf("Leader is %+v, want epoch 1 of a, alive", l)
+	}
+
+	if err := term.Resign(within(t)); err != nil {
+		t.Fatalf("Resign: %v", err)
+	}
+	next, err := b.Claim(within(t), gone, candidate("b"), coordination.NewNonce())
+	if err != nil || next.Epoch() != 2 {
+		t.Fatalf("Claim after the resignation: epoch %v, error %v, want 2", next, err)
+	}
+}
+
 // testClaimSeesEveryWrite hands leadership from store to store; each new leader must
 // read all that was committed before, at once (I10).
 func testClaimSeesEveryWrite(t *testing.T, c Cluster) {

@@ -66,6 +66,7 @@ func Run(t *testing.T, h Harness) {
 		{"ClaimPublishes", testClaimPublishes},
 		{"OneWinner", testOneWinner},
 		{"ClaimTwiceWithOneNonce", testClaimTwice},
+		{"ClaimOverTheLiving", testClaimOverTheLiving},
 		{"ClaimSeesEveryWrite", testClaimSeesEveryWrite},
 		{"ClaimWhileOldLeaderWrites", testClaimWhileOldLeaderWrites},
 		{"OldLeaderIsFenced", testOldLeaderIsFenced},

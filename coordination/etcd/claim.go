@@ -23,7 +23,7 @@ func (s *Store) Claim(ctx context.Context, over coordination.Leadership, c coord
 	at, err := s.revisionOf(ctx, over, nonce)
 	var term *Term
 	if err == nil {
-		term, err = s.claim(ctx, what, at, record{
+		term, err = s.claim(ctx, what, s.vacant(over, at), record{
 			Epoch: over.Epoch + 1, ID: c.ID, Nonce: nonce, Since: time.Now().UTC(), Data: c.Data,
 		})
 	}
@@ -71,8 +71,17 @@ func (s *Store) revisionOf(ctx context.Context, over coordination.Leadership, no
 	}
 }
 
-// claim writes next if the epoch key is still at revision at.
-func (s *Store) claim(ctx context.Context, what string, at int64, next record) (*Term, error) {
+// vacant is what must hold for a claim over a leadership whose epoch was written at a revision.
+func (s *Store) vacant(over coordination.Leadership, at int64) []clientv3.Cmp {
+	inForce := clientv3.Compare(clientv3.ModRevision(s.keys.epoch()), "=", at)
+	if over.Alive || over.Epoch == 0 {
+		return []clientv3.Cmp{inForce}
+	}
+	return []clientv3.Cmp{inForce, clientv3.Compare(clientv3.CreateRevision(s.keys.leader()), "=", 0)}
+}
+
+// claim writes next if the epoch before it is vacant.
+func (s *Store) claim(ctx context.Context, what string, vacant []clientv3.Cmp, next record) (*Term, error) {
 	puts, err := s.claimPuts(next)
 	if err != nil {
 		return nil, err
@@ -80,7 +89,7 @@ func (s *Store) claim(ctx context.Context, what string, at int64, next record) (
 	var term *Term
 	err = s.write(ctx, what, func(ctx context.Context, _ int) error {
 		resp, err := s.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(s.keys.epoch()), "=", at)).
+			If(vacant...).
 			Then(puts...).
 			Else(clientv3.OpGet(s.keys.epoch())).
 			Commit()
@@ -91,7 +100,7 @@ func (s *Store) claim(ctx context.Context, what string, at int64, next record) (
 			term = s.newTerm(next.Epoch, resp.Header.Revision)
 			return nil
 		}
-		return s.lostTo(resp, next.Nonce)
+		return s.lostTo(resp, next)
 	})
 	return term, err
 }
@@ -119,14 +128,17 @@ func (s *Store) claimPuts(next record) ([]clientv3.Op, error) {
 }
 
 // lostTo reads from a claim's else-branch who holds the epoch: an earlier try of the same
-// claim, or somebody else.
-func (s *Store) lostTo(resp *clientv3.TxnResponse, nonce string) error {
+// claim, somebody else, or who held it before and lives again.
+func (s *Store) lostTo(resp *clientv3.TxnResponse, next record) error {
 	seen, err := s.see(first(resp, 0))
 	if err != nil {
 		return err
 	}
-	if seen.Nonce == nonce {
+	switch {
+	case seen.Nonce == next.Nonce:
 		return errResume
+	case seen.Epoch+1 == next.Epoch:
+		return fmt.Errorf("the leader of epoch %d, %s, lives again: %w", seen.Epoch, seen.ID, coordination.ErrLost)
 	}
 	return fmt.Errorf("epoch %d of %s is in force: %w", seen.Epoch, seen.ID, coordination.ErrLost)
 }

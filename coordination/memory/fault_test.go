@@ -13,7 +13,7 @@ import (
 
 func claim(t *testing.T, s coordination.Store, over coordination.Epoch) coordination.Term {
 	t.Helper()
-	term, err := s.Claim(t.Context(), coordination.Leadership{Epoch: over}, coordination.Candidate{ID: "a"}, coordination.NewNonce())
+	term, err := s.Claim(t.Context(), coordination.Leadership{Epoch: over, Alive: true}, coordination.Candidate{ID: "a"}, coordination.NewNonce())
 	if err != nil {
 		t.Fatalf("Claim: %v", err)
 	}

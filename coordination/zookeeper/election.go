@@ -101,6 +101,8 @@ func (s *store) Claim(ctx context.Context, over coordination.Leadership, c coord
 			return s.revive(ctx, r, c)
 		case r.Epoch != over.Epoch:
 			return nil, fmt.Errorf("%w: epoch %d is in force, of %q", coordination.ErrLost, r.Epoch, r.ID)
+		case alive && !over.Alive && r.Epoch > 0:
+			return nil, fmt.Errorf("%w: the leader of epoch %d, %q, lives again", coordination.ErrLost, r.Epoch, r.ID)
 		}
 		known = true
 	}

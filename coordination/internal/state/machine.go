@@ -147,8 +147,8 @@ func (m *Machine) hold(s *Session) {
 	m.leadership = make(chan struct{})
 }
 
-// claim gives the epoch after over to c, unless it has that claim already (R8).
-func (m *Machine) claim(ctx context.Context, s *Session, over coordination.Epoch, c coordination.Candidate, nonce string) (coordination.Epoch, error) {
+// claim gives the epoch after over's to c, unless it has that claim already (R8).
+func (m *Machine) claim(ctx context.Context, s *Session, over coordination.Leadership, c coordination.Candidate, nonce string) (coordination.Epoch, error) {
 	if err := m.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -157,12 +157,15 @@ func (m *Machine) claim(ctx context.Context, s *Session, over coordination.Epoch
 		return epoch, nil
 	}
 	m.mu.Lock()
-	now, last := m.record.Epoch, m.last
+	now, last, alive := m.record.Epoch, m.last, m.holder != nil
 	m.mu.Unlock()
-	if now != over {
-		return 0, fmt.Errorf("%w: epoch %d is in force, not %d", coordination.ErrLost, now, over)
+	switch {
+	case now != over.Epoch:
+		return 0, fmt.Errorf("%w: epoch %d is in force, not %d", coordination.ErrLost, now, over.Epoch)
+	case alive && !over.Alive:
+		return 0, fmt.Errorf("%w: the leader of epoch %d lives again", coordination.ErrLost, now)
 	}
-	next := Record{Epoch: over + 1, ID: c.ID, Data: bytes.Clone(c.Data), Nonce: nonce}
+	next := Record{Epoch: now + 1, ID: c.ID, Data: bytes.Clone(c.Data), Nonce: nonce}
 	err := m.write(Change{Record: &next, Last: last}, func() { m.hold(s) })
 	return next.Epoch, err
 }

@@ -40,7 +40,7 @@ func TestPersistFails(t *testing.T) {
 	if _, err := term.Commit(t.Context(), coordination.Create("b", nil)); !errors.Is(err, full) {
 		t.Errorf("Commit after a failed one: %v, want the first reason", err)
 	}
-	if _, err := s.Claim(t.Context(), coordination.Leadership{Epoch: 1}, coordination.Candidate{ID: "a"}, coordination.NewNonce()); !errors.Is(err, full) {
+	if _, err := s.Claim(t.Context(), coordination.Leadership{Epoch: 1, Alive: true}, coordination.Candidate{ID: "a"}, coordination.NewNonce()); !errors.Is(err, full) {
 		t.Errorf("Claim after a failed commit: %v, want the first reason", err)
 	}
 	if persisted != 1 {

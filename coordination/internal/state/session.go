@@ -114,7 +114,7 @@ func (s *Session) Claim(ctx context.Context, over coordination.Leadership, c coo
 		return nil, err
 	}
 	epoch, err := write(ctx, s, func(ctx context.Context) (coordination.Epoch, error) {
-		return s.m.claim(ctx, s, over.Epoch, c, nonce)
+		return s.m.claim(ctx, s, over, c, nonce)
 	})
 	if err != nil {
 		return nil, err
