@@ -101,7 +101,7 @@ bench: zookeeper versitygw hosts ## every figure of benchmarks/results.md
 	go run ./benchmarks
 
 .PHONY: bench-failover
-bench-failover: zookeeper ## what each fault costs, 1,000 kills and more, appended to benchmarks/results.md (most of an hour)
+bench-failover: zookeeper ## what each fault costs, 1,000 kills and more, appended to benchmarks/results.md (50 minutes, an hour at most)
 	go run ./benchmarks -only faults $(if $(QUICK),-quick)
 
 .PHONY: model

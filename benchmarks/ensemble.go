@@ -8,13 +8,17 @@ import (
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/localcluster"
 	"github.com/perennial-io/perennial/internal/testensemble"
 )
 
 // beside is onZooKeeper with the ensemble in hand.
 func (t *trial) beside(ctx context.Context, do func(context.Context, *stage, *testensemble.Ensemble) error) error {
 	return withServers(ctx, t.b.dir, func(e *testensemble.Ensemble) error {
-		return t.onQuorum(ctx, e.Connect(), nil, func(ctx context.Context, s *stage) error { return do(ctx, s, e) })
+		return t.onQuorum(ctx, e.Connect(), nil, func(ctx context.Context, s *stage) error {
+			s.mend = e.Restore
+			return do(ctx, s, e)
+		})
 	})
 }
 
@@ -26,6 +30,7 @@ func (s *stage) epoch(ctx context.Context) (coordination.Epoch, error) {
 
 // ensembleLeader does harm to the ensemble's own leader, while a client asks: each answer takes a round of the quorum.
 func (t *trial) ensembleLeader(ctx context.Context) error {
+	var failed error
 	for _, way := range []struct {
 		name string
 		harm func(*testensemble.Server) error
@@ -34,10 +39,10 @@ func (t *trial) ensembleLeader(ctx context.Context) error {
 			return t.harmLeader(ctx, s, e, way.name, way.harm)
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", way.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", way.name, err))
 		}
 	}
-	return nil
+	return failed
 }
 
 func (t *trial) harmLeader(ctx context.Context, s *stage, e *testensemble.Ensemble, name string, harm func(*testensemble.Server) error) error {
@@ -45,46 +50,51 @@ func (t *trial) harmLeader(ctx context.Context, s *stage, e *testensemble.Ensemb
 	if err != nil {
 		return err
 	}
-	var elected, late, unanswered []time.Duration
-	var moments []time.Time
-	for range t.servers {
-		if err := s.hot(ctx); err != nil {
-			return err
-		}
-		led, err := e.Leader(ctx)
-		if err != nil {
-			return err
-		}
-		a := s.ask(ctx)
-		err = sleep(ctx, 100*time.Millisecond)
-		at := time.Now()
-		if err := errors.Join(err, harm(led)); err != nil {
-			a.end()
-			return err
-		}
-		again, err := another(ctx, e, led)
-		err = errors.Join(err, sleep(ctx, 3*time.Second))
-		a.end()
-		if err := errors.Join(err, e.Restore()); err != nil {
-			return err
-		}
-		moments, elected = append(moments, at), append(elected, again.Sub(at))
-		late, unanswered = append(late, firstAfter(a.answered, again)), append(unanswered, longestGap(a.answered, at, time.Now()))
-	}
-	after, err := s.epoch(ctx)
-	if err != nil {
-		return err
-	}
-	restarts, err := s.restarts(ctx)
-	if err != nil {
-		return err
-	}
-	gaps, err := s.gapsAfter(moments, 3*time.Second)
-	t.row(fmt.Sprintf("ZooKeeper's leader %s: changes of leader of the JobManagers, tasks restarted", name), len(moments), fmt.Sprintf("%d, %d", after-before, restarts), "0, 0")
+	var h harms
+	err = s.again(ctx, t.servers, bounds{2 * time.Minute, 150 * time.Second}, func(ctx context.Context) error {
+		return h.once(ctx, s, e, harm)
+	})
+	after, err2 := s.epoch(ctx)
+	gaps, err3 := s.gapsAfter(h.moments, 3*time.Second)
+	t.row(fmt.Sprintf("ZooKeeper's leader %s: changes of leader of the JobManagers, tasks restarted", name), len(h.moments), fmt.Sprintf("%d, %s", after-before, s.restarted(ctx)), "0, 0")
 	t.row("the same: the longest gap at the sink within 3 s", len(gaps), three(gaps), "as undisturbed")
-	t.row(fmt.Sprintf("the same: the ensemble has a leader (after %s) → a write is answered", three(elected)), len(late), three(late), "≤ 100")
-	t.row("the same: the longest wait for an answer in all", len(unanswered), three(unanswered), "–")
-	return err
+	t.row(fmt.Sprintf("the same: the ensemble has a leader (after %s) → a write is answered", three(h.elected)), len(h.late), three(h.late), "≤ 100")
+	t.row("the same: the longest wait for an answer in all", len(h.unanswered), three(h.unanswered), "–")
+	return errors.Join(err, err2, err3)
+}
+
+// harms are what came of harm to the ensemble's leader.
+type harms struct {
+	moments                   []time.Time // when it was done
+	elected, late, unanswered []time.Duration
+}
+
+// once does harm to the ensemble's leader while a client asks, and mends it.
+func (h *harms) once(ctx context.Context, s *stage, e *testensemble.Ensemble, harm func(*testensemble.Server) error) error {
+	if err := s.hot(ctx); err != nil {
+		return err
+	}
+	led, err := e.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	a := s.ask(ctx)
+	err = sleep(ctx, 100*time.Millisecond)
+	at := time.Now()
+	if err := errors.Join(err, harm(led)); err != nil {
+		a.end()
+		return err
+	}
+	again, err := another(ctx, e, led)
+	err = errors.Join(err, sleep(ctx, 3*time.Second))
+	ended := time.Now()
+	a.end()
+	if err := errors.Join(err, e.Restore()); err != nil {
+		return err
+	}
+	h.moments, h.elected = append(h.moments, at), append(h.elected, again.Sub(at))
+	h.late, h.unanswered = append(h.late, firstAfter(a.answered, again)), append(h.unanswered, longestGap(a.answered, at, ended))
+	return nil
 }
 
 // another waits until another server leads the ensemble, and says when that was.
@@ -120,34 +130,45 @@ func firstAfter(answered []time.Time, at time.Time) time.Duration {
 // quorumLost takes two of three servers away for a minute.
 func (t *trial) quorumLost(ctx context.Context) error {
 	return t.beside(ctx, func(ctx context.Context, s *stage, e *testensemble.Ensemble) error {
-		var first []time.Duration
-		for range t.losses {
-			if err := s.hot(ctx); err != nil {
-				return err
+		away := t.lasting(time.Minute)
+		var first, gaps []time.Duration
+		err := s.again(ctx, t.losses, bounds{away + 2*time.Minute, 4 * time.Minute}, func(ctx context.Context) error {
+			took, gap, err := s.loseQuorum(ctx, e, away)
+			if err == nil {
+				first, gaps = append(first, took), append(gaps, gap)
 			}
-			for _, server := range e.Servers[:2] {
-				if err := server.Kill(); err != nil {
-					return err
-				}
-			}
-			if err := sleep(ctx, t.lasting(time.Minute)); err != nil {
-				return err
-			}
-			if err := e.Restore(); err != nil {
-				return err
-			}
-			back := time.Now()
-			at, err := s.nextCheckpoint(ctx, back)
-			if err != nil {
-				return err
-			}
-			first = append(first, at.Sub(back))
-		}
-		restarts, err := s.restarts(ctx)
-		t.row(fmt.Sprintf("ZooKeeper's quorum lost for %v: tasks restarted", t.lasting(time.Minute)), len(first), fmt.Sprint(restarts), "0")
-		t.row("the same: it is back → the first checkpoint", len(first), three(first), "≤ 2000")
+			return err
+		})
+		t.row(fmt.Sprintf("ZooKeeper's quorum lost for %v: tasks restarted", away), len(first), s.restarted(ctx), "0")
+		t.row("the same: the longest gap at the sink until the first checkpoint after it", len(gaps), three(gaps), "as undisturbed")
+		t.row("the same: the ensemble has a leader → the first checkpoint is complete", len(first), three(first), "≤ 2000")
 		return err
 	})
+}
+
+// loseQuorum kills two servers, and starts them later. It returns how long after there was a leader of the ensemble again a
+// checkpoint was completed, and the longest gap at the sink up to then.
+func (s *stage) loseQuorum(ctx context.Context, e *testensemble.Ensemble, away time.Duration) (took, gap time.Duration, err error) {
+	if err := s.hot(ctx); err != nil {
+		return 0, 0, err
+	}
+	at := time.Now()
+	if err := errors.Join(e.Servers[0].Kill(), e.Servers[1].Kill(), sleep(ctx, away)); err != nil {
+		return 0, 0, err
+	}
+	starting := time.Now()
+	restored := make(chan error, 1)
+	go func() { restored <- e.Restore() }()
+	back, err := another(ctx, e, nil)
+	if err := errors.Join(err, <-restored); err != nil {
+		return 0, 0, err
+	}
+	first, err := s.nextCheckpoint(ctx, starting)
+	if err != nil {
+		return 0, 0, err
+	}
+	times, err := readArrivals(s.arrivals)
+	return first.Sub(back), longestGap(times, at, first), err
 }
 
 // nextCheckpoint waits until a checkpoint was completed after a moment.
@@ -172,45 +193,56 @@ func (s *stage) nextCheckpoint(ctx context.Context, after time.Time) (at time.Ti
 // everyJobManager kills all of them, and starts one a minute later.
 func (t *trial) everyJobManager(ctx context.Context) error {
 	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
+		away := t.lasting(time.Minute)
 		var adopted []time.Duration
-		redeployed := 0
-		for range t.outages {
-			if err := s.hot(ctx); err != nil {
-				return err
+		found, redeployed := 0, 0
+		err := s.again(ctx, t.outages, bounds{away + time.Minute, 4 * time.Minute}, func(ctx context.Context) error {
+			took, next, err := s.outage(ctx, away)
+			if err == nil {
+				adopted, found, redeployed = append(adopted, took), found+next.Subtasks, redeployed+next.Redeployed
 			}
-			was, err := s.epoch(ctx)
-			if err != nil {
-				return err
-			}
-			for _, p := range s.cl.JobManagers {
-				p.Kill()
-			}
-			if err := sleep(ctx, t.lasting(time.Minute)); err != nil {
-				return err
-			}
-			at := time.Now()
-			if err := s.cl.JobManagers[0].Start(); err != nil {
-				return err
-			}
-			next, err := successor(ctx, s.cl, s.cli, was)
-			if err != nil {
-				return err
-			}
-			if err := s.allRun(ctx); err != nil {
-				return err
-			}
-			adopted, redeployed = append(adopted, time.Since(at)), redeployed+next.Redeployed
-			for _, p := range s.cl.JobManagers[1:] {
-				if err := p.Start(); err != nil {
-					return err
-				}
-			}
-		}
-		restarts, err := s.restarts(ctx)
-		t.row(fmt.Sprintf("every JobManager killed, one started %v later: tasks restarted, deployed anew", t.lasting(time.Minute)), len(adopted), fmt.Sprintf("%d, %d", restarts, redeployed), "0, 0")
+			return err
+		})
+		t.row(fmt.Sprintf("every JobManager killed, one started %v later: subtasks adopted, deployed anew, tasks restarted", away), len(adopted),
+			fmt.Sprintf("%d of %d, %d, %s", found, len(adopted)*len(localcluster.Subtasks(s.before)), redeployed, s.restarted(ctx)), "all, 0, 0")
 		t.row("the same: its start → every subtask known to run", len(adopted), three(adopted), "–")
 		return err
 	})
+}
+
+// outage kills every JobManager, and starts one later, then the others. It returns how long after its start it knew of every
+// subtask that it runs.
+func (s *stage) outage(ctx context.Context, away time.Duration) (took time.Duration, next client.Takeover, err error) {
+	if err := s.hot(ctx); err != nil {
+		return 0, next, err
+	}
+	was, err := s.epoch(ctx)
+	if err != nil {
+		return 0, next, err
+	}
+	for _, p := range s.cl.JobManagers {
+		p.Kill()
+	}
+	if err := sleep(ctx, away); err != nil {
+		return 0, next, err
+	}
+	at := time.Now()
+	if err := s.cl.JobManagers[0].Start(); err != nil {
+		return 0, next, err
+	}
+	if next, err = successor(ctx, s.cl, s.cli, was); err != nil {
+		return 0, next, err
+	}
+	if err := s.allRun(ctx); err != nil {
+		return 0, next, err
+	}
+	took = time.Since(at)
+	for _, p := range s.cl.JobManagers[1:] {
+		if err := p.Start(); err != nil {
+			return took, next, err
+		}
+	}
+	return took, next, nil
 }
 
 // allRun waits until every subtask is known to run as it did.

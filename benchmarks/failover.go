@@ -77,7 +77,7 @@ func failover(ctx context.Context, o options, r *report) error {
 
 func killLeaders(ctx context.Context, o options, r *report, b binaries, name, goal string, c localcluster.Config) error {
 	return onStage(ctx, b, c, func(ctx context.Context, s *stage) error {
-		kills, err := s.killAll(ctx, o.kills, nil)
+		kills, err := s.killAll(ctx, o.kills, 20*time.Minute, nil)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -91,7 +91,11 @@ func killLeaders(ctx context.Context, o options, r *report, b binaries, name, go
 	})
 }
 
+// three are p50, p99 and the worst in milliseconds, where there is something.
 func three(d []time.Duration) string {
+	if len(d) == 0 {
+		return "–"
+	}
 	return fmt.Sprintf("%s / %s / %s", ms(quantile(d, 0.5)), ms(quantile(d, 0.99)), ms(quantile(d, 1)))
 }
 
@@ -144,12 +148,16 @@ func readArrivals(path string) ([]time.Time, error) {
 	return times, err
 }
 
-// longestGap is the longest time between two arrivals, which are in order, of which the later is in [from, to).
+// longestGap is the longest time between two arrivals, which are in order, of which any part is in [from, to). A gap that
+// has not ended counts up to the later of to and the last arrival.
 func longestGap(times []time.Time, from, to time.Time) time.Duration {
 	var longest time.Duration
 	first, _ := slices.BinarySearchFunc(times, from, time.Time.Compare)
-	for i := max(first, 1); i < len(times) && times[i].Before(to); i++ {
+	for i := max(first, 1); i < len(times) && times[i-1].Before(to); i++ {
 		longest = max(longest, times[i].Sub(times[i-1]))
+	}
+	if n := len(times); n > 0 && times[n-1].Before(to) {
+		longest = max(longest, to.Sub(times[n-1]))
 	}
 	return longest
 }

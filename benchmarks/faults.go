@@ -20,10 +20,11 @@ type faults struct {
 	control int // kills of a standby between those on ZooKeeper
 	large   int // kills of a leader with much memory, per heartbeat time-out
 	sigterm int
-	freezes int // of each length
+	freezes int // of each length up to 3 s, and a fifth as many of each longer one
 	servers int // ZooKeeper leaders killed, and frozen
 	losses  int // of the quorum
 	outages int // of every JobManager
+	limit   time.Duration
 }
 
 func (f *faults) flags() {
@@ -32,11 +33,12 @@ func (f *faults) flags() {
 	flag.IntVar(&f.sigkill, "sigkill", 1000, "faults: leaders to kill per coordination")
 	flag.IntVar(&f.control, "control", 1000, "faults: standbys to kill between those on ZooKeeper")
 	flag.IntVar(&f.large, "large-kills", 20, "faults: leaders with 4 GB of memory to kill, per heartbeat time-out")
-	flag.IntVar(&f.sigterm, "sigterm", 50, "faults: leaders to stop politely")
-	flag.IntVar(&f.freezes, "freezes", 4, "faults: leaders to freeze for each length of time")
-	flag.IntVar(&f.servers, "servers", 10, "faults: ZooKeeper leaders to kill, and to freeze")
+	flag.IntVar(&f.sigterm, "sigterm", 100, "faults: leaders to stop politely")
+	flag.IntVar(&f.freezes, "freezes", 10, "faults: leaders to freeze for each length of time up to 3 s; a fifth as many for 10 s, 30 s and 120 s each")
+	flag.IntVar(&f.servers, "servers", 15, "faults: ZooKeeper leaders to kill, and to freeze")
 	flag.IntVar(&f.losses, "losses", 2, "faults: quorums to lose")
 	flag.IntVar(&f.outages, "outages", 2, "faults: times to kill every JobManager")
+	flag.DurationVar(&f.limit, "limit", time.Hour, "faults: when it is over, what was measured is told, and no more faults are caused")
 }
 
 // scaled is f, or a taste of it.
@@ -78,6 +80,9 @@ func everyFault(ctx context.Context, o options, r *report) error {
 	}
 	defer b.remove()
 	t := &trial{o.scaled(), b, r}
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("the %v of -limit were over", o.limit))
+	defer cancel()
 	r.table("Failover: three JobManagers, two TaskManagers, a job of 1,000 records/s with checkpoint.interval 1 s, all on this machine; milliseconds, p50 / p99 / worst",
 		"fault, and what is measured", "n", "figure", "to reach")
 	var failed error
@@ -91,12 +96,12 @@ func everyFault(ctx context.Context, o options, r *report) error {
 		if !only.MatchString(row.name) {
 			continue
 		}
-		began := time.Now()
+		start := time.Now()
 		if err := row.run(ctx); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", row.name, err))
-			t.row(row.name+" was not carried through", 0, firstLine(err), "–")
+			t.row(row.name+": not all of it was carried through", 0, firstLine(err), "–")
 		}
-		fmt.Printf("(%s took %v)\n", row.name, time.Since(began).Round(time.Second))
+		fmt.Printf("(%s took %v, %v so far)\n", row.name, time.Since(start).Round(time.Second), time.Since(began).Round(time.Second))
 	}
 	r.note("\nA thousand TaskManagers: `go run ./benchmarks -only scale`. Kills in all of the chaos runs: `make chaos`.")
 	return failed
@@ -116,55 +121,45 @@ func (t *trial) onQuorum(ctx context.Context, quorum string, settings map[string
 func (t *trial) zooKeeper(ctx context.Context) error {
 	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
 		var control []time.Time
-		kills, err := s.killAll(ctx, t.sigkill, func(ctx context.Context) error {
+		kills, err := s.killAll(ctx, t.sigkill, 22*time.Minute, func(ctx context.Context) error {
 			if len(control) >= t.control {
 				return nil
 			}
 			at, err := s.killStandby(ctx)
-			control = append(control, at)
+			if err == nil {
+				control = append(control, at)
+			}
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		if err := t.killRows(ctx, s, kills, "3-server ZooKeeper", "p50 ≤ 4, p99 ≤ 25", "p99 ≤ 50"); err != nil {
-			return err
-		}
-		return t.gapRows(s, kills, control)
+		t.killRows(ctx, s, kills, "3-server ZooKeeper", "p50 ≤ 4, p99 ≤ 25", "p99 ≤ 50")
+		return errors.Join(err, t.gapRows(s, kills, control))
 	})
 }
 
 func (t *trial) embedded(ctx context.Context) error {
 	c := localcluster.Config{Embedded: true, Settings: map[string]string{"checkpoint.interval": "1s", "checkpoint.retained": "10"}}
 	return onStage(ctx, t.b, c, func(ctx context.Context, s *stage) error {
-		kills, err := s.killAll(ctx, t.sigkill, nil)
-		if err != nil {
-			return err
-		}
-		return t.killRows(ctx, s, kills, "embedded quorum", "p50 ≤ 8, p99 ≤ 60", "–")
+		kills, err := s.killAll(ctx, t.sigkill, 11*time.Minute, nil)
+		t.killRows(ctx, s, kills, "embedded quorum", "p50 ≤ 8, p99 ≤ 60", "p99 ≤ 60")
+		return err
 	})
 }
 
 // killRows are those of SIGKILL.
-func (t *trial) killRows(ctx context.Context, s *stage, kills []kill, name, epoch, adopted string) error {
+func (t *trial) killRows(ctx context.Context, s *stage, kills []kill, name, epoch, adopted string) {
 	load, took := s.load(), time.Since(s.began)
-	restarts, err := s.restarts(ctx)
-	if err != nil {
-		return err
-	}
 	wait, n, missed := s.longestWait()
 	t.row(fmt.Sprintf("SIGKILL of the leader, %s → epoch committed (the job takes %.0f %% of the CPUs; signs: %s)", name, load, causes(kills)), len(kills), three(epochs(kills)), epoch)
-	t.row("the same → all adopted, and the API answering", len(kills), three(adoptions(kills)), adopted)
-	t.row("tasks restarted by it", len(kills), fmt.Sprint(restarts), "0")
+	t.row(fmt.Sprintf("the same → all adopted, and the API answering (%d times not all was heard of in time)", strays(kills)), len(kills), three(adoptions(kills)), adopted)
+	t.row("tasks restarted by it", len(kills), s.restarted(ctx), "0")
 	t.row(fmt.Sprintf("the longest time between two completed checkpoints meanwhile (%d ids came to nothing)", missed), n, ms(wait), "≤ 1100")
 	fmt.Printf("(%v per kill)\n", (took / time.Duration(max(len(kills), 1))).Round(time.Millisecond))
-	return nil
 }
 
 // gapRows compare what a sink saw of leaders' deaths with what it saw of standbys'.
 func (t *trial) gapRows(s *stage, kills []kill, control []time.Time) error {
 	of := func(gaps []time.Duration) string {
-		return fmt.Sprintf("%s / %s / %s", ms(quantile(gaps, 0.5)), ms(quantile(gaps, 0.99)), ms(quantile(gaps, 0.999)))
+		return fmt.Sprintf("%s / %s / %s / %s", ms(quantile(gaps, 0.5)), ms(quantile(gaps, 0.99)), ms(quantile(gaps, 0.999)), ms(quantile(gaps, 1)))
 	}
 	led, err := s.gaps(kills)
 	if err != nil {
@@ -174,8 +169,9 @@ func (t *trial) gapRows(s *stage, kills []kill, control []time.Time) error {
 	if err != nil {
 		return err
 	}
-	t.row("the longest gap at the sink within 200 ms of the kill, p50 / p99 / p99.9", len(led), of(led), "as of a standby + 5, at p99.9")
+	t.row("the longest gap at the sink that reaches into the 200 ms after the kill, p50 / p99 / p99.9 / worst", len(led), of(led), "–")
 	t.row("control: the same of a standby that is killed in between", len(stood), of(stood), "–")
+	t.row("what the leader's death adds to it at p99.9", min(len(led), len(stood)), ms(quantile(led, 0.999)-quantile(stood, 0.999)), "≤ 5")
 	return nil
 }
 

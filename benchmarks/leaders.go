@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"syscall"
@@ -18,17 +19,16 @@ const ballastMiB = 4 << 10
 // largeLeader kills a leader whose memory the kernel frees before it closes connections: heartbeats are what tells. Of two
 // JobManagers one has the memory, and is made the leader each time.
 func (t *trial) largeLeader(ctx context.Context) error {
+	var failed error
 	for _, timeout := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond} {
 		err := withEnsemble(ctx, t.b.dir, func(quorum string) error {
 			c := localcluster.Config{JobManagers: 2, Settings: map[string]string{"zookeeper.quorum": quorum, "checkpoint.interval": "1s",
 				"heartbeat.timeout": timeout.String(), "heartbeat.interval": (timeout / 5).String()}}
 			return onStage(ctx, t.b, c, func(ctx context.Context, s *stage) error { return t.largeKills(ctx, s, timeout) })
 		})
-		if err != nil {
-			return err
-		}
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	return failed
 }
 
 func (t *trial) largeKills(ctx context.Context, s *stage, timeout time.Duration) error {
@@ -36,9 +36,12 @@ func (t *trial) largeKills(ctx context.Context, s *stage, timeout time.Duration)
 	heavy.Env = []string{fmt.Sprintf("PERENNIAL_BALLAST_MIB=%d", ballastMiB)}
 	heavy.Kill()
 	var kills []kill
-	for range t.large {
-		if err := heavy.Start(); err != nil {
-			return err
+	var least int64 = math.MaxInt64
+	err := s.again(ctx, t.large, bounds{time.Minute, 210 * time.Second}, func(ctx context.Context) error {
+		if !heavy.Running() {
+			if err := heavy.Start(); err != nil {
+				return err
+			}
 		}
 		if err := s.leads(ctx, heavy); err != nil {
 			return err
@@ -47,21 +50,29 @@ func (t *trial) largeKills(ctx context.Context, s *stage, timeout time.Duration)
 		if err != nil {
 			return err
 		}
+		rss, err := resident(heavy.PID())
+		if err != nil {
+			return err
+		}
 		k := kill{at: time.Now()}
 		heavy.Kill()
 		if k, err = s.taken(ctx, k, was.Epoch); err != nil {
 			return err
 		}
-		kills = append(kills, k)
-	}
-	restarts, err := s.restarts(ctx)
+		kills, least = append(kills, k), min(least, rss)
+		return nil
+	})
 	limit := timeout.Milliseconds()
-	t.row(fmt.Sprintf("SIGKILL of a leader with %d GiB resident, heartbeat.timeout %v → epoch committed (signs: %s; tasks restarted: %d)", ballastMiB>>10, timeout, causes(kills), restarts),
+	t.row(fmt.Sprintf("SIGKILL of one of two JobManagers, which leads with %s resident at least, heartbeat.timeout %v → epoch committed (signs: %s; tasks restarted: %s)", mib(least), timeout, causes(kills), s.restarted(ctx)),
 		len(kills), three(epochs(kills)), fmt.Sprintf("p50 ≤ %d, p99 ≤ %d", limit+10, limit+50))
 	return err
 }
 
-// leads waits until standbys are hot, and has leadership handed over until p has it.
+// handedOver is how long a JobManager that handed over leaves the next claim to others (package coordination). A leader that is
+// killed within it is replaced when it is over, if there is nobody else: that would be measured, and not the death.
+const handedOver = time.Second
+
+// leads waits until standbys are hot, and has leadership handed over until p has it, and standbys may claim again.
 func (s *stage) leads(ctx context.Context, p *localcluster.Process) error {
 	for {
 		if err := s.hot(ctx); err != nil {
@@ -75,6 +86,9 @@ func (s *stage) leads(ctx context.Context, p *localcluster.Process) error {
 			return err
 		}
 		if _, err := successor(ctx, s.cl, s.cli, self.Epoch); err != nil {
+			return err
+		}
+		if err := sleep(ctx, handedOver); err != nil {
 			return err
 		}
 	}
@@ -119,9 +133,9 @@ func (a *caller) end() {
 // politely has leaders resign.
 func (t *trial) politely(ctx context.Context) error {
 	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
-		var without, unanswered []time.Duration
-		failed := 0
-		for range t.sigterm {
+		var signalled, without, unanswered []time.Duration
+		answered, failed := 0, 0
+		err := s.again(ctx, t.sigterm, bounds{30 * time.Second, 3 * time.Minute}, func(ctx context.Context) error {
 			if err := s.hot(ctx); err != nil {
 				return err
 			}
@@ -135,17 +149,21 @@ func (t *trial) politely(ctx context.Context) error {
 			victim.Terminate(ctx)
 			next, err2 := successor(ctx, s.cl, s.cli, was.Epoch)
 			err3 := sleep(ctx, 50*time.Millisecond)
+			ended := time.Now()
 			a.end()
+			answered, failed = answered+len(a.answered), failed+a.failed
 			if err := errors.Join(err, err2, err3, victim.Start()); err != nil {
 				return err
 			}
-			without, failed = append(without, millis(next.ServingMillis)), failed+a.failed
-			unanswered = append(unanswered, longestGap(a.answered, at, time.Now()))
-		}
-		t.row("SIGTERM of the leader → the next one serves, from its resignation", len(without), three(without), "≤ 20")
+			signalled, without = append(signalled, since(at, next, next.ServingMillis)), append(without, millis(next.ServingMillis))
+			unanswered = append(unanswered, longestGap(a.answered, at, ended))
+			return nil
+		})
+		t.row("SIGTERM of the leader → the next one serves, from the signal: there is no leader for a part of that", len(signalled), three(signalled), "–")
+		t.row("the same, from when the next one saw the resignation", len(without), three(without), "≤ 20")
 		t.row("the longest that a client which asks again and again waits for an answer meanwhile", len(unanswered), three(unanswered), "–")
-		t.row("calls of it that failed", t.sigterm, fmt.Sprint(failed), "0")
-		return nil
+		t.row("calls of it, of which failed", answered+failed, fmt.Sprint(failed), "0")
+		return err
 	})
 }
 
@@ -160,35 +178,43 @@ func (t *trial) frozen(ctx context.Context) error {
 	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
 		var kills []kill
 		short, changed, zombie := 0, 0, 0
-		for range t.freezes {
-			for _, d := range freezeFor {
-				if t.quick && d > 3*time.Second {
-					continue
-				}
-				k, accepted, err := s.freeze(ctx, d)
-				if err != nil {
-					return fmt.Errorf("for %v: %w", d, err)
-				}
-				zombie += accepted
-				switch {
-				case d > heartbeatTimeout:
-					kills = append(kills, k)
-				case k.takeover.Epoch > 0:
-					changed++
-					fallthrough
-				default:
-					short++
-				}
+		lengths := t.lengths()
+		err := s.again(ctx, len(lengths), bounds{4 * time.Minute, 9 * time.Minute}, func(ctx context.Context) error {
+			d := lengths[0]
+			lengths = lengths[1:]
+			k, accepted, err := s.freeze(ctx, d)
+			zombie += accepted
+			switch {
+			case err != nil:
+				return fmt.Errorf("for %v: %w", d, err)
+			case d > heartbeatTimeout:
+				kills = append(kills, k)
+				return nil
+			case k.takeover.Epoch > 0:
+				changed++
 			}
-		}
-		restarts, err := s.restarts(ctx)
+			short++
+			return nil
+		})
 		limit := heartbeatTimeout.Milliseconds()
-		t.row(fmt.Sprintf("SIGSTOP of the leader for 1 s to %v, then SIGCONT → epoch committed (signs: %s; tasks restarted: %d)", slices.Max(freezeFor), causes(kills), restarts),
+		t.row(fmt.Sprintf("SIGSTOP of the leader for 1 s to %v, then SIGCONT → epoch committed (signs: %s; tasks restarted: %s)", slices.Max(append(t.lengths(), 0)), causes(kills), s.restarted(ctx)),
 			len(kills), three(epochs(kills)), fmt.Sprintf("p50 ≤ %d, p99 ≤ %d", limit+10, limit+50))
 		t.row("SIGSTOP for less than heartbeat.timeout: changes of leader", short, fmt.Sprint(changed), "0")
 		t.row("jobs that a frozen leader accepted, and its successor does not know", len(kills)+short, fmt.Sprint(zombie), "0")
 		return err
 	})
+}
+
+// lengths are how long each freeze lasts, the long ones in between the short ones.
+func (f faults) lengths() (all []time.Duration) {
+	for i := range f.freezes {
+		for _, d := range freezeFor {
+			if d <= 3*time.Second || i%5 == 0 && !f.quick {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
 }
 
 // freeze stops the leader for d. A job is submitted to it, and to nobody else, meanwhile: what it says is accepted must be in force.
@@ -202,6 +228,8 @@ func (s *stage) freeze(ctx context.Context, d time.Duration) (k kill, accepted i
 	}
 	zombie := client.New(client.Fixed(was.REST))
 	defer zombie.Close()
+	var asked sync.WaitGroup
+	defer asked.Wait()
 	spec := client.Spec{ID: client.NewID(), Name: "to a frozen leader", Artifact: s.artifact, Parallelism: 2, Args: []string{"--arrivals", s.arrivals + "-none"}}
 	k.at = time.Now()
 	if err := victim.Signal(syscall.SIGSTOP); err != nil {
@@ -210,7 +238,6 @@ func (s *stage) freeze(ctx context.Context, d time.Duration) (k kill, accepted i
 	thaw := time.AfterFunc(d, func() { _ = victim.Signal(syscall.SIGCONT) })
 	defer thaw.Stop()
 	defer func() { _ = victim.Signal(syscall.SIGCONT) }()
-	var asked sync.WaitGroup
 	var submitted error
 	asked.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, d+5*time.Second)
@@ -226,18 +253,20 @@ func (s *stage) freeze(ctx context.Context, d time.Duration) (k kill, accepted i
 	if err := s.hot(ctx); err != nil { // all follow one leader again
 		return k, 0, err
 	}
-	if _, now, err := leading(ctx, s.cl, s.cli); err != nil || d < heartbeatTimeout && now.Epoch > was.Epoch {
-		k.takeover.Epoch = now.Epoch
+	_, now, err := leading(ctx, s.cl, s.cli)
+	if err != nil {
 		return k, 0, err
 	}
-	if submitted != nil {
-		return k, 0, nil
+	if d < heartbeatTimeout && now.Epoch > was.Epoch {
+		k.takeover.Epoch = now.Epoch
 	}
-	_, err = s.cli.Cancel(ctx, spec.ID)
+	_, err = s.cli.Cancel(ctx, spec.ID) // of what was refused, too: it may have come to pass
 	if e, is := errors.AsType[*client.Error](err); is && e.Code == "not-found" {
-		return k, 1, nil
+		if err = nil; submitted == nil {
+			accepted = 1
+		}
 	}
-	return k, 0, err
+	return k, accepted, err
 }
 
 // afresh starts every JobManager again: standbys back off after suspicions that were wrong.

@@ -81,6 +81,9 @@ func (s site) restartRow(ctx context.Context, r *report, id client.ID, name, goa
 }
 
 func two(d []time.Duration) string {
+	if len(d) == 0 {
+		return "–"
+	}
 	return fmt.Sprintf("%s / %s", ms(quantile(d, 0.5)), ms(quantile(d, 1)))
 }
 

@@ -26,6 +26,7 @@ type stage struct {
 	before   client.Job
 	began    time.Time
 	used     time.Duration // CPU time of the job's processes then
+	mend     func() error  // what a fault may have left broken beside JobManagers; nil: nothing
 
 	checkpoints map[job.CheckpointID]time.Time // when each was completed, as far as it was looked at
 }
@@ -81,6 +82,17 @@ func (s *stage) restarts(ctx context.Context) (int, error) {
 	return after.Restarts + len(localcluster.Touched(s.before, after)), err
 }
 
+// restarted is restarts for a row, whatever has become of ctx.
+func (s *stage) restarted(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	n, err := s.restarts(ctx)
+	if err != nil {
+		return "not known: " + firstLine(err)
+	}
+	return fmt.Sprint(n)
+}
+
 // hot waits until one leads and each other JobManager follows it, all have every TaskManager, and then for a moment
 // whose length is drawn anew each time.
 func (s *stage) hot(ctx context.Context) error {
@@ -129,6 +141,16 @@ func adoptions(kills []kill) (all []time.Duration) {
 	return all
 }
 
+// strays counts takeovers that deployed something anew, or did not hear of every job in time.
+func strays(kills []kill) (n int) {
+	for _, k := range kills {
+		if k.takeover.Redeployed+k.takeover.Unheard > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // causes counts what standbys took for the sign.
 func causes(kills []kill) string {
 	n := map[any]int{}
@@ -138,38 +160,41 @@ func causes(kills []kill) string {
 	return fmt.Sprint(n)[len("map"):]
 }
 
-// killAll kills n leaders, each when standbys are hot, and after each calls between, if that is something.
-func (s *stage) killAll(ctx context.Context, n int, between func(context.Context) error) (kills []kill, err error) {
-	for range n {
-		if err := s.hot(ctx); err != nil {
-			return nil, err
-		}
-		victim, was, err := leading(ctx, s.cl, s.cli)
+// killAll kills n leaders, or as many as there is time for, each when standbys are hot, and after each calls between, if that
+// is something. It returns those that were replaced, whatever went wrong with others.
+func (s *stage) killAll(ctx context.Context, n int, within time.Duration, between func(context.Context) error) (kills []kill, err error) {
+	err = s.again(ctx, n, bounds{30 * time.Second, within}, func(ctx context.Context) error {
+		k, err := s.killLeader(ctx)
 		if err != nil {
-			return nil, err
-		}
-		k := kill{at: time.Now()}
-		victim.Kill()
-		if k, err = s.taken(ctx, k, was.Epoch); err != nil {
-			return nil, err
+			return err
 		}
 		kills = append(kills, k)
-		if err := s.note(ctx); err != nil {
-			return nil, err
-		}
-		if err := victim.Start(); err != nil {
-			return nil, err
-		}
-		if err := sleep(ctx, time.Until(k.at.Add(gapWindow))); err != nil {
-			return nil, err
+		if len(kills)%100 == 0 {
+			fmt.Printf("(%d kills: epoch after %s, adopted after %s)\n", len(kills), three(epochs(kills)), three(adoptions(kills)))
 		}
 		if between != nil {
-			if err := between(ctx); err != nil {
-				return nil, err
-			}
+			return between(ctx)
 		}
+		return nil
+	})
+	return kills, errors.Join(err, s.bounded(ctx, time.Minute, s.hot))
+}
+
+// killLeader kills the leader when standbys are hot, and starts it again when another has taken over.
+func (s *stage) killLeader(ctx context.Context) (kill, error) {
+	if err := s.hot(ctx); err != nil {
+		return kill{}, err
 	}
-	return kills, s.hot(ctx)
+	victim, was, err := leading(ctx, s.cl, s.cli)
+	if err != nil {
+		return kill{}, err
+	}
+	k := kill{at: time.Now()}
+	victim.Kill()
+	if k, err = s.taken(ctx, k, was.Epoch); err != nil {
+		return k, err
+	}
+	return k, errors.Join(s.note(ctx), victim.Start(), sleep(ctx, time.Until(k.at.Add(gapWindow))))
 }
 
 // taken waits for the next leader, and completes k.
