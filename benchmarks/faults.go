@@ -150,6 +150,7 @@ func (t *trial) killRows(ctx context.Context, s *stage, kills []kill, name, epoc
 	load, took := s.load(), time.Since(s.began)
 	wait, n, missed := s.longestWait()
 	t.row(fmt.Sprintf("SIGKILL of the leader, %s → epoch committed (the job takes %.0f %% of the CPUs; signs: %s)", name, load, causes(kills)), len(kills), three(epochs(kills)), epoch)
+	t.row("of it, until a standby took the leader for dead", len(kills), three(suspicions(kills)), "–")
 	t.row(fmt.Sprintf("the same → all adopted, and the API answering (%d times not all was heard of in time)", strays(kills)), len(kills), three(adoptions(kills)), adopted)
 	t.row("tasks restarted by it", len(kills), s.restarted(ctx), "0")
 	t.row(fmt.Sprintf("the longest time between two completed checkpoints meanwhile (%d ids came to nothing)", missed), n, ms(wait), "≤ 1100")
