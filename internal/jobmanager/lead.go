@@ -40,7 +40,7 @@ type leader struct {
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderClaimed.Reached()
-	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
+	took := moments{vacancy: jm.vacancies.before(term.Epoch()), claimed: time.Now()} // in this order
 	if took.alive {
 		jm.detector.replacing(took.previous, term.Epoch())
 	}
@@ -110,6 +110,9 @@ func (l *leader) close(m *moving) {
 // closeStandbys tells them first, if this process gives leadership up of its own will.
 func (l *leader) closeStandbys(cause error) {
 	why, will := ofOwnWill(cause)
+	if will {
+		l.vacancies.released(l.term.Epoch(), why) // nobody may be there to take over, and this process leads again
+	}
 	for _, s := range l.connections.listStandbys() {
 		if will {
 			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended

@@ -42,7 +42,7 @@ func TestStepDown(t *testing.T) {
 	})
 }
 
-// A standby that goes at the same moment leaves the one that stepped down: it leads again.
+// A standby that goes at the same moment leaves the one that stepped down: it leads again, and knows why it was out.
 func TestStepDownWithoutASuccessor(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("jm-a")
@@ -55,4 +55,8 @@ func TestStepDownWithoutASuccessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("it leads again", func() bool { return a.serving.Load() != nil && a.Self().Epoch == 2 })
+	list, err := a.Failovers(t.Context())
+	if err != nil || len(list) != 2 || list[0].Cause != api.CauseStepDown || list[0].Previous != "jm-a" {
+		t.Errorf("%+v, %v", list, err)
+	}
 }
