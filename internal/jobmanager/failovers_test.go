@@ -1,7 +1,9 @@
 package jobmanager
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +115,44 @@ func TestFailoversAreBounded(t *testing.T) {
 				return err == nil && n > 0 && list[n-1].Epoch == 2 && (was == "") == (n == failoversKept)
 			})
 		})
+	}
+}
+
+// A list that a newer release wrote in a form of its own is left alone, and asking for it says so.
+func TestFailoversOfANewerRelease(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	l := a.leading.Load()
+	newer := []byte(`{"format":2}`)
+	w.eventually("the first is written, and replaced", func() bool {
+		_, version, err := l.failovers(t.Context())
+		if err == nil && version != coordination.NoVersion {
+			_, err = l.term.Commit(t.Context(), coordination.Set(failoversKey, newer, version))
+			return err == nil
+		}
+		return false
+	})
+	l.remember(t.Context(), api.Takeover{Epoch: 1})
+	if e, err := l.term.Get(t.Context(), failoversKey); err != nil || !bytes.Equal(e.Value, newer) {
+		t.Errorf("it is %s now, %v", e.Value, err)
+	}
+	if list, err := a.Failovers(t.Context()); code(err) != api.Conflict || !strings.Contains(err.Error(), "newer release") {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// What a leader shows of itself is its own takeover, and not that of a term that it led before.
+func TestTakeoverIsOfTheTerm(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	l := w.leader().leading.Load()
+	<-l.settled
+	for epoch, shown := range map[coordination.Epoch]bool{1: true, 2: false} {
+		a.takeover.Store(&api.Takeover{Epoch: epoch})
+		if list, err := a.JobManagers(t.Context()); err != nil || (list[0].Takeover != nil) != shown {
+			t.Errorf("of epoch %d: %+v, %v", epoch, list, err)
+		}
 	}
 }
 
