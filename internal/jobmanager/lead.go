@@ -74,6 +74,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderServes.Reached()
 	wg.Go(func() { l.adopt(ctx, took) })
 	wg.Go(func() { l.keepHouse(ctx) })
+	wg.Go(func() { l.jobs.awaitWithheld(ctx, withheldPause) })
 	<-ctx.Done()
 	jm.serving.Store(nil)
 	m := l.moving.Swap(l.tooLate())
@@ -124,7 +125,7 @@ func (l *leader) closeStandbys(cause error) {
 // ofOwnWill says why a term ends of the leader's own will, if it does.
 func ofOwnWill(cause error) (why string, will bool) {
 	switch {
-	case errors.Is(cause, errSteppedDown):
+	case errors.Is(cause, errSteppedDown), errors.Is(cause, errGiven):
 		return cause.Error(), true
 	case errors.Is(cause, context.Canceled): // of the whole process
 		return "its process was told to end", true
