@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -188,8 +189,15 @@ func (l *leader) adopt(ctx context.Context, took moments) {
 	}
 	t := l.tookOver(took)
 	close(l.settled)
-	l.remember(ctx, *t)
-	l.noteServed(ctx)
+	l.note(ctx, *t)
+}
+
+// note keeps for later that and how this leader took over. Neither storage nor coordination waits for the other.
+func (l *leader) note(ctx context.Context, t api.Takeover) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.noteServed(ctx) })
+	l.remember(ctx, t)
 }
 
 // awaitAdoption waits for no job longer than that.

@@ -40,8 +40,11 @@ func (h *history) regression(claimed coordination.Epoch) coordination.Epoch {
 	return max(h.served, h.seen)
 }
 
-// recall reads what storage knows, and tries again for as long as it takes: a process that starts needs it anyway.
-func (jm *JobManager) recall(ctx context.Context) error {
+// servedPause is before storage is asked again how far the cluster has come, or told.
+const servedPause = 50 * time.Millisecond
+
+// learnServed reads what storage knows, and tries again for as long as it takes: a process that starts needs it anyway.
+func (jm *JobManager) learnServed(ctx context.Context) error {
 	for said := false; ; said = true {
 		served, err := jm.cfg.Storage.Served(ctx)
 		if err == nil {
@@ -51,7 +54,7 @@ func (jm *JobManager) recall(ctx context.Context) error {
 		if !said {
 			jm.log.Warn("storage does not tell how far the cluster has come; it is tried again", "error", err)
 		}
-		if pause(ctx, importPause); ctx.Err() != nil {
+		if pause(ctx, servedPause); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
@@ -79,13 +82,24 @@ func (l *leader) checkHistory() error {
 	return &WrongClusterError{why}
 }
 
-// noteServed keeps in storage that this leader serves. It is for later: a storage that is away costs no more than the
-// notice.
+// noteServed keeps in storage that this leader serves. It is for later, and nobody waits for it; a storage that is away is tried again for as
+// long as the term lasts, as it may last for long.
 func (l *leader) noteServed(ctx context.Context) {
 	l.history.serves(l.term.Epoch())
+	for wait := servedPause; ; wait = min(2*wait, time.Minute) {
+		err := l.putServed(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if wait == servedPause {
+			l.log.Warn("storage cannot be told that this leader serves; it is tried again. Until it is, it might not be noticed that coordination was restored to an earlier state", "error", err)
+		}
+		pause(ctx, wait)
+	}
+}
+
+func (l *leader) putServed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := l.cfg.Storage.PutServed(ctx, uint64(l.term.Epoch())); err != nil && ctx.Err() == nil {
-		l.log.Warn("storage was not told that this leader serves: that coordination was restored to an earlier state might not be noticed", "error", err)
-	}
+	return l.cfg.Storage.PutServed(ctx, uint64(l.term.Epoch()))
 }

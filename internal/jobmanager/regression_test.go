@@ -2,11 +2,14 @@ package jobmanager
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
+	"github.com/perennial-io/perennial/internal/api"
 )
 
 // R16, row 23 of the faults: coordination that was restored to an earlier state is noticed by whoever claims an epoch that was
@@ -76,4 +79,33 @@ func TestRegression(t *testing.T) {
 	if err := l.checkHistory(); !errors.Is(err, coordination.ErrStaleEpoch) {
 		t.Errorf("%v, want ErrStaleEpoch", err)
 	}
+}
+
+// A storage that fails just then is told later that a leader has served, though coordination is away meanwhile.
+func TestServedIsNotedLater(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	l := w.leader().leading.Load()
+	told := func() bool { e, err := w.storage.Served(t.Context()); return err == nil && e == 1 }
+	w.eventually("storage knows", told)
+	served := filepath.Join(w.storage.Dir(), "served")
+	w.move(served, served+".away")
+	if err := os.WriteFile(served, nil, 0o600); err != nil { // no directory can be made
+		t.Fatal(err)
+	}
+	if err := l.putServed(t.Context()); err == nil {
+		t.Fatal("storage took it")
+	}
+	a.cut()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.note(l.ctx, api.Takeover{Epoch: 1})
+	}()
+	if err := os.Remove(served); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("storage knows again", told)
+	a.heal()
+	<-done
 }
