@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
@@ -177,4 +179,45 @@ func TestIntentThatStorageWithholds(t *testing.T) {
 	if n := tm.did("deploys attempt 1 slots [0 1]"); n != 3 {
 		t.Errorf("deployed %d times", n)
 	}
+}
+
+// TestPlansAreTriedAgain: a plan that storage did not give is on the shelf once it does, though the leader tells its name once.
+func TestPlansAreTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	hash, err := w.storage.PutGraph(t.Context(), planOf(1)(rpc.Plan{}).Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	graphs := filepath.Join(w.storage.Dir(), "graphs")
+	w.move(graphs, graphs+".away")
+	if err := os.WriteFile(graphs, nil, 0o600); err != nil { // so that none is missing
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(w.storage, w.logger())
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer stop()
+		wg.Go(func() { s.run(ctx) })
+		has := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if len(s.plans) != want {
+				t.Errorf("%d plans are on the shelf, want %d", len(s.plans), want)
+			}
+		}
+		s.want([]string{hash})
+		has(0)
+		if err := os.Remove(graphs); err != nil {
+			t.Fatal(err)
+		}
+		w.move(graphs+".away", graphs)
+		time.Sleep(shelfPause) // of the bubble's clock
+		has(1)
+		s.want([]string{})
+		has(0)
+	})
 }
