@@ -162,10 +162,10 @@ func (l *leader) load() error {
 	reads.Go(l.jobs.readForgotten)
 	reads.Go(l.garbage.load)
 	known, read := incarnation.Wait(), reads.Wait()
-	if err := cmp.Or(known, read); err != nil {
-		return err
+	if known != nil {
+		return known
 	}
-	if err := l.checkHistory(); err != nil {
+	if err := cmp.Or(l.checkHistory(), read); err != nil { // in this order: after what cannot be read the next claim is of a higher epoch
 		return err
 	}
 	l.registry = newRegistry(l, records)

@@ -2,7 +2,9 @@ package jobmanager
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +42,7 @@ func (h *history) regression(claimed coordination.Epoch) coordination.Epoch {
 	return max(h.served, h.seen)
 }
 
-// servedPause is before storage is asked again how far the cluster has come, or told.
+// servedPause is before storage is asked again how far the cluster has come, or it or coordination told.
 const servedPause = 50 * time.Millisecond
 
 // learnServed reads what storage knows, and tries again for as long as it takes: a process that starts needs it anyway.
@@ -64,7 +66,7 @@ func (jm *JobManager) learnServed(ctx context.Context) error {
 const restoredMark = "restored: "
 
 // checkHistory refuses an epoch that was in force before, and leaves that in coordination: each further claim would be one
-// higher, and one of them as high as none before.
+// higher, and one of them as high as none before. So nothing but the end of the term keeps it from that.
 func (l *leader) checkHistory() error {
 	before := l.history.regression(l.term.Epoch())
 	if before == 0 {
@@ -72,14 +74,30 @@ func (l *leader) checkHistory() error {
 	}
 	why := fmt.Sprintf("coordination was restored to an earlier state: epoch %d could be claimed, and epoch %d has been in force in this cluster. What it says of jobs and checkpoints is no longer so; tasks run on. "+
 		"Bring coordination's newest data back, or import the newest export into an empty coordination (docs/operations.md, backup)", l.term.Epoch(), before)
+	for {
+		err := l.markRestored(why)
+		switch {
+		case err == nil:
+			return &WrongClusterError{why}
+		case errors.Is(err, coordination.ErrStaleEpoch), l.ctx.Err() != nil:
+			return err // it stands only if the claim does: somebody else may have led since
+		}
+		l.log.Warn("coordination was restored to an earlier state, and that cannot be committed; it is tried again", "error", err)
+		pause(l.ctx, servedPause)
+	}
+}
+
+// markRestored has nobody lead here any more. The incarnation is known to be this cluster's.
+func (l *leader) markRestored(why string) error {
 	was, err := l.term.Get(l.ctx, incarnationKey)
 	if err != nil {
 		return err
 	}
-	if _, err := l.term.Commit(l.ctx, coordination.Set(incarnationKey, []byte(restoredMark+why), was.Version)); err != nil {
-		return err // it stands only if the claim does: somebody else may have led since
+	if strings.HasPrefix(string(was.Value), restoredMark) {
+		return nil // by a commit whose answer was lost
 	}
-	return &WrongClusterError{why}
+	_, err = l.term.Commit(l.ctx, coordination.Set(incarnationKey, []byte(restoredMark+why), was.Version))
+	return err
 }
 
 // noteServed keeps in storage that this leader serves. It is for later, and nobody waits for it; a storage that is away is tried again for as
