@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/storage"
 )
 
 // history knows how far the epochs of the cluster have come, so that a claim of one that was in force before is noticed:
@@ -45,11 +46,15 @@ func (h *history) regression(claimed coordination.Epoch) coordination.Epoch {
 // servedPause is before storage is asked again how far the cluster has come, or it or coordination told.
 const servedPause = 50 * time.Millisecond
 
-// learnServed reads what storage knows, and tries again for as long as it takes: a process that starts needs it anyway.
+// learnServed reads what storage knows, and tries again for as long as it takes: a process that starts needs it anyway. Storage has the
+// incarnation at hand then, so that no claim of an epoch that was in force before comes to nothing because storage is away.
 func (jm *JobManager) learnServed(ctx context.Context) error {
 	for said := false; ; said = true {
 		served, err := jm.cfg.Storage.Served(ctx)
 		if err == nil {
+			_, err = jm.cfg.Storage.Incarnation(ctx)
+		}
+		if err == nil || errors.Is(err, storage.ErrNotFound) { // nobody has led yet
 			jm.history.serves(coordination.Epoch(served))
 			return nil
 		}
