@@ -116,7 +116,7 @@ func (l *leader) closeStandbys(cause error) {
 		l.vacancies.released(l.term.Epoch(), why) // nobody may be there to take over, and this process leads again
 	}
 	for _, s := range l.connections.listStandbys() {
-		if will {
+		if will && s.silent() < l.cfg.heartbeatTimeout() { // what is sent to a host that is lost may wait for seconds
 			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
 		}
 		s.close()

@@ -1,9 +1,15 @@
 package jobmanager
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // Leadership goes to the standby, the task runs on, and a request that is sent again does nothing.
@@ -40,6 +46,35 @@ func TestStepDown(t *testing.T) {
 		list, err := b.JobManagers(t.Context())
 		return err == nil && len(list) == 2 && list[1].ID == "jm-a" && list[1].Since.After(a.self.Since)
 	})
+}
+
+// Nobody waits for a standby that is silent: it is told nothing, and hung up on.
+func TestStepDownBesideASilentStandby(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	w.taskManager("tm-1", 2).start()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	here, there := net.Pipe()
+	lost := newSession(rpc.New(here))
+	lost.heard.Store(int64(monotonic() - time.Hour))
+	a.connections.enterStandby(lost)
+	heard := make(chan error, 1)
+	go func() {
+		_, m, err := rpc.New(there).Receive()
+		if err == nil {
+			err = fmt.Errorf("it was told %v", m)
+		}
+		heard <- err
+	}()
+	if err := a.StepDown(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-heard; !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	w.eventually("the other standby leads", func() bool { return b.serving.Load() != nil })
 }
 
 // A standby that goes at the same moment leaves the one that stepped down: it leads again, and knows why it was out.
