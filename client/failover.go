@@ -24,7 +24,7 @@ const (
 )
 
 // Failovers lists the newest changes of leader, the latest first, at most 64. Epochs that are missing in between were
-// claimed by JobManagers that were replaced before they served.
+// claimed by JobManagers that were replaced, or died, before they had adopted what ran.
 func (c *Client) Failovers(ctx context.Context) ([]Takeover, error) {
 	return ask[[]Takeover](ctx, c, http.MethodGet, "/v1/failovers", nil)
 }

@@ -18,10 +18,11 @@ func failoversCommand(g *global) *cobra.Command {
 	})
 	cmd.Long = `Failovers lists the newest changes of leader, the latest first, at most 64. Milliseconds count from the moment at which the new leader gave the
 one before up: to the epoch claimed, to what is committed read, to the TaskManagers asked what they run, to the last of them heard (adopted),
-and to the API answering (serving). An epoch without a line was claimed by a JobManager that was replaced before it served.
+and to the API answering (serving). Epochs of which there is no record were claimed by JobManagers that were replaced, or died, before they had
+adopted what ran.
 
 CAUSE is connection (the leader's connection broke and its port refused another), heartbeat (it was silent), session (its session with
-coordination ended), step-down (it handed over), or first. REDEPLOYED are subtasks that no TaskManager ran where they
+coordination ended), step-down (it handed over), first (nobody had led before), or unknown to the one that took over. REDEPLOYED are subtasks that no TaskManager ran where they
 were committed to run. JOBS in brackets are those of which not every TaskManager was heard in time.`
 	return cmd
 }
@@ -29,10 +30,12 @@ were committed to run. JOBS in brackets are those of which not every TaskManager
 func failoverRows(list []client.Takeover) [][]any {
 	rows := [][]any{{"EPOCH", "AT", "LEADER", "CAUSE", "CLAIMED", "READ", "ASKED", "ADOPTED", "SERVING", "JOBS", "SUBTASKS", "REDEPLOYED", "REASON"}}
 	for i, t := range list {
-		if i > 0 {
-			for missing := list[i-1].Epoch - 1; missing > t.Epoch; missing-- {
-				rows = append(rows, []any{missing, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "its leader was replaced before it served"})
+		if i > 0 && list[i-1].Epoch > t.Epoch+1 {
+			missing := fmt.Sprint(t.Epoch + 1)
+			if last := list[i-1].Epoch - 1; last > t.Epoch+1 {
+				missing += fmt.Sprintf("-%d", last)
 			}
+			rows = append(rows, []any{missing, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "no record: replaced, or dead, before what ran was adopted"})
 		}
 		jobs := fmt.Sprint(t.Jobs)
 		if t.Unheard > 0 {

@@ -13,9 +13,11 @@ import (
 // Paths of the API. {id} is a job id, {sha256} the hash of a job binary in hex.
 //
 //	GET  /v1/self                   who am I, who leads (any JobManager)          -> Self
+//	GET  /healthz                   the same; /readyz: 200 once it answers or knows who does, else 503
 //	GET  /metrics                   for Prometheus (any JobManager; docs/metrics.md)
 //	GET  /v1/cluster                slots, TaskManagers' OS and CPU               -> Cluster
 //	GET  /v1/jobmanagers            the leader and the standbys                   -> []JobManager
+//	GET  /v1/failovers              the newest changes of leader, latest first    -> []Takeover
 //	GET  /v1/taskmanagers           those that live, or are taken to live         -> []TaskManager
 //	POST /v1/taskmanagers/{id}/drain  Drain; jobs leave it, and then it ends; 202
 //	POST /v1/step-down              StepDown; its epoch makes a retry harmless    -> 202
@@ -30,17 +32,14 @@ import (
 //	GET  /v1/jobs/{id}                                                            -> Job
 //	POST /v1/jobs/{id}/cancel                                                     -> Job, 202
 //	POST /v1/jobs/{id}/requests     job.Request; its ID makes a retry harmless    -> Job, 202
-//
-// All but /v1/self and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
-// names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
-// When it knows of none it answers 503; a client then asks again.
 //	POST /v1/self/inspect           inspect.Question about this process (any JobManager)   -> inspect.Piece
 //	POST /v1/taskmanagers/{part}/inspect   Inspect; part: of its id, or its host          -> Inspected
 //	POST /v1/probe                  inspect.Probe of every TaskManager; the token that each writes ends with its id -> []Probed
 //	GET  /v1/jobs/{id}/files        what its task processes have written          -> JobFiles
 //
-// All but /v1/self… and /metrics are answered by the leader only. Another JobManager answers 421 with an
-// Error that names the leader, or 503 when it knows of none; a client then asks again.
+// All but /v1/self, /v1/self/inspect, /healthz, /readyz and /metrics are answered by the leader only. Another JobManager passes the request on to it, and
+// names it in LeaderHeader. To a client that says FollowHeader it answers 421 instead, with an Error that names the leader.
+// When it knows of none it answers 503; a client then asks again.
 // Every failure is an Error.
 
 // Headers of the API.
@@ -187,7 +186,7 @@ type JobManager struct {
 	PID     int                `json:"pid"`
 	Host    string             `json:"host"`
 	Version string             `json:"version"`
-	// Takeover is the leader's latest.
+	// Takeover is how the leader became it; nil: it is about to adopt what runs, or this is a standby.
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
 

@@ -116,7 +116,10 @@ func (jm *JobManager) JobManagers(ctx context.Context) ([]api.JobManager, error)
 		members = *m
 	}
 	self := jm.self
-	self.Role, self.Epoch, self.Since, self.Takeover = "leader", l.term.Epoch(), l.since.UTC(), jm.takeover.Load()
+	self.Role, self.Epoch, self.Since = "leader", l.term.Epoch(), l.since.UTC()
+	if t := jm.takeover.Load(); t != nil && t.Epoch == self.Epoch { // else it is of a term before, as jobs are still being adopted
+		self.Takeover = t
+	}
 	return append([]api.JobManager{self}, l.standbys(members)...), nil
 }
 

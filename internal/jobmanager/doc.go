@@ -7,10 +7,11 @@
 // record, or stops a task because it lost its own leadership.
 //
 // Goroutines. Run owns: the listener with one reader and one writer per connection, the API's
-// server, the watcher that holds a connection to another leader, and the election. lead owns:
-// the registry (TaskManagers, their slots, their life and death; nobody else touches them),
-// one goroutine per job that does not rest, one that asks the quorum whether the epoch is
-// still in force, and one that keeps standbys informed. Each is waited for.
+// server, the shelf that has plans at hand, the watcher that holds a connection to another leader,
+// and the election. lead owns: the registry (TaskManagers, their slots, their life and death; nobody
+// else touches them), one goroutine per job that does not rest, one that asks the quorum whether the
+// epoch is still in force, one that keeps standbys informed, one that tells how the takeover went, one
+// that forgets what is old, and one that waits for what storage withheld. Each is waited for.
 //
 // What a job does next is decided in package execution, which is pure. The rules named here
 // (R1, R9 …) are those of docs/failover-protocol.md. Begin reading at Run, then lead.

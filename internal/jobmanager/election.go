@@ -105,7 +105,7 @@ func (jm *JobManager) observe(l coordination.Leadership) {
 	case l.Epoch == 0:
 		jm.vacancies.note(l, suspicion{api.CauseFirst, "nobody has led yet"})
 	case !l.Alive:
-		jm.vacancies.note(l, jm.vacancies.session(l.Epoch))
+		jm.vacancies.note(l, suspicion{api.CauseSession, "its session with coordination ended"})
 	}
 }
 

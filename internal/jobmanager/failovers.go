@@ -9,6 +9,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/stored"
 )
 
 // failoversKey holds the newest takeovers, the latest last, each written by the leader of its epoch once it served.
@@ -17,23 +18,27 @@ const failoversKey = "failovers"
 // failoversKept is how many of them there are.
 const failoversKept = 64
 
-// Failovers are the newest changes of leader, the latest first, of those that came to serve.
+// Failovers are the newest changes of leader, the latest first, of those that came to serve. The latest is waited for until its jobs
+// are adopted.
 func (jm *JobManager) Failovers(ctx context.Context) ([]api.Takeover, error) {
 	l, err := jm.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patient)
-	defer cancel()
 	select {
 	case <-l.settled: // this change of leader is to be told as well
 	case <-l.ctx.Done():
 		return nil, l.ended()
 	case <-ctx.Done():
-		return nil, unavailable(ctx.Err())
+		return nil, ctx.Err()
 	}
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
 	list, _, err := l.failovers(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, stored.ErrNewer):
+		return nil, &api.Error{Code: api.Conflict, Message: err.Error()}
+	case err != nil:
 		return nil, unavailable(err)
 	}
 	if t := l.takeover.Load(); len(list) == 0 || list[len(list)-1].Epoch < t.Epoch {
@@ -43,7 +48,7 @@ func (jm *JobManager) Failovers(ctx context.Context) ([]api.Takeover, error) {
 	return list, nil
 }
 
-// failovers reads those that are committed.
+// failovers reads those that are committed. A list that is damaged counts as empty: it is not worth more than the log line.
 func (l *leader) failovers(ctx context.Context) ([]api.Takeover, coordination.Version, error) {
 	e, err := l.term.Get(ctx, failoversKey)
 	if errors.Is(err, coordination.ErrNotFound) {
@@ -53,8 +58,12 @@ func (l *leader) failovers(ctx context.Context) ([]api.Takeover, coordination.Ve
 		return nil, 0, fmt.Errorf("read the changes of leader: %w", err)
 	}
 	var list []api.Takeover
-	if err := json.Unmarshal(e.Value, &list); err != nil {
-		l.log.Error("the list of changes of leader cannot be read, and is begun anew", "error", err)
+	switch err := stored.Decode(e.Value, &list); {
+	case errors.Is(err, stored.ErrNewer):
+		return nil, 0, fmt.Errorf("read %s: %w", failoversKey, err)
+	case err != nil:
+		l.log.Error("the list of changes of leader cannot be read; it is begun anew", "error", err)
+		return nil, e.Version, nil
 	}
 	return list, e.Version, nil
 }

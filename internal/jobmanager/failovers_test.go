@@ -1,7 +1,9 @@
 package jobmanager
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +28,10 @@ func TestFailovers(t *testing.T) {
 	}
 	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
 	w.standbyOf(b, a)
+	w.eventually("its change is written", func() bool {
+		list, _, err := b.leading.Load().failovers(t.Context())
+		return err == nil && len(list) == 2
+	})
 	b.kill()
 	w.eventually("the first leads again", func() bool { return a.serving.Load() != nil })
 
@@ -112,24 +118,78 @@ func TestFailoversAreBounded(t *testing.T) {
 	}
 }
 
-// What a leader says as it hands over explains the end of that leadership, and of no other: not of a later one of its own.
-func TestVacancies(t *testing.T) {
-	var v vacancies
-	if got := v.session(4); got.cause != api.CauseSession {
-		t.Errorf("%+v", got)
+// A list that a newer release wrote in a form of its own is left alone, and asking for it says so.
+func TestFailoversOfANewerRelease(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	l := a.leading.Load()
+	newer := []byte(`{"format":2}`)
+	w.eventually("the first is written, and replaced", func() bool {
+		_, version, err := l.failovers(t.Context())
+		if err == nil && version != coordination.NoVersion {
+			_, err = l.term.Commit(t.Context(), coordination.Set(failoversKey, newer, version))
+			return err == nil
+		}
+		return false
+	})
+	l.remember(t.Context(), api.Takeover{Epoch: 1})
+	if e, err := l.term.Get(t.Context(), failoversKey); err != nil || !bytes.Equal(e.Value, newer) {
+		t.Errorf("it is %s now, %v", e.Value, err)
 	}
-	v.released(4, "an operator")
-	for _, other := range []coordination.Epoch{3, 5, 6} {
-		if got := v.session(other); got.cause != api.CauseSession {
-			t.Errorf("of epoch %d: %+v", other, got)
+	if list, err := a.Failovers(t.Context()); code(err) != api.Conflict || !strings.Contains(err.Error(), "newer release") {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// What a leader shows of itself is its own takeover, and not that of a term that it led before.
+func TestTakeoverIsOfTheTerm(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	l := w.leader().leading.Load()
+	<-l.settled
+	for epoch, shown := range map[coordination.Epoch]bool{1: true, 2: false} {
+		a.takeover.Store(&api.Takeover{Epoch: epoch})
+		if list, err := a.JobManagers(t.Context()); err != nil || (list[0].Takeover != nil) != shown {
+			t.Errorf("of epoch %d: %+v, %v", epoch, list, err)
 		}
 	}
-	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, v.session(4))
-	before := v.before(5)
-	if before.cause != api.CauseStepDown || before.previous != "jm-a" || before.at.After(time.Now()) {
-		t.Errorf("%+v", before)
+}
+
+// What a leader says as it hands over explains the end of that leadership, whatever is noticed of it, and of no other: not of a later one of
+// its own.
+func TestVacancies(t *testing.T) {
+	gone, refuses := suspicion{api.CauseSession, "its session ended"}, suspicion{api.CauseConnection, "its port refuses connections"}
+	for _, noticed := range []suspicion{gone, refuses} {
+		var v vacancies
+		v.released(4, "an operator")
+		for _, other := range []coordination.Epoch{3, 5, 6} {
+			v.note(coordination.Leadership{Epoch: other, ID: "jm-b"}, noticed)
+			if got := v.before(other + 1); got.suspicion != noticed {
+				t.Errorf("of epoch %d: %+v", other, got)
+			}
+		}
+		v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, noticed)
+		if got := v.before(5); got.cause != api.CauseStepDown || got.previous != "jm-a" || got.at.After(time.Now()) {
+			t.Errorf("%+v", got)
+		}
+		if got := v.before(7); got.cause != api.CauseUnknown {
+			t.Errorf("of an epoch that was not noticed: %+v", got)
+		}
 	}
-	if got := v.before(7); got.cause != api.CauseUnknown {
-		t.Errorf("of an epoch that was not noticed: %+v", got)
+}
+
+// A leader hears later why the one before had gone, and its own session may end before it has told so.
+func TestVacancyIsExplainedLater(t *testing.T) {
+	var v vacancies
+	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, suspicion{api.CauseSession, "its session ended"})
+	was := v.before(5).suspicion
+	v.released(4, "an operator")
+	if got := v.explain(5, was); got.cause != api.CauseStepDown {
+		t.Errorf("what the one before said since: %+v", got)
+	}
+	v.note(coordination.Leadership{Epoch: 5, ID: "jm-b"}, suspicion{api.CauseSession, "its session ended"})
+	if got := v.explain(5, was); got != was {
+		t.Errorf("after the end of this leader's own session: %+v, want %+v", got, was)
 	}
 }

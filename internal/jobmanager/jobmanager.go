@@ -114,7 +114,7 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 
 	err := jm.takeIn(ctx)
 	if err == nil {
-		err = jm.recall(ctx)
+		err = jm.learnServed(ctx)
 	}
 	if err == nil {
 		err = jm.elect(ctx)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perennial-io/perennial/coordination"
+	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -40,7 +41,7 @@ type leader struct {
 // process should not lead at all.
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderClaimed.Reached()
-	took := moments{claimed: time.Now(), vacancy: jm.vacancies.before(term.Epoch())}
+	took := moments{vacancy: jm.vacancies.before(term.Epoch()), claimed: time.Now()} // in this order
 	if took.alive {
 		jm.detector.replacing(took.previous, term.Epoch())
 	}
@@ -74,6 +75,7 @@ func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderServes.Reached()
 	wg.Go(func() { l.adopt(ctx, took) })
 	wg.Go(func() { l.keepHouse(ctx) })
+	wg.Go(func() { l.jobs.awaitWithheld(ctx, withheldPause) })
 	<-ctx.Done()
 	jm.serving.Store(nil)
 	m := l.moving.Swap(l.tooLate())
@@ -110,8 +112,11 @@ func (l *leader) close(m *moving) {
 // closeStandbys tells them first, if this process gives leadership up of its own will.
 func (l *leader) closeStandbys(cause error) {
 	why, will := ofOwnWill(cause)
+	if will {
+		l.vacancies.released(l.term.Epoch(), why) // nobody may be there to take over, and this process leads again
+	}
 	for _, s := range l.connections.listStandbys() {
-		if will {
+		if will && s.silent() < l.cfg.heartbeatTimeout() { // what is sent to a host that is lost may wait for seconds
 			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
 		}
 		s.close()
@@ -121,7 +126,7 @@ func (l *leader) closeStandbys(cause error) {
 // ofOwnWill says why a term ends of the leader's own will, if it does.
 func ofOwnWill(cause error) (why string, will bool) {
 	switch {
-	case errors.Is(cause, errSteppedDown):
+	case errors.Is(cause, errSteppedDown), errors.Is(cause, errGiven):
 		return cause.Error(), true
 	case errors.Is(cause, context.Canceled): // of the whole process
 		return "its process was told to end", true
@@ -157,10 +162,10 @@ func (l *leader) load() error {
 	reads.Go(l.jobs.readForgotten)
 	reads.Go(l.garbage.load)
 	known, read := incarnation.Wait(), reads.Wait()
-	if err := cmp.Or(known, read); err != nil {
-		return err
+	if known != nil {
+		return known
 	}
-	if err := l.checkHistory(); err != nil {
+	if err := cmp.Or(l.checkHistory(), read); err != nil { // in this order: after what cannot be read the next claim is of a higher epoch
 		return err
 	}
 	l.registry = newRegistry(l, records)
@@ -184,8 +189,15 @@ func (l *leader) adopt(ctx context.Context, took moments) {
 	}
 	t := l.tookOver(took)
 	close(l.settled)
-	l.remember(ctx, *t)
-	l.noteServed(ctx)
+	l.note(ctx, *t)
+}
+
+// note keeps for later that and how this leader took over. Neither storage nor coordination waits for the other.
+func (l *leader) note(ctx context.Context, t api.Takeover) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.noteServed(ctx) })
+	l.remember(ctx, t)
 }
 
 // awaitAdoption waits for no job longer than that.

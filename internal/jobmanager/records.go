@@ -100,7 +100,10 @@ func blobOf(value []byte) string {
 	return stored.Blob
 }
 
-// decodeIntent reverses encodeIntent.
+// errWithheld says that storage, which has failed, did not give an intent: it may give it later.
+var errWithheld = errors.New("storage does not give it")
+
+// decodeIntent reverses encodeIntent. It fails with errWithheld where that may pass.
 func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execution.Intent, error) {
 	held := storedIntent{Intent: new(execution.Intent)}
 	if err := stored.Decode(value, &held); err != nil {
@@ -108,8 +111,11 @@ func decodeIntent(ctx context.Context, s *storage.Storage, value []byte) (execut
 	}
 	if held.Blob != "" {
 		b, err := s.Intent(ctx, held.Blob)
-		if err != nil {
+		switch {
+		case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrHash), errors.Is(err, storage.ErrName):
 			return execution.Intent{}, err
+		case err != nil:
+			return execution.Intent{}, fmt.Errorf("%w: %w", errWithheld, err)
 		}
 		if err := stored.Decode(b, held.Intent); err != nil {
 			return execution.Intent{}, err

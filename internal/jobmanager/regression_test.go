@@ -1,13 +1,103 @@
 package jobmanager
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/coordination/memory"
+	"github.com/perennial-io/perennial/internal/api"
 )
+
+// restored puts a coordination into the world in which epoch 1 was in force, with these keys besides, and tells storage of epochs up to served.
+func (w *world) restored(served uint64, keys map[string]string) {
+	w.t.Helper()
+	incarnation, err := w.storage.CreateIncarnation(w.t.Context(), "c1") // or the one that it has
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.storage.PutServed(w.t.Context(), served); err != nil {
+		w.t.Fatal(err)
+	}
+	store := w.coord.Open()
+	defer store.Close()
+	term, err := store.Claim(w.t.Context(), coordination.Leadership{}, coordination.Candidate{ID: "of old"}, coordination.NewNonce())
+	if err == nil {
+		_, err = term.Commit(w.t.Context(), coordination.Create(incarnationKey, []byte(incarnation)))
+	}
+	for key, value := range keys {
+		if err == nil {
+			_, err = term.Commit(w.t.Context(), coordination.Create(key, []byte(value)))
+		}
+	}
+	if err == nil {
+		err = term.Resign(w.t.Context())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// That something else cannot be read does not let a JobManager claim until the epoch is as high as none before.
+func TestRestoredCoordinationThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.restored(2, map[string]string{taskManagersPrefix + "tm-1": "{"})
+	n := w.start("jm-a")
+	w.eventually("it ends", func() bool {
+		select {
+		case <-n.done:
+			return true
+		default:
+			return false
+		}
+	})
+	if wrong, is := errors.AsType[*WrongClusterError](n.err); !is || !strings.Contains(wrong.Error(), "epoch 2 could be claimed, and epoch 2 has been in force") {
+		t.Errorf("Run: %v", n.err)
+	}
+}
+
+// forgetful answers nothing to the first commits.
+type forgetful struct {
+	coordination.Term
+	failures int
+	lands    bool // what is not answered is committed
+}
+
+func (f *forgetful) Commit(ctx context.Context, ops ...coordination.Op) ([]coordination.Version, error) {
+	if f.failures--; f.failures < 0 {
+		return f.Term.Commit(ctx, ops...)
+	}
+	if f.lands {
+		if _, err := f.Term.Commit(ctx, ops...); err != nil {
+			return nil, err
+		}
+	}
+	return nil, coordination.ErrUnknown
+}
+
+// A coordination that does not answer is told again that it was restored.
+func TestRestoredIsCommittedLater(t *testing.T) {
+	for _, lands := range []bool{false, true} {
+		term := claimed(t)
+		if _, err := term.Commit(t.Context(), coordination.Create(incarnationKey, []byte("c1"))); err != nil {
+			t.Fatal(err)
+		}
+		l := &leader{
+			JobManager: &JobManager{history: history{served: 1}}, ctx: t.Context(), log: newWorld(t).logger(), term: newPausable(&forgetful{term, 2, lands}),
+		}
+		err := l.checkHistory()
+		if _, is := errors.AsType[*WrongClusterError](err); !is {
+			t.Errorf("lands %t: %v", lands, err)
+		}
+		if e, err := term.Get(t.Context(), incarnationKey); err != nil || !strings.HasPrefix(string(e.Value), restoredMark) {
+			t.Errorf("lands %t: coordination says %q, %v", lands, e.Value, err)
+		}
+	}
+}
 
 // R16, row 23 of the faults: coordination that was restored to an earlier state is noticed by whoever claims an epoch that was
 // in force before. Nobody leads until a person has seen to it, however often JobManagers start.
@@ -19,26 +109,8 @@ func TestRestoredCoordination(t *testing.T) {
 	a.stop()
 	<-a.done
 
-	cluster, err := w.storage.Incarnation(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.coord = memory.New() // as it was before anybody had led, but for the incarnation
-	store := w.coord.Open()
-	defer store.Close()
-	if err := w.storage.PutServed(t.Context(), 3); err != nil { // others have led since
-		t.Fatal(err)
-	}
-	term, err := store.Claim(t.Context(), coordination.Leadership{}, coordination.Candidate{ID: "of old"}, coordination.NewNonce())
-	if err == nil {
-		_, err = term.Commit(t.Context(), coordination.Create(incarnationKey, []byte(cluster)))
-	}
-	if err == nil {
-		err = term.Resign(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.coord = memory.New() // as it was when one had led
+	w.restored(3, nil)
 	for i := range 3 { // the third claims an epoch that never was
 		n := w.start("jm-b")
 		<-n.done
@@ -76,4 +148,33 @@ func TestRegression(t *testing.T) {
 	if err := l.checkHistory(); !errors.Is(err, coordination.ErrStaleEpoch) {
 		t.Errorf("%v, want ErrStaleEpoch", err)
 	}
+}
+
+// A storage that fails just then is told later that a leader has served, though coordination is away meanwhile.
+func TestServedIsNotedLater(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	l := w.leader().leading.Load()
+	told := func() bool { e, err := w.storage.Served(t.Context()); return err == nil && e == 1 }
+	w.eventually("storage knows", told)
+	served := filepath.Join(w.storage.Dir(), "served")
+	w.move(served, served+".away")
+	if err := os.WriteFile(served, nil, 0o600); err != nil { // no directory can be made
+		t.Fatal(err)
+	}
+	if err := l.putServed(t.Context()); err == nil {
+		t.Fatal("storage took it")
+	}
+	a.cut()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.note(l.ctx, api.Takeover{Epoch: 1})
+	}()
+	if err := os.Remove(served); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("storage knows again", told)
+	a.heal()
+	<-done
 }

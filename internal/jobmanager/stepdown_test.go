@@ -1,9 +1,15 @@
 package jobmanager
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // Leadership goes to the standby, the task runs on, and a request that is sent again does nothing.
@@ -42,7 +48,36 @@ func TestStepDown(t *testing.T) {
 	})
 }
 
-// A standby that goes at the same moment leaves the one that stepped down: it leads again.
+// Nobody waits for a standby that is silent: it is told nothing, and hung up on.
+func TestStepDownBesideASilentStandby(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("jm-a")
+	w.leader()
+	w.taskManager("tm-1", 2).start()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	here, there := net.Pipe()
+	lost := newSession(rpc.New(here))
+	lost.heard.Store(int64(monotonic() - time.Hour))
+	a.connections.enterStandby(lost)
+	heard := make(chan error, 1)
+	go func() {
+		_, m, err := rpc.New(there).Receive()
+		if err == nil {
+			err = fmt.Errorf("it was told %v", m)
+		}
+		heard <- err
+	}()
+	if err := a.StepDown(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-heard; !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	w.eventually("the other standby leads", func() bool { return b.serving.Load() != nil })
+}
+
+// A standby that goes at the same moment leaves the one that stepped down: it leads again, and knows why it was out.
 func TestStepDownWithoutASuccessor(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("jm-a")
@@ -55,4 +90,8 @@ func TestStepDownWithoutASuccessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("it leads again", func() bool { return a.serving.Load() != nil && a.Self().Epoch == 2 })
+	list, err := a.Failovers(t.Context())
+	if err != nil || len(list) != 2 || list[0].Cause != api.CauseStepDown || list[0].Previous != "jm-a" {
+		t.Errorf("%+v, %v", list, err)
+	}
 }

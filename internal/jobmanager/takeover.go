@@ -26,7 +26,7 @@ func (l *leader) serve(m *moments) {
 
 // tookOver tells how the change of leader went.
 func (l *leader) tookOver(m moments) *api.Takeover {
-	m.suspicion = l.vacancies.before(l.term.Epoch()).suspicion // what the one before said may have come since
+	m.suspicion = l.vacancies.explain(l.term.Epoch(), m.suspicion)
 	since := func(t time.Time) float64 { return millis(t.Sub(m.at)) }
 	t := &api.Takeover{
 		Epoch: l.term.Epoch(), At: time.Now().UTC(), Since: m.at.UTC(), Leader: l.cfg.ID, REST: l.self.REST,
@@ -47,8 +47,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // tellAdoption adds a job to what was taken over.
 func (o *owner) tellAdoption(t *api.Takeover) {
-	v := o.view.Load()
-	if v.State.Terminal() {
+	if o.fresh || o.intent.Phase.Terminal() { // it was submitted since, or had ended before
 		return
 	}
 	t.Jobs++

@@ -25,9 +25,14 @@ type vacancy struct {
 	alive    bool // its session was still there: it was given up on suspicion
 }
 
+// note keeps what is noticed first of the end of a leadership. What its leader said before it resigned explains whatever
+// is noticed after that: a node that is gone, or a port that refuses because the process has ended.
 func (v *vacancies) note(l coordination.Leadership, s suspicion) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if l.Epoch > 0 && l.Epoch == v.handed {
+		s = v.handover
+	}
 	if v.latest.at.IsZero() || v.latest.epoch != l.Epoch {
 		v.latest = vacancy{suspicion: s, epoch: l.Epoch, previous: l.ID, at: time.Now(), alive: l.Alive}
 	}
@@ -43,14 +48,14 @@ func (v *vacancies) released(epoch coordination.Epoch, why string) {
 	}
 }
 
-// session says why the node of an epoch's leader is gone.
-func (v *vacancies) session(epoch coordination.Epoch) suspicion {
+// explain returns why the vacancy that a term filled came to be: what the leader before has said, if that came since, or was.
+func (v *vacancies) explain(epoch coordination.Epoch, was suspicion) suspicion {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if epoch == v.handed {
-		return v.handover
+	if v.latest.epoch+1 == epoch && !v.latest.at.IsZero() {
+		return v.latest.suspicion
 	}
-	return suspicion{api.CauseSession, "its session with coordination ended"}
+	return was // the latest vacancy is another: this leader's own session has ended meanwhile, say
 }
 
 // before returns the vacancy that a term filled, or one of this moment.

@@ -79,7 +79,7 @@ func busyJob() *api.Job {
 func TestMetricsOfLeader(t *testing.T) {
 	waiting := &api.Job{Summary: api.Summary{ID: "0193b6a5c2d07cf2a1b2c3d4e5f60719", Name: "not utf-8: \xff", State: job.Created}, SlotsMissing: 2, LeaseWait: &api.LeaseWait{TaskManager: "tm-c"}}
 	golden(t, "testdata/leader.txt", scrape(t, jobmanager.Figures{
-		Self:      api.Self{Epoch: 7, Version: "0.1", Takeover: &api.Takeover{ServingMillis: 12.5}},
+		Self:      api.Self{Epoch: 7, Version: "0.1", Takeover: &api.Takeover{ClaimMillis: 3, ReadMillis: 4.5, AskedMillis: 5, AdoptedMillis: 12.5, ServingMillis: 6}},
 		Takeovers: 1, StorageFailures: 3,
 		Led: &jobmanager.LedFigures{
 			Cluster: api.Cluster{TaskManagers: 2, Slots: 8, SlotsFree: 4},

@@ -25,20 +25,21 @@ var ownFamilies = []family[*jobmanager.Figures]{
 	{"perennial_jobmanager_takeovers_total", counter, "How often this process has become the leader.", nil,
 		func(f *jobmanager.Figures, emit func(float64, ...string)) { emit(float64(f.Takeovers)) }},
 	{"perennial_jobmanager_takeover_seconds", gauge,
-		"How long the latest takeover of this process took, from the suspicion to every running task adopted; absent if it has not led.", nil,
+		"How long the latest takeover of this process took, from the suspicion to every running task adopted and the API answering; absent if it has not led.", nil,
 		func(f *jobmanager.Figures, emit func(float64, ...string)) {
 			if t := f.Self.Takeover; t != nil {
 				emit(t.Millis() / 1000)
 			}
 		}},
 	{"perennial_jobmanager_takeover_phase_seconds", gauge,
-		"The same, to each of its moments: claimed, read, asked, adopted; absent if it has not led.", []string{"phase"},
+		"The same, to each of its moments: claimed, read, asked, adopted, serving (the API answers); absent if it has not led.", []string{"phase"},
 		func(f *jobmanager.Figures, emit func(float64, ...string)) {
 			if t := f.Self.Takeover; t != nil {
 				emit(t.ClaimMillis/1000, "claimed")
 				emit(t.ReadMillis/1000, "read")
 				emit(t.AskedMillis/1000, "asked")
 				emit(t.AdoptedMillis/1000, "adopted")
+				emit(t.ServingMillis/1000, "serving")
 			}
 		}},
 	{"perennial_jobmanager_storage_failures_total", counter, "Operations of this process on jobs that storage refused; most are tried again.", nil,
