@@ -70,7 +70,7 @@ func (s *Session) cutAfter() *time.Timer {
 	conn := s.wire.connection()
 	return time.AfterFunc(max(s.wire.timeout()/stallFraction, shortestStall), func() {
 		s.log.Debug("zookeeper: no answer from the server; trying another")
-		s.wire.cut(conn)
+		s.wire.leave(conn)
 	})
 }
 

@@ -9,8 +9,9 @@
 //     clock, of the session timeout that the ensemble has granted, ends it.
 //   - Each call takes a context. A server that leaves a call unanswered for a fifth of the session timeout
 //     is left for the next one.
-//   - A server has 0.3 s to accept a connection and a session (2.4 s where none does), and not 6.7 session
-//     timeouts; there is no second of sleep after a round of servers.
+//   - A server has 0.3 s to accept a connection and a session (up to 2.4 s after it has let that pass), and not 6.7
+//     session timeouts. There is no second of sleep after a round of servers, and while the ensemble elects a leader
+//     little time is spent on servers that were silent.
 //   - While there is no connection nothing is queued, so nothing is sent at a time of the library's choice.
 //     Reads are sent again until they are answered; of a Multi whose reply was lost that is told (Lost), as
 //     only its caller knows how to find out.
@@ -28,5 +29,6 @@
 //
 // A Session owns the library's goroutines, one that handles the session's events, one for each call that
 // the library has not answered (at most 256), one for each node that a Follow watches, and those of Go. All
-// have ended when Close returns. Begin reading at Start; wire.go makes the library's connections.
+// have ended when Close returns. Begin reading at Start; wire.go makes the library's connections, to the servers
+// that turns.go chooses.
 package zksession

@@ -29,7 +29,7 @@ const connectResponse = 20
 type tap struct {
 	net.Conn
 	wire   *wire
-	server string
+	server *server
 
 	mu    sync.Mutex
 	limit time.Time // zero: has a session
@@ -47,7 +47,7 @@ func (t *tap) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		if isAlert(err) { // TLS 1.3: a server looks at the client's certificate after the handshake
-			err = &tlsError{t.server, err, t.wire.dialer.prefix}
+			err = &tlsError{t.server.address, err, t.wire.dialer.prefix}
 		}
 		t.wire.refused(t, err)
 	}

@@ -6,28 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-)
-
-// How long a server may take to accept a connection and a session. It doubles with each round
-// in which no server did, since a loaded ensemble must be let in as well, and a server that
-// is frozen costs no more than this instead of the library's 6.7 session timeouts.
-const (
-	firstHandshake   = 300 * time.Millisecond
-	longestHandshake = 2400 * time.Millisecond
-)
-
-// The pause after a round in which no server accepted is a tenth of the time for which none has: so much later than it
-// could is an ensemble found again that has elected a leader. The library's own is a second after every round.
-const (
-	firstPause   = 20 * time.Millisecond
-	longestPause = 500 * time.Millisecond
-	pausePart    = 10
 )
 
 // brisk is the age below which a connection that is lost was no success: a server that
@@ -44,7 +26,6 @@ var errStopped = errors.New("the session is over")
 // Once stopped it never connects again, so that the library cannot follow an expired session
 // with a new one and send there what was meant for the old.
 type wire struct {
-	servers []string
 	dialer  *dialer
 	log     *slog.Logger
 	giveUp  func(error)  // told once if no server accepts this process, before the first session
@@ -57,20 +38,19 @@ type wire struct {
 	stop context.CancelFunc
 
 	mu       sync.Mutex
-	next     int       // index into servers of the next to try
-	failures int       // connections in a row that brought no session
-	failing  time.Time // since when
-	hopeless int       // of these, how many in a row for a reason that does not pass by itself
-	current  *tap      // the newest connection
+	turns    turns
+	trying   *server       // whose turn it is
+	pause    time.Duration // before
+	failures int           // connections in a row that brought no session
+	hopeless int           // of these, how many in a row for a reason that does not pass by itself
+	current  *tap          // the newest connection
 	dialed   time.Time
 	last     error     // of a connection since the newest session
 	warned   time.Time // that no server accepts; zero: not since the last session
 }
 
 func newWire(servers []string, d *dialer, giveUp func(error)) *wire {
-	servers = slices.Clone(servers) // in another order for each client, to spread them
-	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
-	w := &wire{servers: servers, dialer: d, log: d.log, giveUp: giveUp, start: time.Now()}
+	w := &wire{turns: newTurns(servers), dialer: d, log: d.log, giveUp: giveUp, start: time.Now()}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
 }
@@ -79,7 +59,7 @@ func newWire(servers []string, d *dialer, giveUp func(error)) *wire {
 func (w *wire) Init([]string) error { return nil }
 
 // Len is the number of servers.
-func (w *wire) Len() int { return len(w.servers) }
+func (w *wire) Len() int { return len(w.turns.servers) }
 
 // Connected is the library saying that it has a session; established has told already.
 func (w *wire) Connected() {}
@@ -87,37 +67,35 @@ func (w *wire) Connected() {}
 // Next is the server to try. To the library the second result means "all were tried: fail
 // what is queued, and sleep a second", so it is true only once the session is over.
 func (w *wire) Next() (string, bool) {
-	if w.ctx.Err() != nil {
-		return w.servers[0], true
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	server := w.servers[w.next]
-	w.next = (w.next + 1) % len(w.servers)
-	return server, false
+	w.trying, w.pause = w.turns.next(time.Now())
+	if w.failures == 0 && time.Since(w.dialed) < brisk {
+		w.pause = firstPause
+	}
+	return w.trying.address, w.ctx.Err() != nil
 }
 
-// dial pauses after fruitless rounds, connects, and returns a connection whose handshake
-// is bounded.
-func (w *wire) dial(_, server string, _ time.Duration) (net.Conn, error) {
+// dial pauses after fruitless rounds, connects to the server that Next has named, and returns a connection whose
+// handshake is bounded.
+func (w *wire) dial(string, string, time.Duration) (net.Conn, error) {
 	w.warn()
-	handshake, pause := w.patience()
+	w.mu.Lock()
+	server, handshake, pause := w.trying, w.trying.handshake(), w.pause
+	w.mu.Unlock()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-w.ctx.Done():
 	}
-	conn, deadline, err := w.dialer.dial(w.ctx, server, handshake)
+	conn, deadline, err := w.dialer.dial(w.ctx, server.address, handshake)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dialed = time.Now()
-	if w.failures == 0 {
-		w.failing = w.dialed
-	}
 	w.failures++ // until established says otherwise
 	if err != nil {
-		w.failed(err)
+		w.failed(server, err)
 		return nil, err
 	}
 	if w.ctx.Err() != nil {
@@ -131,55 +109,32 @@ func (w *wire) dial(_, server string, _ time.Duration) (net.Conn, error) {
 // failed notes why a connection brought no session; the mutex is held. Where each server of a
 // round has refused this process it gives up, unless there was a session: then they may be having
 // their certificates renewed.
-func (w *wire) failed(err error) {
+func (w *wire) failed(by *server, err error) {
 	w.last = err
+	w.turns.failed(by, answerOf(err), time.Now())
 	var final *tlsError
 	if !errors.As(err, &final) {
 		w.hopeless = 0
 		return
 	}
 	w.hopeless++
-	if w.hopeless == len(w.servers) && w.granted.Load() == 0 {
+	if w.hopeless == w.Len() && w.granted.Load() == 0 {
 		w.giveUp(err)
 	}
-}
-
-// patience returns how long the coming handshake may take, and the pause before it.
-func (w *wire) patience() (handshake, pause time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	round := w.failures / len(w.servers)
-	switch {
-	case w.failures == 0 && time.Since(w.dialed) < brisk:
-		pause = firstPause
-	case round > 0 && w.failures%len(w.servers) == 0:
-		pause = min(max(time.Since(w.failing)/pausePart, firstPause), longestPause)
-	}
-	return doubled(firstHandshake, longestHandshake, round), pause
 }
 
 // warn says, now and then, that there was a round in which no server accepted.
 func (w *wire) warn() {
 	w.mu.Lock()
 	tries, last := w.failures, w.last
-	due := tries >= len(w.servers) && time.Since(w.warned) > quiet
+	due := tries >= w.Len() && time.Since(w.warned) > quiet
 	if due {
 		w.warned = time.Now()
 	}
 	w.mu.Unlock()
 	if due {
-		w.log.Warn("zookeeper: no server accepts the session; trying on", "servers", w.servers, "tries", tries, "last", last)
+		w.log.Warn("zookeeper: no server accepts the session; trying on", "servers", w.turns.addresses(), "tries", tries, "last", last)
 	}
-}
-
-func doubled(first, longest time.Duration, times int) time.Duration {
-	d := first
-	for range times {
-		if d *= 2; d >= longest {
-			return longest
-		}
-	}
-	return d
 }
 
 // established lifts the handshake's limit from the newest connection: it has a session.
@@ -187,6 +142,9 @@ func (w *wire) established() {
 	w.mu.Lock()
 	current, tries, warned := w.current, w.failures, !w.warned.IsZero()
 	w.failures, w.hopeless, w.last, w.warned = 0, 0, nil, time.Time{}
+	if current != nil {
+		w.turns.accepted(current.server)
+	}
 	w.mu.Unlock()
 	if current != nil {
 		current.lift()
@@ -211,9 +169,9 @@ func (w *wire) refused(c *tap, err error) {
 		return
 	}
 	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%s closed the connection before there was a session (a port for TLS, or more clients than its maxClientCnxns): %w", c.server, err)
+		err = fmt.Errorf("%s closed the connection before there was a session (a port for TLS, or more clients than its maxClientCnxns): %w", c.server.address, err)
 	}
-	w.failed(err)
+	w.failed(c.server, err)
 }
 
 // connection is the newest connection, to be given to cut.
@@ -228,6 +186,16 @@ func (w *wire) cut(c *tap) {
 	if c != nil {
 		c.Close()
 	}
+}
+
+// leave cuts a connection whose server leaves calls unanswered.
+func (w *wire) leave(c *tap) {
+	w.mu.Lock()
+	if c != nil && c == w.current {
+		w.turns.rest(c.server, time.Now())
+	}
+	w.mu.Unlock()
+	w.cut(c)
 }
 
 // end makes the wire connect no more and closes what is connected.

@@ -2,11 +2,12 @@ package zksession
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -56,28 +57,29 @@ func FuzzGreeting(f *testing.F) {
 	})
 }
 
-func TestPatienceGrowsAndIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
-		defer w.stop()
-		time.Sleep(time.Minute) // the last connection was none of a moment ago
-		for _, test := range []struct {
-			failures         int
-			lasting          time.Duration
-			handshake, pause time.Duration
-		}{
-			{0, 0, firstHandshake, 0},
-			{1, 0, firstHandshake, 0},
-			{2, 10 * time.Millisecond, 2 * firstHandshake, firstPause},
-			{3, 10 * time.Millisecond, 2 * firstHandshake, 0}, // within a round there is no pause
-			{4, 400 * time.Millisecond, 4 * firstHandshake, 40 * time.Millisecond},
-			{1000, time.Minute, longestHandshake, longestPause},
-		} {
-			w.failures, w.failing = test.failures, time.Now().Add(-test.lasting)
-			handshake, pause := w.patience()
-			if handshake != test.handshake || pause != test.pause {
-				t.Errorf("after %d failures in %v: handshake %v, pause %v; want %v, %v", test.failures, test.lasting, handshake, pause, test.handshake, test.pause)
-			}
+// A server that leaves calls of a session unanswered is tried last in the election that may follow.
+func TestServerThatIsLeftRests(t *testing.T) {
+	w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
+	defer w.stop()
+	w.Next()
+	frozen, pipe := w.trying, tapped(t)
+	w.current = &tap{Conn: pipe, wire: w, server: frozen}
+	w.established()
+	w.leave(w.current)
+	other, _ := w.turns.next(time.Now())
+	w.turns.failed(other, closing, time.Now())
+	for range 3 {
+		if s, _ := w.turns.next(time.Now()); s == frozen {
+			t.Fatal("the server that was left is tried while another may have a quorum at any moment")
 		}
-	})
+	}
+	if _, err := pipe.Write(nil); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the connection was not closed: %v", err)
+	}
+}
+
+func tapped(t *testing.T) net.Conn {
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { theirs.Close() })
+	return ours
 }
