@@ -6,7 +6,8 @@
 //   - A session has one end. The library follows an expired session with another in silence, and sends
 //     there what was queued for the first; here an expired session is final (Done, Err).
 //   - A process that is cut off hears from nobody that its session is over. A lease by the monotonic
-//     clock, of the session timeout that the ensemble has granted, ends it.
+//     clock, of the session timeout that the ensemble has granted, ends it; it counts from when the
+//     request was sent that was answered last. (That clock stands still while a machine is suspended.)
 //   - Each call takes a context. A server that leaves a call unanswered for a fifth of the session timeout
 //     is left for the next one.
 //   - A server has 0.3 s to accept a connection and a session (up to 2.4 s after it has let that pass), and not 6.7

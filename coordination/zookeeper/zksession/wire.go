@@ -22,7 +22,7 @@ const quiet = 10 * time.Second
 var errStopped = errors.New("the session is over")
 
 // wire chooses servers and makes the library's connections: it is its HostProvider and its
-// dialer. It also watches them: when a server was last heard, what session timeout it granted.
+// dialer. It also watches them: which request a server has answered last, what session timeout it granted.
 // Once stopped it never connects again, so that the library cannot follow an expired session
 // with a new one and send there what was meant for the old.
 type wire struct {
@@ -30,7 +30,7 @@ type wire struct {
 	log     *slog.Logger
 	giveUp  func(error)  // told once if no server accepts this process, before the first session
 	start   time.Time    // durations since then, by the monotonic clock
-	heard   atomic.Int64 // when bytes last came, since start
+	heard   atomic.Int64 // when the newest request that was answered was sent, since start
 	granted atomic.Int64 // session timeout by the server's word, 0: no session yet
 	session atomic.Int64 // its id
 
@@ -204,9 +204,11 @@ func (w *wire) end() {
 	w.cut(w.connection())
 }
 
-// silence is how long no server has been heard.
-func (w *wire) silence() time.Duration {
-	return time.Since(w.start) - time.Duration(w.heard.Load())
+// silence is how long ago the newest request was sent of which this process knows that a server has heard it; false if
+// there is none.
+func (w *wire) silence() (time.Duration, bool) {
+	heard := w.heard.Load()
+	return time.Since(w.start) - time.Duration(heard), heard > 0
 }
 
 // timeout is the session timeout that the ensemble granted, 0 before the first session.
