@@ -6,12 +6,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"time"
 )
-
-// lookup finds a host's addresses.
-type lookup = func(ctx context.Context, host string) ([]string, error)
 
 // lookupPatience is how long a name's first look-up may take. Later ones, which may fall back
 // on what it found, have as long as the connection.
@@ -22,20 +18,14 @@ const lookupPatience = 2 * time.Second
 // ensemble, of which a server is frozen. For one goroutine.
 type dialer struct {
 	tls    *TLS
-	lookup lookup
+	names  *names
 	log    *slog.Logger
-	prefix string // of settings, in messages
-	names  map[string]*addresses
-}
-
-// addresses are what a name stood for last.
-type addresses struct {
-	known []string
-	tries int
+	prefix string         // of settings, in messages
+	tries  map[string]int // at each host
 }
 
 func newDialer(cfg Config) *dialer {
-	return &dialer{tls: cfg.TLS, lookup: cfg.Lookup, log: cfg.Logger, prefix: cfg.Prefix, names: make(map[string]*addresses)}
+	return &dialer{tls: cfg.TLS, names: cfg.names, log: cfg.Logger, prefix: cfg.Prefix, tries: make(map[string]int)}
 }
 
 // dial connects to server, host:port, and returns when the session's handshake is to be over too:
@@ -67,29 +57,20 @@ func (d *dialer) dial(ctx context.Context, server string, patience time.Duration
 // address is the next one of a host. Where the name does not resolve just now, it is one of those
 // that it had.
 func (d *dialer) address(ctx context.Context, host string, patience time.Duration) (string, error) {
-	if net.ParseIP(withoutZone(host)) != nil {
-		return host, nil
-	}
-	name := d.names[host]
-	if name == nil {
-		name = &addresses{tries: rand.IntN(256)} // clients begin at several
-		d.names[host] = name
+	tries, triedBefore := d.tries[host]
+	if !triedBefore {
+		tries = rand.IntN(256) // clients begin at several
 		patience = max(patience, lookupPatience)
 	}
+	d.tries[host] = tries + 1
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	found, err := d.lookup(ctx, host)
-	switch {
-	case err == nil && len(found) > 0:
-		name.known = slices.Sorted(slices.Values(found)) // name servers turn the list, which would undo tries
-	case len(name.known) == 0 && err == nil:
-		return "", fmt.Errorf("%s has no address", host)
-	case len(name.known) == 0:
+	addresses, err := d.names.addresses(ctx, host)
+	if len(addresses) == 0 {
 		return "", err
-	default:
-		d.log.Debug("zookeeper: a name does not resolve; going on with the addresses that it had", "host", host, "addresses", name.known, "error", err)
 	}
-	address := name.known[name.tries%len(name.known)]
-	name.tries++
-	return address, nil
+	if err != nil {
+		d.log.Debug("zookeeper: a name does not resolve; going on with the addresses that it had", "host", host, "addresses", addresses, "error", err)
+	}
+	return addresses[tries%len(addresses)], nil
 }

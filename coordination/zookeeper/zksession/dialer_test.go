@@ -10,10 +10,10 @@ import (
 // TestAddressesInTurn: each connection takes the next address, though name servers turn the list as well.
 func TestAddressesInTurn(t *testing.T) {
 	answer := []string{"10.0.0.2", "10.0.0.1"}
-	d := newDialer(Config{Lookup: func(context.Context, string) ([]string, error) {
+	d := newDialer(Config{names: newNames(func(context.Context, string) ([]string, error) {
 		slices.Reverse(answer)
 		return slices.Clone(answer), nil
-	}})
+	})})
 	taken := map[string]int{}
 	for range 6 {
 		a, err := d.address(t.Context(), "zk", time.Second)

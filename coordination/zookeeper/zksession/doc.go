@@ -19,8 +19,9 @@
 //   - What is larger than servers take would end the session, and is refused before it is sent (ErrTooLarge).
 //   - Follow reads and watches, and looks again also after a connection was lost, when watches may have been.
 //   - Names are looked up anew for each connection, as servers move; of several addresses each connection
-//     takes the next. Certificates are read anew as well, as they are renewed. What will not pass by itself
-//     (a name that nobody knows, a certificate that no server takes) is told at once, with what to do.
+//     takes the next, and while the resolver is away one that the process has found before. Certificates are
+//     read anew as well, as they are renewed. What will not pass by itself (a name that nobody knows, a
+//     certificate that no server takes) is told at once, with what to do.
 //
 // A server's answer to a read is evidence of nothing: it may be a follower that lags, or a leader that was
 // deposed. Where "is it still so?" matters, ask the quorum, by a Multi with a Check. Reads after it in the

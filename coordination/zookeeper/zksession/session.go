@@ -68,7 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := resolve(ctx, cfg.Servers, cfg.Lookup, cfg.Logger); err != nil {
+	if err := resolve(ctx, cfg.Servers, cfg.names, cfg.Logger); err != nil {
 		return nil, err
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
