@@ -13,9 +13,9 @@
 //   - A server has 0.3 s to accept a connection and a session (up to 2.4 s after it has let that pass), and not 6.7
 //     session timeouts. There is no second of sleep after a round of servers, and while the ensemble elects a leader
 //     little time is spent on servers that were silent.
-//   - While there is no connection nothing is queued, so nothing is sent at a time of the library's choice.
-//     Reads are sent again until they are answered; of a Multi whose reply was lost that is told (Lost), as
-//     only its caller knows how to find out.
+//   - While there is no connection nothing is queued, so nothing is sent at a time of the library's choice (what
+//     was called while one was being lost may go out over the next). Reads are sent again until they are
+//     answered; of a Multi whose reply was lost that is told (Lost), as only its caller knows how to find out.
 //   - What is larger than servers take would end the session, and is refused before it is sent (ErrTooLarge).
 //   - Follow reads and watches, and looks again also after a connection was lost, when watches may have been.
 //   - Names are looked up anew for each connection, as servers move; of several addresses each connection

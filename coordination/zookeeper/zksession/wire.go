@@ -181,6 +181,16 @@ func (w *wire) connection() *tap {
 	return w.current
 }
 
+// serving is the newest connection if it has the session, and else nil.
+func (w *wire) serving() *tap {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failures > 0 {
+		return nil
+	}
+	return w.current
+}
+
 // cut closes a connection, so that the library goes on to the next server.
 func (w *wire) cut(c *tap) {
 	if c != nil {
