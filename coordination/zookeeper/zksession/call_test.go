@@ -1,10 +1,7 @@
 package zksession
 
 import (
-	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,20 +15,11 @@ func TestEachConnectionIsGuarded(t *testing.T) {
 		w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
 		defer w.stop()
 		s := &Session{wire: w, log: slog.New(slog.DiscardHandler)}
-		connect := func() (c *tap, closed func() bool) {
-			w.Next()
-			ours, theirs := net.Pipe()
-			t.Cleanup(func() { theirs.Close() })
-			w.mu.Lock()
-			w.current, w.failures = &tap{Conn: ours, wire: w, server: w.trying}, w.failures+1
-			w.mu.Unlock()
-			return w.current, func() bool { return errors.Is(ours.SetDeadline(time.Time{}), io.ErrClosedPipe) }
-		}
-		connect()
+		connected(t, w)
 		w.established()
 		g := s.guard()
 		time.Sleep(s.stall() / 2)
-		second, closed := connect() // the first was lost
+		second, closed := connected(t, w) // the first was lost
 		time.Sleep(10 * s.stall())
 		if closed() {
 			t.Error("a handshake was cut")
@@ -42,7 +30,7 @@ func TestEachConnectionIsGuarded(t *testing.T) {
 			t.Errorf("a call is unanswered for two stalls, and the connection with %s stands", second.server.address)
 		}
 		g.stop()
-		_, closed = connect()
+		_, closed = connected(t, w)
 		w.established()
 		time.Sleep(10 * s.stall())
 		if closed() {

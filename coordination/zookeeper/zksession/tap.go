@@ -31,6 +31,7 @@ type tap struct {
 	net.Conn
 	wire   *wire
 	server *server
+	behind *server // which of those that its name stands for
 
 	mu    sync.Mutex
 	limit time.Time       // zero: has a session

@@ -53,9 +53,10 @@ func answerOf(err error) answer {
 	return absent
 }
 
-// server is one of the list, with what is known of it.
+// server is one of the list, or one address of its name, with what is known of it.
 type server struct {
 	address  string // host:port
+	behind   turns  // those that its name stands for: it may be a whole ensemble, of which one is frozen
 	round    int    // in which it was tried last
 	last     answer
 	silences int       // since the newest session
@@ -67,7 +68,7 @@ func (s *server) handshake() time.Duration {
 	return doubled(firstHandshake, longestHandshake, s.silences)
 }
 
-// turns decides which server is tried next, and when. Nothing in it waits; its user guards it.
+// turns decides which server is tried next, and when. Nothing in it waits; its user guards it. Its zero value has no server yet.
 type turns struct {
 	servers []*server
 	at      int       // index of the next
@@ -83,6 +84,23 @@ func newTurns(addresses []string) turns {
 	}
 	rand.Shuffle(len(t.servers), func(i, j int) { t.servers[i], t.servers[j] = t.servers[j], t.servers[i] })
 	return t
+}
+
+// become makes these addresses the servers; those that were among them before stay what they were.
+func (t *turns) become(addresses []string) {
+	if slices.Equal(addresses, t.addresses()) {
+		return
+	}
+	was := t.servers
+	t.servers = nil
+	for _, a := range addresses {
+		if i := slices.IndexFunc(was, func(s *server) bool { return s.address == a }); i >= 0 {
+			t.servers = append(t.servers, was[i])
+		} else {
+			t.servers = append(t.servers, &server{address: a})
+		}
+	}
+	t.at = rand.IntN(len(t.servers)) // clients begin at several
 }
 
 func (t *turns) addresses() []string {

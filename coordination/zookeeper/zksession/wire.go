@@ -81,7 +81,7 @@ func (w *wire) Next() (string, bool) {
 func (w *wire) dial(string, string, time.Duration) (net.Conn, error) {
 	w.warn()
 	w.mu.Lock()
-	server, handshake, pause := w.trying, w.trying.handshake(), w.pause
+	server, pause := w.trying, w.pause
 	w.mu.Unlock()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -89,29 +89,54 @@ func (w *wire) dial(string, string, time.Duration) (net.Conn, error) {
 	case <-timer.C:
 	case <-w.ctx.Done():
 	}
-	conn, deadline, err := w.dialer.dial(w.ctx, server.address, handshake)
+	conn, err := w.connect(server)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dialed = time.Now()
 	w.failures++ // until established says otherwise
 	if err != nil {
-		w.failed(server, err)
+		w.failed(conn, err)
 		return nil, err
 	}
 	if w.ctx.Err() != nil {
 		conn.Close()
 		return nil, errStopped
 	}
-	w.current = &tap{Conn: conn, wire: w, server: server, limit: deadline}
-	return w.current, nil
+	w.current = conn
+	return conn, nil
+}
+
+// connect makes a connection to the next address of a server. If there is an error the tap says to whom it was to be.
+func (w *wire) connect(to *server) (*tap, error) {
+	t := &tap{wire: w, server: to}
+	w.mu.Lock()
+	patience := to.handshake()
+	if len(to.behind.servers) == 0 && to.silences == 0 {
+		patience = lookupPatience
+	}
+	w.mu.Unlock()
+	addresses, err := w.dialer.addresses(w.ctx, to.address, patience)
+	if err != nil {
+		return t, err
+	}
+	w.mu.Lock()
+	to.behind.become(addresses)
+	t.behind, _ = to.behind.next(time.Now())
+	t.limit = time.Now().Add(t.behind.handshake())
+	w.mu.Unlock()
+	t.Conn, err = w.dialer.connect(w.ctx, to.address, t.behind.address, t.limit)
+	return t, err
 }
 
 // failed notes why a connection brought no session; the mutex is held. Where each server of a
 // round has refused this process it gives up, unless there was a session: then they may be having
 // their certificates renewed.
-func (w *wire) failed(by *server, err error) {
+func (w *wire) failed(c *tap, err error) {
 	w.last = err
-	w.turns.failed(by, answerOf(err), time.Now())
+	w.turns.failed(c.server, answerOf(err), time.Now())
+	if c.behind != nil {
+		c.server.behind.failed(c.behind, answerOf(err), time.Now())
+	}
 	var final *tlsError
 	if !errors.As(err, &final) {
 		w.hopeless = 0
@@ -144,6 +169,7 @@ func (w *wire) established() {
 	w.failures, w.hopeless, w.last, w.warned = 0, 0, nil, time.Time{}
 	if current != nil {
 		w.turns.accepted(current.server)
+		current.server.behind.accepted(current.behind)
 	}
 	w.mu.Unlock()
 	if current != nil {
@@ -171,7 +197,7 @@ func (w *wire) refused(c *tap, err error) {
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%s closed the connection before there was a session (a port for TLS, or more clients than its maxClientCnxns): %w", c.server.address, err)
 	}
-	w.failed(c.server, err)
+	w.failed(c, err)
 }
 
 // connection is the newest connection, to be given to cut.
@@ -203,6 +229,7 @@ func (w *wire) leave(c *tap) {
 	w.mu.Lock()
 	if c != nil && c == w.current {
 		w.turns.rest(c.server, time.Now())
+		c.server.behind.rest(c.behind, time.Now())
 	}
 	w.mu.Unlock()
 	w.cut(c)
