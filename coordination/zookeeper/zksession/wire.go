@@ -168,8 +168,7 @@ func (w *wire) established() {
 	current, tries, warned := w.current, w.failures, !w.warned.IsZero()
 	w.failures, w.hopeless, w.last, w.warned = 0, 0, nil, time.Time{}
 	if current != nil {
-		w.turns.accepted(current.server)
-		current.server.behind.accepted(current.behind)
+		w.turns.accepted(current.server, current.behind)
 	}
 	w.mu.Unlock()
 	if current != nil {
