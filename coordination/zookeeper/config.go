@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -44,7 +43,8 @@ type Config struct {
 	AuthFile string
 	// TLS is how connections are encrypted; nil: they are not.
 	TLS *zksession.TLS
-	// Lookup finds a host's addresses, for each connection anew; nil: the system's resolver does.
+	// Lookup finds a host's addresses, for each connection anew; it is called by several goroutines at once. nil: the system's
+	// resolver does. See zksession.Config.
 	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Logger gets session changes; the library's own words go there at debug level.
 	// slog.Default if nil.
@@ -59,9 +59,6 @@ type Paths struct {
 
 func (c Config) withDefaults() Config {
 	c.ACL = cmp.Or(c.ACL, ACLOpen)
-	if c.Lookup == nil {
-		c.Lookup = net.DefaultResolver.LookupHost
-	}
 	c.Root = cmp.Or(c.Root, DefaultRoot)
 	c.ClusterID = cmp.Or(c.ClusterID, DefaultClusterID)
 	c.Paths.Epoch = cmp.Or(c.Paths.Epoch, "epoch")

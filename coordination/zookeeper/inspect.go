@@ -102,7 +102,11 @@ func inspectServer(ctx context.Context, cfg Config, server string, adminPort int
 	r := ServerReport{Server: server}
 	one := cfg.session([]string{server})
 	host, _, _ := net.SplitHostPort(server) // as parse has made it
-	if addresses, err := cfg.Lookup(ctx, host); err == nil {
+	lookup := cfg.Lookup
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupHost
+	}
+	if addresses, err := lookup(ctx, host); err == nil {
 		r.Behind = behind(addresses)
 	}
 	var wg sync.WaitGroup

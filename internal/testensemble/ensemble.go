@@ -207,26 +207,39 @@ func (e *Ensemble) list(address func(*Server) string) string {
 	return strings.Join(addrs, ",")
 }
 
-// WaitServing returns when every server serves, or with the reason why one did not
-// until ctx ended. It fails at once if a server's process has ended by itself.
+// WaitServing returns when every server serves and one of them leads, or with the reason why not once ctx ends. A leader
+// that was frozen says that it leads until it has found out that another does. WaitServing fails at once if a server's
+// process has ended by itself.
 func (e *Ensemble) WaitServing(ctx context.Context) error {
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	for _, s := range e.Servers {
-		for {
-			_, err := s.Mode(ctx)
-			if err == nil {
-				break
-			}
-			if errors.Is(err, errExited) {
-				return err
-			}
-			select {
-			case <-poll.C:
-			case <-ctx.Done():
-				return fmt.Errorf("%w while waiting: %w", context.Cause(ctx), err)
-			}
+	for {
+		err := e.whole(ctx)
+		if err == nil || errors.Is(err, errExited) {
+			return err
 		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w while waiting: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// whole is nil if every server serves, and one of them leads.
+func (e *Ensemble) whole(ctx context.Context) error {
+	var leaders []string
+	for _, s := range e.Servers {
+		mode, err := s.Mode(ctx)
+		if err != nil {
+			return err
+		}
+		if mode != "follower" {
+			leaders = append(leaders, s.Addr)
+		}
+	}
+	if len(leaders) != 1 {
+		return fmt.Errorf("those that say that they lead the ensemble are %v", leaders)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -46,8 +47,8 @@ func call[T any](ctx context.Context, s *Session, f func(*zk.Conn) (T, error)) (
 	answer := make(chan result[T], 1)
 	started := s.Go(func() {
 		defer func() { <-s.places }()
-		stalled := s.cutAfter()
-		defer stalled.Stop()
+		g := s.guard()
+		defer g.stop()
 		v, err := f(s.conn)
 		answer <- result[T]{v, err}
 	})
@@ -65,13 +66,47 @@ func call[T any](ctx context.Context, s *Session, f func(*zk.Conn) (T, error)) (
 	}
 }
 
-// cutAfter closes the present connection after a stall, unless it is stopped.
-func (s *Session) cutAfter() *time.Timer {
-	conn := s.wire.connection()
-	return time.AfterFunc(max(s.wire.timeout()/stallFraction, shortestStall), func() {
-		s.log.Debug("zookeeper: no answer from the server; trying another")
-		s.wire.cut(conn)
-	})
+// guard has a server left that leaves a call unanswered for a stall, and then the next one, if the call went out
+// again: what is given to the library while a connection is being lost goes out over the one that follows.
+type guard struct {
+	s *Session
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	conn    *tap // that had the session when timer was set, nil if none had
+	stopped bool
+}
+
+func (s *Session) guard() *guard {
+	g := &guard{s: s, conn: s.wire.serving()}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.timer = time.AfterFunc(s.stall(), g.look)
+	return g
+}
+
+func (s *Session) stall() time.Duration { return max(s.wire.timeout()/stallFraction, shortestStall) }
+
+func (g *guard) look() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped {
+		return
+	}
+	conn := g.s.wire.serving()
+	if conn != nil && conn == g.conn {
+		g.s.log.Debug("zookeeper: no answer from the server; trying another", "server", conn.server.address)
+		g.s.wire.leave(conn)
+	}
+	g.conn = conn
+	g.timer.Reset(g.s.stall())
+}
+
+func (g *guard) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopped = true
+	g.timer.Stop()
 }
 
 // judge tells the end of the session from other errors, and explains those of access control.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 )
 
@@ -25,7 +24,9 @@ type Config struct {
 	AuthFile string
 	// TLS is how connections are encrypted; nil: they are not.
 	TLS *TLS
-	// Lookup finds a host's addresses, for each connection anew; nil: the system's resolver does.
+	// Lookup finds a host's addresses, for each connection anew; it is called by several goroutines at once. Where it
+	// fails the session goes on with what it found before. nil: the system's resolver does, and where that fails
+	// a session goes on with what any of this process has found before.
 	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Prefix is what stands before the names of settings where a message says which to change: auth.file,
 	// tls.enabled, tls.ca, tls.certificate, tls.server-name, tls.check-names. "zookeeper.", for instance.
@@ -33,6 +34,8 @@ type Config struct {
 	// Logger gets the session's changes; the library's own words go there at debug level.
 	// slog.Default if nil.
 	Logger *slog.Logger
+
+	names *names // made of Lookup
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -43,8 +46,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("zookeeper: session timeout %v is negative", c.Timeout)
 	}
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
-	if c.Lookup == nil {
-		c.Lookup = net.DefaultResolver.LookupHost
+	if c.names = system; c.Lookup != nil {
+		c.names = newNames(c.Lookup)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -4,92 +4,67 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
-	"slices"
 	"time"
 )
-
-// lookup finds a host's addresses.
-type lookup = func(ctx context.Context, host string) ([]string, error)
 
 // lookupPatience is how long a name's first look-up may take. Later ones, which may fall back
 // on what it found, have as long as the connection.
 const lookupPatience = 2 * time.Second
 
 // dialer makes connections to servers by name. The name is looked up for each connection, since
-// servers move. Of several addresses each connection takes the next: behind one name may be an
-// ensemble, of which a server is frozen. For one goroutine.
+// servers move. Which of several addresses is taken its user decides.
 type dialer struct {
 	tls    *TLS
-	lookup lookup
+	names  *names
 	log    *slog.Logger
 	prefix string // of settings, in messages
-	names  map[string]*addresses
-}
-
-// addresses are what a name stood for last.
-type addresses struct {
-	known []string
-	tries int
 }
 
 func newDialer(cfg Config) *dialer {
-	return &dialer{tls: cfg.TLS, lookup: cfg.Lookup, log: cfg.Logger, prefix: cfg.Prefix, names: make(map[string]*addresses)}
+	return &dialer{tls: cfg.TLS, names: cfg.names, log: cfg.Logger, prefix: cfg.Prefix}
 }
 
-// dial connects to server, host:port, and returns when the session's handshake is to be over too:
-// patience after the name was resolved.
-func (d *dialer) dial(ctx context.Context, server string, patience time.Duration) (net.Conn, time.Time, error) {
+// addresses are those of a server, host:port, each with the port. Where the name does not resolve just now, they are
+// those that it had.
+func (d *dialer) addresses(ctx context.Context, server string, patience time.Duration) ([]string, error) {
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
-	address, err := d.address(ctx, host, patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found, err := d.names.addresses(ctx, host)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("server %s does not resolve: %w", server, err)
+	}
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("server %s does not resolve: %w", server, err)
+		d.log.Debug("zookeeper: a name does not resolve; going on with the addresses that it had", "host", host, "addresses", found, "error", err)
 	}
-	deadline := time.Now().Add(patience)
+	var all []string
+	for _, a := range found {
+		all = append(all, net.JoinHostPort(a, port))
+	}
+	return all, nil
+}
+
+// connect makes a connection to an address of server, until the deadline.
+func (d *dialer) connect(ctx context.Context, server, address string, deadline time.Time) (net.Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(address, port))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil || d.tls == nil {
-		return conn, deadline, err
+		return conn, err
+	}
+	host, _, err := net.SplitHostPort(server)
+	if err != nil {
+		conn.Close()
+		return nil, err
 	}
 	encrypted, err := d.tls.client(ctx, conn, server, host, d.prefix)
 	if err != nil {
 		conn.Close()
-		return nil, deadline, err
+		return nil, err
 	}
-	return encrypted, deadline, nil
-}
-
-// address is the next one of a host. Where the name does not resolve just now, it is one of those
-// that it had.
-func (d *dialer) address(ctx context.Context, host string, patience time.Duration) (string, error) {
-	if net.ParseIP(withoutZone(host)) != nil {
-		return host, nil
-	}
-	name := d.names[host]
-	if name == nil {
-		name = &addresses{tries: rand.IntN(256)} // clients begin at several
-		d.names[host] = name
-		patience = max(patience, lookupPatience)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	found, err := d.lookup(ctx, host)
-	switch {
-	case err == nil && len(found) > 0:
-		name.known = slices.Sorted(slices.Values(found)) // name servers turn the list, which would undo tries
-	case len(name.known) == 0 && err == nil:
-		return "", fmt.Errorf("%s has no address", host)
-	case len(name.known) == 0:
-		return "", err
-	default:
-		d.log.Debug("zookeeper: a name does not resolve; going on with the addresses that it had", "host", host, "addresses", name.known, "error", err)
-	}
-	address := name.known[name.tries%len(name.known)]
-	name.tries++
-	return address, nil
+	return encrypted, nil
 }

@@ -23,8 +23,8 @@ type Op struct {
 	bytes   int // about, on the wire
 }
 
-// fixed is what an op has on the wire beside its path and its data: header, version, access control.
-const fixed = 64
+// fixed is what an op has on the wire beside its path, its data and who may use the node: a header, lengths, a version or flags.
+const fixed = 32
 
 // Check requires that the node's data has this version.
 func Check(path string, version int32) Op {
@@ -38,12 +38,20 @@ func Set(path string, data []byte, version int32) Op {
 
 // Create makes a node that is not there yet, below one that is.
 func Create(path string, data []byte, acl []zk.ACL) Op {
-	return Op{&zk.CreateRequest{Path: path, Data: data, Acl: acl}, fixed + len(path) + len(data)}
+	return create(&zk.CreateRequest{Path: path, Data: data, Acl: acl})
 }
 
 // CreateEphemeral is Create for a node that ends with the session.
 func CreateEphemeral(path string, data []byte, acl []zk.ACL) Op {
-	return Op{&zk.CreateRequest{Path: path, Data: data, Acl: acl, Flags: zk.FlagEphemeral}, fixed + len(path) + len(data)}
+	return create(&zk.CreateRequest{Path: path, Data: data, Acl: acl, Flags: zk.FlagEphemeral})
+}
+
+func create(r *zk.CreateRequest) Op {
+	bytes := fixed + len(r.Path) + len(r.Data)
+	for _, a := range r.Acl {
+		bytes += 12 + len(a.Scheme) + len(a.ID) // permissions and two lengths
+	}
+	return Op{r, bytes}
 }
 
 // Delete removes a node, which has this version and nothing below it.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 )
 
@@ -104,24 +107,39 @@ func withoutZone(host string) string {
 	return address
 }
 
-// resolve looks each server's name up once, so that a misspelt one is told at the start. One
+// resolvePatience is how long a name may take at the start. A resolver asks a second name server after 5 s.
+const resolvePatience = 10 * time.Second
+
+// resolve looks each server's name up once, all at once, so that a misspelt one is told at the start. One
 // that resolves is enough to go on with: under orchestration a server that is down may have
 // no name just now. Later connections look names up again.
-func resolve(ctx context.Context, servers []string, lookup lookup, log *slog.Logger) error {
-	var failures []error
-	for _, server := range servers {
-		host, _, err := net.SplitHostPort(server)
-		if err != nil {
-			return err
-		}
-		if _, err := lookup(ctx, host); err != nil {
-			failures = append(failures, fmt.Errorf("server %s does not resolve: %w", server, err))
-		}
+func resolve(ctx context.Context, servers []string, names *names, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+	defer cancel()
+	unknown := make([]error, len(servers))
+	var running sync.WaitGroup
+	for i, server := range servers {
+		running.Go(func() {
+			host, _, err := net.SplitHostPort(server)
+			if err != nil {
+				unknown[i] = err
+				return
+			}
+			known, err := names.addresses(ctx, host)
+			switch {
+			case len(known) == 0:
+				unknown[i] = fmt.Errorf("server %s does not resolve: %w", server, err)
+			case err != nil:
+				log.Warn("zookeeper: a name does not resolve; going on with the addresses that it had", "host", host, "addresses", known, "error", err)
+			}
+		})
 	}
-	if len(failures) == len(servers) {
-		return fmt.Errorf("zookeeper: %w", errors.Join(failures...))
+	running.Wait()
+	unknown = slices.DeleteFunc(unknown, func(err error) bool { return err == nil })
+	if len(unknown) == len(servers) {
+		return fmt.Errorf("zookeeper: %w", errors.Join(unknown...))
 	}
-	for _, err := range failures {
+	for _, err := range unknown {
 		log.Warn("zookeeper: going on without a server", "error", err)
 	}
 	return nil

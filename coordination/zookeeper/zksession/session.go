@@ -68,7 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := resolve(ctx, cfg.Servers, cfg.Lookup, cfg.Logger); err != nil {
+	if err := resolve(ctx, cfg.Servers, cfg.names, cfg.Logger); err != nil {
 		return nil, err
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
@@ -179,23 +179,19 @@ func (s *Session) run() {
 			s.end(errClosed)
 			return
 		case <-s.changed:
+			s.tell(s.current())
 		case <-lease.C:
 		}
-		state := s.current()
-		s.tell(state)
-		lease.Stop()
-		switch state {
-		case zk.StateExpired:
+		left := s.leaseLeft()
+		switch {
+		case s.current() == zk.StateExpired:
 			s.end(errExpired)
 			return
-		case zk.StateDisconnected:
-			left := s.leaseLeft()
-			if left <= 0 {
-				s.end(errLease)
-				return
-			}
-			lease.Reset(left)
+		case left <= 0:
+			s.end(errLease)
+			return
 		}
+		lease.Reset(left)
 	}
 }
 
@@ -217,19 +213,22 @@ func (s *Session) tell(state zk.State) {
 // ID is how the ensemble calls the session: the owner of its ephemeral nodes (zk.Stat.EphemeralOwner).
 func (s *Session) ID() int64 { return s.wire.session.Load() }
 
-// Timeout is the session timeout that the ensemble has granted: so long after the session was heard last, its
+// Timeout is the session timeout that the ensemble has granted: so long after it has heard of the session last, its
 // ephemeral nodes vanish.
 func (s *Session) Timeout() time.Duration { return s.wire.timeout() }
 
 func (s *Session) id() string { return fmt.Sprintf("%#x", s.ID()) }
 
-// leaseLeft is how much longer the session may live without a server. The library waits for
-// the ensemble to say that it is over; a process that is cut off would wait for ever.
+// leaseLeft is how much longer the session may live without another answer. The library waits for
+// the ensemble to say that it is over; a process that is cut off would wait for ever. What an answer
+// proves is that the ensemble had the request, and when that was nobody knows but that it was
+// sent before: one that was held up on its way, or waited for a process that was stopped, renews nothing.
 func (s *Session) leaseLeft() time.Duration {
-	if s.wire.timeout() == 0 {
+	silence, heard := s.wire.silence()
+	if s.wire.timeout() == 0 || !heard {
 		return time.Hour // there is no session yet that could end
 	}
-	return s.wire.timeout() - s.wire.silence()
+	return s.wire.timeout() - silence
 }
 
 // end makes the end final: calls fail, the library's goroutines and the running ones end.

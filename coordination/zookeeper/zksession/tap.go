@@ -25,33 +25,55 @@ const connectResponse = 20
 
 // tap is a connection of the library. Until it has a session no deadline can be set later
 // than limit, nor lifted; and it reads along for the session timeout that was granted, which
-// the library does not tell, and for the session's id, which the library forgets at its end.
+// the library does not tell, for the session's id, which the library forgets at its end, and
+// for which request was answered last, from whose sending the lease counts.
 type tap struct {
 	net.Conn
 	wire   *wire
-	server string
+	server *server
+	behind *server // which of those that its name stands for
 
 	mu    sync.Mutex
-	limit time.Time // zero: has a session
+	limit time.Time       // zero: has a session
+	asked []time.Duration // when the requests without a reply were sent, since the wire's start
 
-	first []byte // of the server's first packet; the library reads in one goroutine
+	first   []byte // of the server's first packet; the library reads in one goroutine
+	packets packets
+}
+
+// Write sends one request: the library has each in one piece.
+func (t *tap) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.asked = append(t.asked, time.Since(t.wire.start))
+	t.mu.Unlock()
+	return t.Conn.Write(p)
 }
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	if n > 0 {
-		t.wire.heard.Store(int64(time.Since(t.wire.start)))
 		if foreign := t.greet(p[:n]); foreign != nil {
 			n, err = 0, foreign
 		}
+		t.answered(t.packets.replies(p[:n])) // of which something foreign has none
 	}
 	if err != nil {
 		if isAlert(err) { // TLS 1.3: a server looks at the client's certificate after the handshake
-			err = &tlsError{t.server, err, t.wire.dialer.prefix}
+			err = &tlsError{t.server.address, err, t.wire.dialer.prefix}
 		}
 		t.wire.refused(t, err)
 	}
 	return n, err
+}
+
+// answered notes that so many requests have their replies. A server gives a session's in the order in which they were asked for.
+func (t *tap) answered(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n = min(n, len(t.asked)); n > 0 {
+		t.wire.heard.Store(int64(t.asked[n-1]))
+		t.asked = t.asked[n:]
+	}
 }
 
 // Close ends the connection under TLS, which would wait for room to say goodbye in.
@@ -105,4 +127,35 @@ func (t *tap) lift() {
 	t.limit = time.Time{}
 	// What the library has set already was capped; its loops set their own from here on.
 	t.SetDeadline(time.Time{})
+}
+
+// packets finds replies in what a server sends: packets of a length and so many bytes, of which the first four say what it
+// is the reply to.
+type packets struct {
+	begin [8]byte // of a packet
+	have  int     // of begin
+	rest  int     // of the packet after that
+}
+
+// event is the number of what is the reply to no request: that something has changed which is watched.
+const event = 1<<32 - 1
+
+// replies counts those that begin in p, which follows on what was given before.
+func (k *packets) replies(p []byte) (n int) {
+	for len(p) > 0 {
+		skip := min(k.rest, len(p))
+		k.rest -= skip
+		p = p[skip:]
+		took := copy(k.begin[k.have:], p)
+		k.have += took
+		p = p[took:]
+		if k.have < len(k.begin) {
+			continue
+		}
+		if binary.BigEndian.Uint32(k.begin[4:]) != event {
+			n++
+		}
+		k.have, k.rest = 0, max(0, int(binary.BigEndian.Uint32(k.begin[:]))-4)
+	}
+	return n
 }

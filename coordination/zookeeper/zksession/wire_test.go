@@ -2,11 +2,13 @@ package zksession
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -56,28 +58,70 @@ func FuzzGreeting(f *testing.F) {
 	})
 }
 
-func TestPatienceGrowsAndIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
-		defer w.stop()
-		time.Sleep(time.Minute) // the last connection was none of a moment ago
-		for _, test := range []struct {
-			failures         int
-			lasting          time.Duration
-			handshake, pause time.Duration
-		}{
-			{0, 0, firstHandshake, 0},
-			{1, 0, firstHandshake, 0},
-			{2, 10 * time.Millisecond, 2 * firstHandshake, firstPause},
-			{3, 10 * time.Millisecond, 2 * firstHandshake, 0}, // within a round there is no pause
-			{4, 400 * time.Millisecond, 4 * firstHandshake, 40 * time.Millisecond},
-			{1000, time.Minute, longestHandshake, longestPause},
-		} {
-			w.failures, w.failing = test.failures, time.Now().Add(-test.lasting)
-			handshake, pause := w.patience()
-			if handshake != test.handshake || pause != test.pause {
-				t.Errorf("after %d failures in %v: handshake %v, pause %v; want %v, %v", test.failures, test.lasting, handshake, pause, test.handshake, test.pause)
-			}
+// connected has the wire connect to the next server, over a pipe instead, and returns that and whether it was closed.
+func connected(t *testing.T, w *wire) (c *tap, closed func() bool) {
+	w.Next()
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { theirs.Close() })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trying.behind.become([]string{w.trying.address})
+	at, _ := w.trying.behind.next(time.Now())
+	w.current, w.failures = &tap{Conn: ours, wire: w, server: w.trying, behind: at}, w.failures+1
+	return w.current, func() bool { return errors.Is(ours.SetDeadline(time.Time{}), io.ErrClosedPipe) }
+}
+
+// A server that leaves calls of a session unanswered is tried last in the election that may follow.
+func TestServerThatIsLeftRests(t *testing.T) {
+	w := newWire([]string{"a:1", "b:1"}, newDialer(Config{}), nil)
+	defer w.stop()
+	c, closed := connected(t, w)
+	w.established()
+	w.leave(c)
+	other, _ := w.turns.next(time.Now())
+	w.turns.failed(other, closing, time.Now())
+	for range 3 {
+		if s, _ := w.turns.next(time.Now()); s == c.server {
+			t.Fatal("the server that was left is tried while another may have a quorum at any moment")
 		}
-	})
+	}
+	if !closed() {
+		t.Error("the connection was not closed")
+	}
+}
+
+// Of several addresses each connection takes the next, though name servers turn the list as well, and when they change what is known of
+// those that stay is kept.
+func TestAddressesInTurn(t *testing.T) {
+	answer := []string{"10.0.0.2", "10.0.0.1"}
+	d := newDialer(Config{names: newNames(func(context.Context, string) ([]string, error) {
+		slices.Reverse(answer)
+		return slices.Clone(answer), nil
+	})})
+	var tn turns
+	taken := map[string]int{}
+	next := func() *server {
+		t.Helper()
+		addresses, err := d.addresses(t.Context(), "zk:2181", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tn.become(addresses)
+		s, _ := tn.next(time.Now())
+		taken[s.address]++
+		return s
+	}
+	for range 6 {
+		next()
+	}
+	if taken["10.0.0.1:2181"] != 3 || taken["10.0.0.2:2181"] != 3 {
+		t.Errorf("taken: %v, want each three times", taken)
+	}
+	one := next()
+	tn.failed(one, silent, time.Now())
+	answer = append(answer, "10.0.0.3")
+	next()
+	if len(tn.servers) != 3 || !slices.Contains(tn.servers, one) || one.silences != 1 {
+		t.Errorf("after a third has come: %v, of which %v was silent", tn.addresses(), *one)
+	}
 }

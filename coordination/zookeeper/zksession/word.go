@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -27,7 +28,13 @@ func Word(ctx context.Context, cfg Config, server, word string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	conn, deadline, err := newDialer(cfg).dial(ctx, server, wordPatience)
+	d := newDialer(cfg)
+	addresses, err := d.addresses(ctx, server, wordPatience)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	deadline := time.Now().Add(wordPatience)
+	conn, err := d.connect(ctx, server, addresses[rand.IntN(len(addresses))], deadline)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
