@@ -70,6 +70,11 @@ var cases = map[string]struct{ fires, silent []string }{
 		fires:  []string{`perennial_taskmanagers 3x50 0x20`},
 		silent: []string{`perennial_taskmanagers 3x70`},
 	},
+	"PerennialTaskManagerPaused": {
+		fires: []string{`perennial_taskmanager_paused{taskmanager="1",host="a"} 0x55 1x20`, `perennial_taskmanager_paused{taskmanager="2",host="b"} 0x70`},
+		silent: []string{`perennial_taskmanager_paused{taskmanager="1",host="a"} _x59 1 0x10`, // it has just registered, and was granted nothing yet
+			`perennial_taskmanager_paused{taskmanager="2",host="b"} 1x57 0x20`},
+	},
 	"PerennialJobWaitsForSlots": {
 		fires:  []string{`perennial_job_slots_missing{` + job + `} 0x50 2x20`},
 		silent: []string{`perennial_job_slots_missing{` + job + `} 2x57 0x20`},

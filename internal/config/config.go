@@ -186,13 +186,22 @@ func (c *Config) checkTogether() []error {
 			"or a silence is overlooked; set it to at least %v, shorten those, or set taskmanager.isolated to run",
 			c.String(TaskManagerLease), c.String(HeartbeatInterval), c.String(HeartbeatTimeout), c.String(TaskManagerTimeout), least))
 	}
+	if c.String(TaskManagerIsolated) == "pause" && c.Duration(TaskManagerLease) > longestLease {
+		problems = append(problems, fmt.Errorf("taskmanager.lease is %s: at most %v is taken, as the tasks of a lost TaskManager wait for longer than that before they are started elsewhere; 10s is usual",
+			c.String(TaskManagerLease), longestLease))
+	}
 	return problems
 }
 
-// leastLease is the shortest that can work: it lives through ten heartbeats, through a leader change, which begins with a silence, and
-// through a part of what is no reason to declare a TaskManager dead. JobManagers compare it with what they have (jobmanager.Heartbeats).
+// longestLease is far more than anybody waits for a lost TaskManager, and far less than what overflows when it is added to. JobManagers
+// have the same (jobmanager.Heartbeats).
+const longestLease = 24 * time.Hour
+
+// leastLease is the shortest that can work: it lives through ten heartbeats; through a leader change, which begins with a silence, and
+// comes when a part of the lease is over already; and through a part of what is no reason to declare a TaskManager dead. JobManagers
+// compare it with what they have (jobmanager.Heartbeats).
 func (c *Config) leastLease() time.Duration {
-	return max(10*c.Duration(HeartbeatInterval), 2*c.Duration(HeartbeatTimeout), c.Duration(TaskManagerTimeout)/5)
+	return max(10*c.Duration(HeartbeatInterval), 3*c.Duration(HeartbeatTimeout), c.Duration(TaskManagerTimeout)/5)
 }
 
 // checkZooKeeper finds keys of authentication and TLS that would have no effect, or not the wanted one.

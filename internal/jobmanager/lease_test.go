@@ -2,6 +2,7 @@ package jobmanager
 
 import (
 	"context"
+	"math"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -325,13 +326,26 @@ func TestShortLeaseIsRefused(t *testing.T) {
 	w.eventually("refused", func() bool { return tm.did("refused dead=false: "+want) > 0 })
 }
 
+// So is one that is so long that the wait for it, a fifth more, would be a negative number: nothing would be waited for.
+func TestLongLeaseIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.start("jm-a")
+	tm := w.taskManager("tm-1", 1)
+	tm.lease = math.MaxInt64
+	tm.start()
+	w.leader()
+	w.eventually("refused", func() bool {
+		return tm.did("refused dead=false: its taskmanager.lease, 2562047h47m16.854775807s, is too long: set it to at most 24h0m0s") > 0
+	})
+}
+
 func TestLeastLease(t *testing.T) {
 	const ms = time.Millisecond
 	for h, want := range map[Heartbeats]time.Duration{
-		{100 * ms, 500 * ms, 5000 * ms}: 1000 * ms,
+		{100 * ms, 300 * ms, 4000 * ms}: 1000 * ms,
 		{200 * ms, 500 * ms, 5000 * ms}: 2000 * ms,
-		{100 * ms, 900 * ms, 5000 * ms}: 1800 * ms,
-		{100 * ms, 500 * ms, 7000 * ms}: 1400 * ms,
+		{100 * ms, 900 * ms, 5000 * ms}: 2700 * ms,
+		{100 * ms, 300 * ms, 7000 * ms}: 1400 * ms,
 	} {
 		if got := h.leastLease(); got != want {
 			t.Errorf("with %+v: %v, want %v", h, got, want)

@@ -175,6 +175,8 @@ func (jm *JobManager) refuseRegistration(cluster string, header rpc.Header, m rp
 	switch {
 	case m.Lease != 0 && m.Lease < least:
 		return fmt.Sprintf("its taskmanager.lease, %v, is too short for the heartbeats here: set it to at least %v, or taskmanager.isolated to run", m.Lease, least)
+	case m.Lease > longestLease: // the wait for it would overflow, and be over at once
+		return fmt.Sprintf("its taskmanager.lease, %v, is too long: set it to at most %v", m.Lease, longestLease)
 	case m.Instance == "" || m.Data == "" || m.Slots < 1:
 		return fmt.Sprintf("its registration is incomplete: instance %q, data address %q, %d slots", m.Instance, m.Data, m.Slots)
 	case m.Storage != cluster || header.Cluster != cluster:

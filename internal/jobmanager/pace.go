@@ -28,9 +28,12 @@ func (p *Pace) Set(h Heartbeats) error {
 	return nil
 }
 
+// longestLease is the longest: as config's.
+const longestLease = 24 * time.Hour
+
 // leastLease is the shortest lease of a TaskManager that can work: see config, which compares it with what the TaskManager has.
 func (h Heartbeats) leastLease() time.Duration {
-	return max(10*h.Interval, 2*h.Timeout, h.TaskManagerTimeout/5)
+	return max(10*h.Interval, 3*h.Timeout, h.TaskManagerTimeout/5)
 }
 
 func (c *Config) heartbeatInterval() time.Duration  { return c.Pace.now.Load().Interval }

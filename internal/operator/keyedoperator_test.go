@@ -70,6 +70,26 @@ func TestEventTimers(t *testing.T) {
 	}
 }
 
+// TestManyTimers: where many fire at once, the subtask is asked in between whether they may go on.
+func TestManyTimers(t *testing.T) {
+	steps, out, w := keyed(t, nil, 0, 1, func(o *KeyedOperator[int, string]) []any {
+		o.OnEventTimer(func(time.Time) error { o.Emit("fired"); return nil })
+		return []any{Step(o, 0, func(n int) int { return n }, func(n int) error { o.SetEventTimer(time.UnixMilli(int64(n))); return nil })}
+	})
+	batch(t, steps[0].(Receiver[int]), numbers(1, 3000))
+	asked, enough := 0, errors.New("enough")
+	w.Between(func() error {
+		if asked++; asked == 2 {
+			return enough
+		}
+		return nil
+	})
+	err := steps[0].(Receiver[int]).Event(record.Event{Kind: record.Watermark, Value: 3000})
+	if fired := strings.Count(out.String(), "fired"); !errors.Is(err, enough) || asked != 2 || fired > 2*timersAtOnce {
+		t.Errorf("it was asked %d times, %d timers fired, and it ended with %v", asked, fired, err)
+	}
+}
+
 // TestKeyedOperatorGoesOn: what 1, 2, 3 subtasks wrote, so many others continue, timers included.
 func TestKeyedOperatorGoesOn(t *testing.T) {
 	var restored []Restored

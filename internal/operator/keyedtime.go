@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -129,6 +128,10 @@ func (t *timers[K]) must(verb string) *state.Timers[K] {
 	return t.Timers
 }
 
+// timersAtOnce is how many fire before the subtask looks whether it is to end, or to stand still: there may be as many as keys, and a
+// function that sets timers anew would go on for ever.
+const timersAtOnce = 1024
+
 // fire calls for the timers that are due at now, those included that are set meanwhile.
 func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 	if t.Timers == nil {
@@ -136,8 +139,10 @@ func (o *KeyedOperator[K, R]) fire(t *timers[K], now int64) error {
 	}
 	n := 0
 	for at, ok := t.Pop(now); ok; at, ok = t.Pop(now) {
-		if n++; n%1024 == 0 && o.w.ctx.Err() != nil { // a function that sets timers anew would go on for ever
-			return context.Cause(o.w.ctx)
+		if n++; n%timersAtOnce == 0 {
+			if err := o.w.pause(); err != nil {
+				return err
+			}
 		}
 		if err := o.call(t, time.UnixMilli(at)); err != nil {
 			return err

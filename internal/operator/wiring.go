@@ -21,6 +21,7 @@ type Wiring struct {
 
 	current string // the operator that works, or that worked when an error or panic came
 	waiting bool   // its last step found nothing to do
+	between func() error
 	holding
 	flushers []Flusher
 	sinks    []Finisher
@@ -78,6 +79,18 @@ func NewWiring(ctx context.Context, cfg ContextConfig) *Wiring {
 // KeepIn says, before the subtask is wired, where keyed state is kept, nil: in memory, and a directory for what
 // is of no use after the process, "": the system's.
 func (w *Wiring) KeepIn(states state.Opener, scratch string) { w.keep, w.scratch = states, scratch }
+
+// Between says, before the subtask is wired, what is called now and then in a step that goes on for long, as where many timers fire at
+// once: it may wait. Its error ends the step.
+func (w *Wiring) Between(called func() error) { w.between = called }
+
+// pause is called now and then in a step that goes on for long.
+func (w *Wiring) pause() error {
+	if err := context.Cause(w.ctx); err != nil || w.between == nil {
+		return err
+	}
+	return w.between()
+}
 
 // backend opens the backend of one operator; nil: its states are kept in memory.
 func (w *Wiring) backend(operator string, groups int) (state.Backend, error) {

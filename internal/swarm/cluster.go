@@ -48,8 +48,8 @@ func (s *Swarm) Hot(ctx context.Context, cl *localcluster.Cluster, c *client.Cli
 		}
 	}
 	return cl.Until(ctx, func() error {
-		if n := s.Refused(); n > 0 {
-			return fmt.Errorf("%d TaskManagers were declared dead", n)
+		if n, why := s.Refused(); n > 0 {
+			return fmt.Errorf("%d TaskManagers were refused: %s", n, why)
 		}
 		have, err := c.Cluster(ctx)
 		if err != nil {

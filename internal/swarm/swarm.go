@@ -1,11 +1,13 @@
 // Package swarm is TaskManagers by the thousand in one process: they register with real JobManagers over real connections,
 // say what a TaskManager says, and run nothing. It is for tests and figures of what a leader does when there are many of them.
 //
-// Each keeps R2 (the highest epoch it has seen, no message of a lower one) and R6 (its promises), plans every job as one vertex of
-// the parallelism that was asked for, has each subtask RUNNING as soon as it is deployed, and contributes a few bytes to each
-// checkpoint. It never starts a process, reads no storage and moves no record.
+// Each keeps R2 (the highest epoch it has seen, no message of a lower one, no command before Lead), R5 and R6 (answers name the attempt,
+// and are promises), plans every job as one vertex of the parallelism that was asked for, has each subtask RUNNING as soon as it is
+// deployed, tells counters every second, contributes a few bytes to each checkpoint, and tells the next leader again of what is not closed
+// (R12). It never starts a process, reads no storage and moves no record. What it does not say either: a subtask's states before RUNNING, its host's
+// load, and that it is back as a new instance after it was declared dead.
 //
-// Goroutines: one that finds JobManagers, one for each TaskManager and JobManager, which dials and reads, and one that accepts what is dialed to the data ports, of which there
+// Goroutines: one that finds JobManagers, one for each TaskManager, which tells counters, one for each TaskManager and JobManager, which dials and reads, and one that accepts what is dialed to the data ports, of which there
 // is one: each TaskManager has a loopback address of its own. Close ends them all and waits for them.
 package swarm
 
@@ -13,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -45,8 +48,11 @@ type Swarm struct {
 // most is how many loopback addresses the swarm can use.
 const most = 250 * 250
 
-// findInterval is between two looks for JobManagers.
-const findInterval = 50 * time.Millisecond
+// findInterval is between two looks for JobManagers, which cost them something that no TaskManager does.
+const findInterval = 250 * time.Millisecond
+
+// progressInterval is how often an attempt tells its counters, as a task process does.
+const progressInterval = time.Second
 
 // Start has all of them register.
 func Start(c Config) (*Swarm, error) {
@@ -63,6 +69,9 @@ func Start(c Config) (*Swarm, error) {
 	for i := range c.TaskManagers {
 		address := net.JoinHostPort(fmt.Sprintf("127.7.%d.%d", 1+i/250, 1+i%250), port)
 		s.all = append(s.all, newTaskManager(fmt.Sprintf("tm-swarm-%05d", i), address, c))
+	}
+	for _, t := range s.all {
+		s.wg.Go(func() { t.tell(ctx) })
 	}
 	s.wg.Go(s.accept)
 	s.wg.Go(func() { s.find(ctx) })
@@ -84,14 +93,14 @@ func (s *Swarm) Connections() (n int) {
 	return n
 }
 
-// Refused is how many were refused by a JobManager, as they were declared dead: they do not come back.
-func (s *Swarm) Refused() (n int) {
+// Refused is how many were refused by a JobManager, and why one of them was. One that was declared dead does not come back.
+func (s *Swarm) Refused() (n int, why string) {
 	for _, t := range s.all {
-		if t.refused.Load() {
-			n++
+		if reason := t.refused.Load(); reason != nil {
+			n, why = n+1, *reason
 		}
 	}
-	return n
+	return n, why
 }
 
 // Deployments is how often a part of a job was deployed to any of them that did not run it.
@@ -149,11 +158,12 @@ type taskManager struct {
 	cluster               string
 	welcomed, deployments atomic.Int64
 
-	refused atomic.Bool
+	refused atomic.Pointer[string] // why; nil: it was not
 
-	mu    sync.Mutex
-	table // of its parts of jobs
-	seen  coordination.Epoch
+	mu     sync.Mutex
+	table  // of its parts of jobs
+	seen   coordination.Epoch
+	leader *rpc.Conn // of who sent Lead under seen; nil: nobody has
 }
 
 func newTaskManager(instance, address string, c Config) *taskManager {
@@ -167,7 +177,11 @@ func (t *taskManager) dial(ctx context.Context, address string, room chan struct
 	tick := time.NewTicker(findInterval)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		room <- struct{}{}
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		conn, err := t.register(ctx, address)
 		<-room
 		if errors.Is(err, syscall.ECONNREFUSED) {
@@ -177,6 +191,7 @@ func (t *taskManager) dial(ctx context.Context, address string, room chan struct
 			release := context.AfterFunc(ctx, func() { conn.Close() })
 			t.read(conn)
 			release()
+			t.leaves(conn)
 		}
 		select {
 		case <-tick.C:
@@ -214,7 +229,7 @@ func (t *taskManager) read(conn *rpc.Conn) {
 		if err != nil {
 			return
 		}
-		switch m.(type) {
+		switch m := m.(type) {
 		case rpc.Welcome:
 			if !greeted { // it comes again when others come or go
 				greeted = true
@@ -222,10 +237,10 @@ func (t *taskManager) read(conn *rpc.Conn) {
 			}
 			continue
 		case rpc.Refused:
-			t.refused.Store(true)
+			t.refused.Store(&m.Reason)
 			return
 		}
-		for _, answer := range t.answer(h, m) {
+		for _, answer := range t.answer(conn, h, m) {
 			if conn.Send(rpc.Header{Cluster: t.cluster, Epoch: h.Epoch}, answer) != nil {
 				return
 			}
@@ -233,16 +248,58 @@ func (t *taskManager) read(conn *rpc.Conn) {
 	}
 }
 
-// answer is what is said to a message, unless a newer leader was seen (R2).
-func (t *taskManager) answer(h rpc.Header, m rpc.Message) []rpc.Message {
+// answer is what is said to a message, unless a newer leader was seen, or it is a command of one that has not said Lead (R2).
+func (t *taskManager) answer(from *rpc.Conn, h rpc.Header, m rpc.Message) []rpc.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h.Epoch < t.seen {
+	if h.Epoch < t.seen || h.Epoch == 0 {
 		return nil
 	}
-	t.seen = h.Epoch
+	if h.Epoch > t.seen {
+		t.seen, t.leader = h.Epoch, nil
+	}
+	switch m.(type) {
+	case rpc.Heartbeat:
+	case rpc.Lead:
+		t.leader = from
+	default:
+		if from != t.leader {
+			return nil
+		}
+	}
 	if deploy, is := m.(rpc.Deploy); is && t.isNew(deploy) {
 		t.deployments.Add(1)
 	}
 	return t.table.answer(m)
+}
+
+// leaves forgets a connection that has ended.
+func (t *taskManager) leaves(conn *rpc.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.leader == conn {
+		t.leader = nil
+	}
+}
+
+// tell tells the leader counters every second, from a random moment on: a thousand processes do not all do so at once.
+func (t *taskManager) tell(ctx context.Context) {
+	timer := time.NewTimer(rand.N(progressInterval))
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(progressInterval)
+		t.mu.Lock()
+		leader, epoch, said := t.leader, t.seen, t.progress()
+		t.mu.Unlock()
+		for _, m := range said {
+			if leader == nil || leader.Send(rpc.Header{Cluster: t.cluster, Epoch: epoch}, m) != nil {
+				break // read notices
+			}
+		}
+	}
 }

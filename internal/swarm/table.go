@@ -24,6 +24,8 @@ type attempt struct {
 	number   job.Attempt
 	subtasks []job.Subtask
 	taken    job.CheckpointID // the newest checkpoint that it has contributed to
+	closed   job.CheckpointID // the newest that is known to be closed: until then its contribution is held
+	seconds  uint64           // that it has run for, as its counters tell
 }
 
 func newTable() table { return table{map[part]*attempt{}, map[part]job.Attempt{}} }
@@ -41,22 +43,32 @@ func (t *table) answer(m rpc.Message) []rpc.Message {
 	case rpc.Heartbeat:
 		return []rpc.Message{m}
 	case rpc.Lead:
-		return []rpc.Message{t.report()}
+		return append([]rpc.Message{t.report()}, t.held()...)
 	case rpc.Plan:
 		return []rpc.Message{rpc.Planned{Job: m.Spec.ID, Request: m.Request, Graph: graph(m.Spec)}}
 	case rpc.Deploy:
 		return []rpc.Message{t.deploy(m)}
 	case rpc.Trigger:
 		return t.checkpoint(m)
+	case rpc.Closed:
+		if a := t.parts[part{m.Job, m.Region}]; a != nil && a.number == m.Attempt {
+			a.closed = max(a.closed, m.Checkpoint)
+		}
 	case rpc.Stop:
-		p := part{m.Job, m.Region}
-		t.promised[p] = max(t.promised[p], m.Attempt)
-		delete(t.parts, p)
-		return []rpc.Message{rpc.Stopped{Job: m.Job, Region: m.Region, Attempt: t.promised[p]}}
+		t.end(part{m.Job, m.Region}, m.Attempt)
+		return []rpc.Message{rpc.Stopped{Job: m.Job, Region: m.Region, Attempt: m.Attempt}}
 	case rpc.Confirm:
-		delete(t.parts, part{m.Job, m.Region})
+		t.end(part{m.Job, m.Region}, m.Attempt)
 	}
 	return nil
+}
+
+// end ends attempts up to n, and promises that none of them will run (R6). It says nothing of higher ones (R5).
+func (t *table) end(p part, n job.Attempt) {
+	t.promised[p] = max(t.promised[p], n)
+	if a := t.parts[p]; a != nil && a.number <= n {
+		delete(t.parts, p)
+	}
 }
 
 // graph is the plan of every job: one vertex, which never ends.
@@ -66,11 +78,12 @@ func graph(s job.Spec) *job.Graph {
 
 func (t *table) deploy(d rpc.Deploy) rpc.Message {
 	p := part{d.Spec.ID, d.Region}
+	if t.isNew(d) {
+		t.promised[p] = d.Attempt - 1
+		t.parts[p] = &attempt{number: d.Attempt, subtasks: d.Subtasks}
+	}
 	if d.Attempt <= t.promised[p] {
 		return rpc.Stopped{Job: p.job, Region: p.region, Attempt: t.promised[p]}
-	}
-	if t.isNew(d) {
-		t.parts[p] = &attempt{number: d.Attempt, subtasks: d.Subtasks}
 	}
 	return rpc.Status{AttemptReport: t.parts[p].report(p)}
 }
@@ -90,18 +103,51 @@ func (t *table) report() (r rpc.Report) {
 	return r
 }
 
+// held is what was contributed to checkpoints of which it is not known yet that they are closed (R12).
+func (t *table) held() (all []rpc.Message) {
+	for p, a := range t.parts {
+		if a.taken > a.closed {
+			all = append(all, a.contribution(p))
+		}
+	}
+	return all
+}
+
+// progress is what the attempts say every second.
+func (t *table) progress() (all []rpc.Message) {
+	for p, a := range t.parts {
+		a.seconds++
+		m := rpc.Progress{Job: p.job, Attempt: a.number, Subtasks: a.subtasks}
+		for range a.subtasks {
+			n := 1000 * a.seconds
+			m.Counters = append(m.Counters, job.Counters{
+				In: n, Out: n, BusyNanos: 400e6 * a.seconds, BlockedNanos: 100e6 * a.seconds, IdleNanos: 500e6 * a.seconds,
+				Operators: map[string]job.OperatorCounters{"count": {In: n, Out: n}},
+			})
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
 // checkpoint contributes to a checkpoint, once (R5).
 func (t *table) checkpoint(m rpc.Trigger) []rpc.Message {
-	a := t.parts[part{m.Job, m.Region}]
+	p := part{m.Job, m.Region}
+	a := t.parts[p]
 	if a == nil || a.number != m.Attempt || m.Checkpoint <= a.taken {
 		return nil
 	}
 	a.taken = m.Checkpoint
-	answer := rpc.Acknowledge{Job: m.Job, Attempt: m.Attempt}
+	return []rpc.Message{a.contribution(p)}
+}
+
+// contribution is to the checkpoint that was taken last.
+func (a *attempt) contribution(p part) rpc.Acknowledge {
+	m := rpc.Acknowledge{Job: p.job, Attempt: a.number}
 	for _, s := range a.subtasks {
-		answer.Acks = append(answer.Acks, job.Acknowledgement{Checkpoint: m.Checkpoint, Subtask: s, States: []job.StateHandle{state}})
+		m.Acks = append(m.Acks, job.Acknowledgement{Checkpoint: a.taken, Subtask: s, States: []job.StateHandle{state}})
 	}
-	return []rpc.Message{answer}
+	return m
 }
 
 // state is that of every subtask.

@@ -9,7 +9,7 @@ import (
 
 // Lease is how long the subtasks of a process may run: the TaskManager hands on what a leader has granted it.
 //
-// Who looks at it is the subtask itself, between two batches, by a clock that goes on while the host is suspended: a goroutine that
+// Who looks at it is the subtask itself (subtask.heed), before it begins and between two batches, by a clock that goes on while the host is suspended: a goroutine that
 // stops it would itself have to be scheduled first after a suspension, and would race with a batch. So what is in hand when the lease
 // ends is finished, and nothing after it is begun.
 type Lease struct {

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ type subtask struct {
 	outputs []job.Output
 
 	busy, blocked, idle atomic.Int64 // nanoseconds
+
+	tenure tenure
+	stood  time.Duration // still, without a lease; a part of idle
 
 	wired   atomic.Bool
 	uploads uploads
@@ -93,6 +97,9 @@ func (s *subtask) work() (err error) {
 	if err := s.restore(); err != nil {
 		return err
 	}
+	if _, err := s.heed(time.Now()); err != nil { // what user code opens may be somebody else's by now
+		return err
+	}
 	s.driver, err = s.head.Wire(s.wiring, s.inputs, func(e int) (any, error) { return s.x.outlet(s, e) })
 	if err != nil {
 		return err
@@ -103,6 +110,9 @@ func (s *subtask) work() (err error) {
 		return err
 	}
 	for _, sink := range s.wiring.Sinks() {
+		if _, err := s.heed(time.Now()); err != nil {
+			return err
+		}
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
@@ -150,44 +160,55 @@ func (s *subtask) settle() error {
 
 // loop steps the driver until the input has ended. In between it flushes what has grown old,
 // and when there is nothing to do it waits for input until then. While the lease is over it does nothing at all: no batch, timer,
-// barrier or flush is due before it is renewed.
+// barrier or flush is due before it is renewed. So it looks after a step too: that may have taken any time, as a process that was stopped.
 func (s *subtask) loop() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	mark, blocked := time.Now(), time.Duration(0)
-	tenure := tenure{Lease: s.x.cfg.Lease}
+	mark, blocked, stood := time.Now(), time.Duration(0), s.stood // mark: until when the time is accounted for
 	for s.ctx.Err() == nil {
-		if tenure.over(mark) {
-			tenure.await(s.ctx)
-			now := time.Now()
-			s.idle.Add(int64(now.Sub(mark)))
-			mark = now
-			continue
+		if _, err := s.heed(mark); err != nil {
+			return err
 		}
 		outcome, err := s.driver.Step()
 		if err != nil || outcome == operator.Done {
 			return err
 		}
 		s.wiring.Waits(outcome == operator.Waiting)
-		now := time.Now()
-		if err := s.wiring.Refused(); err != nil {
+		now, err := s.heed(time.Now())
+		if err := cmp.Or(err, s.wiring.Refused()); err != nil {
 			return err
 		}
+		still := s.stood - stood
+		stood = s.stood
 		wake, err := s.flush(now)
 		if err != nil {
 			return err
 		}
 		b := s.wiring.Blocked()
-		s.busy.Add(int64(now.Sub(mark) - (b - blocked)))
+		s.busy.Add(int64(now.Sub(mark) - (b - blocked) - still))
 		s.blocked.Store(int64(b))
 		mark, blocked = now, b
 		if outcome == operator.Waiting {
 			s.wait(timer, wake, now)
 			mark = time.Now()
-			s.idle.Add(int64(mark.Sub(now)))
+			s.idle.Add(int64(mark.Sub(now) - (s.stood - stood)))
+			stood = s.stood
 		}
 	}
 	return context.Cause(s.ctx)
+}
+
+// heed has the subtask stand still if its lease is over, at now by Go's clock, and returns the time after that. It fails if the subtask
+// is to end instead.
+func (s *subtask) heed(now time.Time) (time.Time, error) {
+	if !s.tenure.over(now) {
+		return now, nil
+	}
+	s.tenure.await(s.ctx)
+	later := time.Now()
+	s.stood += later.Sub(now)
+	s.idle.Add(int64(later.Sub(now)))
+	return later, context.Cause(s.ctx)
 }
 
 // flush flushes what is due, and returns when the next is; zero if nothing is held.

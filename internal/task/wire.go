@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/job"
 	"github.com/perennial-io/perennial/internal/operator"
@@ -13,12 +14,13 @@ import (
 func (x *Execution) newSubtask(ctx context.Context, id job.Subtask) *subtask {
 	vertex := x.plan.Graph.Vertices[id.Vertex]
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &subtask{x: x, id: id, head: x.plan.Heads[id.Vertex], ctx: ctx, cancel: cancel}
+	s := &subtask{x: x, id: id, head: x.plan.Heads[id.Vertex], ctx: ctx, cancel: cancel, tenure: tenure{Lease: x.cfg.Lease}}
 	s.wiring = operator.NewWiring(ctx, operator.ContextConfig{
 		Job: x.cfg.Job, Attempt: x.cfg.Attempt, Subtask: id.Index, Parallelism: vertex.Parallelism,
 		Args: x.plan.Args, Dir: x.cfg.Dir, Logger: x.cfg.Logger, Metrics: &x.metrics,
 	})
 	s.wiring.KeepIn(x.plan.Keep, x.cfg.Scratch)
+	s.wiring.Between(func() error { _, err := s.heed(time.Now()); return err })
 	x.newGates(s)
 	if x.cfg.Checkpoints != nil {
 		s.wiring.OnCheckpoint(func(p operator.Prepared) { s.uploads.begin(s, p, false) })

@@ -29,9 +29,9 @@ func (c *child) wait() error { return c.cmd.Wait() }
 // birth identifies a process among all that ever have its number: the boot, and the time since
 // it at which the process started. It is "" for one that has ended, reaped or not.
 func birth(pid int) (string, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", err
+	boot := bootID()
+	if boot == "" {
+		return "", fmt.Errorf("%s does not tell which boot of the host this is", bootFile)
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
@@ -49,5 +49,16 @@ func birth(pid int) (string, error) {
 	if fields[state] == "Z" || fields[state] == "X" {
 		return "", nil
 	}
-	return strings.TrimSpace(string(boot)) + "/" + fields[startTime], nil
+	return boot + "/" + fields[startTime], nil
+}
+
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
+// bootID tells this boot of this host from all others; "": it is not known.
+func bootID() string {
+	boot, err := os.ReadFile(bootFile)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(boot))
 }

@@ -4,6 +4,7 @@ package taskmanager
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -16,6 +17,15 @@ func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: tru
 func (c *child) AwaitExit() { c.waited = c.cmd.Wait() }
 
 func (c *child) wait() error { return c.waited }
+
+// bootID tells this host from all others, by its name: there is nothing better here.
+func bootID() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
 
 // birth identifies a process among all that ever have its number: by when it started. It
 // is "" for one that has ended.

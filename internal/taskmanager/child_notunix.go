@@ -20,4 +20,5 @@ func killGroup(int)                                      {}
 func childAttr() *syscall.SysProcAttr                    { return nil }
 func (c *child) AwaitExit()                              { c.waited = c.cmd.Wait() }
 func (c *child) wait() error                             { return c.waited }
+func bootID() string                                     { return "" }
 func birth(int) (string, error)                          { return "", errNotUnix }

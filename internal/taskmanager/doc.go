@@ -13,7 +13,7 @@
 //   - one dialer per JobManager (dial.go) dials, registers and reads, and one writer per
 //     connection (link.go) sends what the table has posted;
 //   - one goroutine per attempt (process.go) fetches the binary, starts the task process,
-//     ends it when told to and waits for its exit, with one that reads what the process says.
+//     ends it when told to and waits for its exit, with one that reads what the process says, and one that tells it.
 //     The process outlives its subtasks: it ends when a leader confirms or stops the attempt;
 //   - one per plan under way (plan.go), and one per question about a log or a profile (inspect.go);
 //   - one accepts on the data port, and one per connection whose preamble is not yet read

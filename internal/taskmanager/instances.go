@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -15,25 +14,37 @@ import (
 const keepInstances = 16
 
 // instances are those that have used a work directory, the oldest first, in a file. Whoever holds the lock of the
-// directory, and has ended what they have left there, can say that they are gone. The goroutine of Run has it.
+// directory, and has ended what they have left there, can say that they are gone, if it sees the processes that they saw. A directory
+// may have come from another host, on a volume or over a network: what ran there may run on, where nobody reaches it. The goroutine of Run has it.
 type instances struct {
 	path string
-	list []rpc.Predecessor
+	boot string // of this host; "": not known
+	list []noted
+}
+
+// noted is an instance in the file.
+type noted struct {
+	rpc.Predecessor
+	Boot string `json:"boot,omitempty"` // of its host; "": not known, as of a release that did not note it
 }
 
 // openInstances reads the file. One that cannot be read is as none: then time-outs have to do.
-func openInstances(path string) instances {
-	s := instances{path: path}
+func openInstances(path, boot string) instances {
+	s := instances{path: path, boot: boot}
 	if b, err := os.ReadFile(path); err != nil || json.Unmarshal(b, &s.list) != nil {
 		s.list = nil
 	}
 	return s
 }
 
-// enter notes that an instance begins, before anybody hears of it, and returns those before it.
+// enter notes that an instance begins, before anybody hears of it, and returns those before it that are known to be gone.
 func (s *instances) enter(instance string) (before []rpc.Predecessor, err error) {
-	before = slices.Clone(s.list)
-	s.list = append(s.list, rpc.Predecessor{Instance: instance})
+	for _, i := range s.list {
+		if i.Left || i.Boot != "" && i.Boot == s.boot {
+			before = append(before, i.Predecessor)
+		}
+	}
+	s.list = append(s.list, noted{rpc.Predecessor{Instance: instance}, s.boot})
 	s.list = s.list[max(len(s.list)-keepInstances, 0):]
 	return before, s.store()
 }

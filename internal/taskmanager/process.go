@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/perennial-io/perennial/internal/failpoint"
@@ -119,13 +120,12 @@ func (p *process) supervise(n *node, c Child, events chan<- event) (why error, s
 	listening := make(chan struct{})
 	go func() { defer close(listening); ears.listen(events) }()
 
-	// A failure to send shows as an exit or as silence.
-	_ = control.Send(rpc.Header{}, rpc.Start{
+	start := rpc.Start{
 		Deploy: p.deploy, Local: n.data, Storage: n.cfg.Storage.Location(),
 		Scratch: n.work.scratch(), Copies: n.work.copies(n.cfg.Storage.Remote(), p.key().partKey), Log: n.taskLog(),
 		Lease: p.lease.now(),
-	})
-	why = p.watch(n.cfg.Timeouts, c, ears)
+	}
+	why = p.watch(n.cfg.Timeouts, c, ears, start)
 
 	status = c.Reap()
 	// What the process said last is still in the socket; a grandchild that inherited the
@@ -141,7 +141,11 @@ func (p *process) supervise(n *node, c Child, events chan<- event) (why error, s
 
 // watch ends the process when it is no longer wanted, or is no task process, and returns why
 // in the latter case. It returns once the process has exited.
-func (p *process) watch(limits Timeouts, c Child, ears *listener) (why error) {
+func (p *process) watch(limits Timeouts, c Child, ears *listener, start rpc.Start) (why error) {
+	var speaker sync.WaitGroup
+	speaker.Go(func() { p.speak(ears, start) })
+	defer speaker.Wait()
+	defer func() { _ = ears.control.SetWriteDeadline(time.Now()) }() // for what is being sent still
 	overdue := fmt.Errorf("it did not say within %v that it is ready, as the task process of a Perennial job does", limits.Ready)
 	deadline := time.NewTimer(limits.Ready)
 	defer deadline.Stop()
@@ -149,10 +153,6 @@ func (p *process) watch(limits Timeouts, c Child, ears *listener) (why error) {
 	var asked time.Time // to end
 	for {
 		select {
-		case m := <-p.orders:
-			_ = ears.control.Send(rpc.Header{}, m)
-		case <-p.lease.news():
-			_ = ears.control.Send(rpc.Header{}, *p.lease.now())
 		case err := <-ears.answers:
 			switch {
 			case err == nil && wanted != nil: // ready
@@ -172,8 +172,7 @@ func (p *process) watch(limits Timeouts, c Child, ears *listener) (why error) {
 			why = cmp.Or(why, overdue)
 			c.Kill()
 		case <-wanted:
-			wanted, asked = nil, time.Now()
-			_ = ears.control.Send(rpc.Header{}, rpc.Cancel{})
+			wanted, asked = nil, time.Now() // speak asks it to end
 			deadline.Reset(limits.Stop)
 		case <-alive:
 			alive = nil
@@ -184,6 +183,30 @@ func (p *process) watch(limits Timeouts, c Child, ears *listener) (why error) {
 			}
 		case <-ears.exited:
 			return why
+		}
+	}
+}
+
+// speak sends the process what it is told, until it has exited. It does so beside watch, as one that is frozen (SIGSTOP) takes nothing any
+// more, and is to be killed none the later. A failure shows as an exit or as silence.
+func (p *process) speak(ears *listener, start rpc.Start) {
+	_ = ears.control.Send(rpc.Header{}, start)
+	for wanted := p.wanted.Done(); ; {
+		var m rpc.Message
+		select {
+		case m = <-p.orders:
+		case <-p.lease.news():
+			m = *p.lease.now()
+		case <-wanted:
+			wanted, m = nil, rpc.Cancel{}
+		case <-ears.exited:
+			return
+		}
+		select {
+		case <-ears.exited: // else whoever has the other end yet would hold this up
+			return
+		default:
+			_ = ears.control.Send(rpc.Header{}, m)
 		}
 	}
 }

@@ -50,7 +50,7 @@ type processRecord struct {
 }
 
 // openWorkDir takes the lock and then ends every process that the predecessor has left: from
-// then on nothing of an earlier instance runs (R4).
+// then on nothing of an earlier instance of this host runs (R4).
 func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.Logger) (*workDir, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func openWorkDir(ctx context.Context, dir string, wait time.Duration, log *slog.
 		w.close()
 		return nil, err
 	}
-	w.instances = openInstances(filepath.Join(dir, "instances"))
+	w.instances = openInstances(filepath.Join(dir, "instances"), bootID())
 	if err := errors.Join(prune(w.artifacts, keepArtifacts, nil), prune(w.jobs(), keepAttempts, nil), prune(w.plans(), 0, nil), prune(w.scratch(), 0, nil), prune(w.states(), 0, nil)); err != nil {
 		log.Warn("cannot remove old files", "directory", dir, "error", err)
 	}
