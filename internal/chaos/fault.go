@@ -98,6 +98,7 @@ var errSpared = errors.New("it was not done")
 func (r *round) fault(ctx context.Context, drawn []fault) error {
 	f := drawn[r.draw.IntN(len(drawn))]
 	r.Say("seed %d: %s", r.Seed, f.name)
+	r.rough = r.rough || !f.gentle
 	r.struck, r.took = time.Time{}, 0
 	err := f.do(r, ctx)
 	spared := errors.Is(err, errSpared)

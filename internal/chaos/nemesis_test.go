@@ -130,10 +130,11 @@ func TestSpared(t *testing.T) {
 		{fmt.Errorf("%w: the job has ended", errSpared), 0, 1, false},
 		{errors.New("the host cannot be cut off"), 0, 0, true},
 	} {
+		gentle := c.err == nil
 		r := &round{Config: Config{Site: &Site{Cluster: &localcluster.Cluster{}}, Say: t.Logf}, draw: rand.New(rand.NewPCG(1, 2)), result: Result{Faults: Tally{}}}
-		f := fault{name: "some", do: func(r *round, _ context.Context) error { r.took = time.Second; return c.err }}
+		f := fault{name: "some", gentle: gentle, do: func(r *round, _ context.Context) error { r.took = time.Second; return c.err }}
 		err := r.fault(t.Context(), []fault{f})
-		if len(r.result.Faults) != c.done || r.result.Spared != c.spared || (err != nil) != c.ends {
+		if len(r.result.Faults) != c.done || r.result.Spared != c.spared || (err != nil) != c.ends || r.rough == gentle {
 			t.Errorf("%v: %+v, %v", c.err, r.result, err)
 		}
 	}

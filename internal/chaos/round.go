@@ -76,10 +76,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 // disturb does the faults, while clients ask.
 func (r *round) disturb(ctx context.Context) error {
 	// Half of the rounds have only faults that no task may notice. What is drawn is the seed's alone.
-	gentle := r.Plan.Gentle || r.draw.IntN(2) == 0
-	drawn := r.Plan.drawn(r.Site, gentle)
+	drawn := r.Plan.drawn(r.Site, r.Plan.Gentle || r.draw.IntN(2) == 0)
 	if len(drawn) == 0 {
-		gentle, drawn = false, r.Plan.drawn(r.Site, false)
+		drawn = r.Plan.drawn(r.Site, false)
 	}
 	if len(drawn) == 0 {
 		return errors.New("no fault of the plan can be done here")
@@ -98,7 +97,7 @@ func (r *round) disturb(ctx context.Context) error {
 			return err
 		}
 	}
-	if !gentle {
+	if r.rough { // by what was done, not by what was drawn from
 		return nil
 	}
 	r.result.Gentle = 1
@@ -171,6 +170,7 @@ type round struct {
 	artifact string
 	before   client.Job    // as it was before the first fault
 	began    terms         // before it
+	rough    bool          // a fault was done that tasks may notice
 	struck   time.Time     // when the newest fault was done
 	took     time.Duration // from then until somebody answered; 0: nobody was asked yet
 	result   Result
