@@ -118,7 +118,7 @@ ISOLATED :=
 .PHONY: chaos
 chaos: zookeeper hosts ## jobs under every fault of docs/faults.md, held against the invariants (SEED=1 MINUTES=5 ON= FAULTS= GENTLE= ISOLATED=)
 	go build -o bin/chaos ./internal/chaos/run
-	bin/chaos -seed $(SEED) -minutes $(MINUTES) -on '$(ON)' -faults '$(FAULTS)' -gentle=$(GENTLE) -isolated '$(ISOLATED)'
+	bin/chaos -seed '$(SEED)' -minutes '$(MINUTES)' -on '$(ON)' -faults '$(subst ','\'',$(FAULTS))' -gentle='$(GENTLE)' -isolated '$(ISOLATED)'
 
 SEEDS := 1000
 KEEP :=

@@ -191,11 +191,12 @@ func (s *secured) refusals(t *testing.T) {
 		"a stranger's certificate": {func(c *zookeeper.Config) {
 			c.TLS.Certificate, c.TLS.Key = stranger.Issue("client", true)
 		}, []string{"does not accept this client"}},
-		"another CA":        {func(c *zookeeper.Config) { c.TLS.CA = stranger.File }, []string{"zookeeper.tls.ca is not the CA"}},
-		"another name":      {func(c *zookeeper.Config) { c.TLS.ServerName = "zk.other" }, []string{"zk.test", "not zk.other", "zookeeper.tls.server-name", "zookeeper.tls.check-names"}},
-		"another's key":     {func(c *zookeeper.Config) { _, c.TLS.Key = stranger.Issue("x", true) }, []string{"private key does not match"}},
-		"no such CA":        {func(c *zookeeper.Config) { c.TLS.CA = "/nonexistent/ca.pem" }, []string{"/nonexistent/ca.pem"}},
-		"a CA that is none": {func(c *zookeeper.Config) { c.TLS.CA = s.key }, []string{"holds no certificate"}},
+		"an expired certificate": {func(c *zookeeper.Config) { c.TLS.Certificate, c.TLS.Key = s.IssueExpired("expired", true) }, []string{"does not accept this client"}},
+		"another CA":             {func(c *zookeeper.Config) { c.TLS.CA = stranger.File }, []string{"zookeeper.tls.ca is not the CA"}},
+		"another name":           {func(c *zookeeper.Config) { c.TLS.ServerName = "zk.other" }, []string{"zk.test", "not zk.other", "zookeeper.tls.server-name", "zookeeper.tls.check-names"}},
+		"another's key":          {func(c *zookeeper.Config) { _, c.TLS.Key = stranger.Issue("x", true) }, []string{"private key does not match"}},
+		"no such CA":             {func(c *zookeeper.Config) { c.TLS.CA = "/nonexistent/ca.pem" }, []string{"/nonexistent/ca.pem"}},
+		"a CA that is none":      {func(c *zookeeper.Config) { c.TLS.CA = s.key }, []string{"holds no certificate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := s.config("refusing")

@@ -18,8 +18,8 @@ func needsClocks(s *Site) string {
 
 // clockFaults are of the wall clock of some processes; each ends with the right time.
 var clockFaults = []fault{
-	{name: "clock jumps", rows: "29", weight: 2, gentle: true, do: (*round).jump, needs: needsClocks},
-	{name: "clock twice as fast", rows: "29", weight: 1, gentle: true, do: (*round).race, needs: needsClocks},
+	{name: "clock jumps", row: "29", weight: 2, gentle: true, do: (*round).jump, needs: needsClocks},
+	{name: "clock twice as fast", row: "29", weight: 1, gentle: true, do: (*round).race, needs: needsClocks},
 }
 
 // wrong are the clocks of some processes: that of one, or all.

@@ -28,13 +28,13 @@ func needsDisks(s *Site) string {
 
 // coordinationFaults are of ZooKeeper's servers, and of the embedded quorum, whose members die with their JobManagers.
 var coordinationFaults = []fault{
-	{name: "ZooKeeper follower killed", rows: "16", weight: 1, gentle: true, do: (*round).killFollower, needs: needsZooKeeper},
-	{name: "ZooKeeper leader killed", rows: "17", weight: 2, gentle: true, do: (*round).killZooKeeperLeader, needs: needsZooKeeper},
-	{name: "ZooKeeper leader frozen", rows: "18", weight: 2, gentle: true, do: (*round).freezeZooKeeperLeader, needs: needsZooKeeper},
-	{name: "ZooKeeper leader and leader killed", rows: "19", weight: 1, gentle: true, do: (*round).killBothLeaders, needs: needsZooKeeper},
-	{name: "ZooKeeper slow", rows: "21", weight: 1, gentle: true, do: (*round).slowZooKeeper, needs: needsZooKeeper},
-	{name: "quorum lost", rows: "20", weight: 2, gentle: true, do: (*round).loseQuorum},
-	{name: "disk of coordination full", rows: "22", weight: 1, gentle: true, do: (*round).fillCoordination, needs: needsDisks},
+	{name: "ZooKeeper follower killed", row: "16", weight: 1, gentle: true, do: (*round).killFollower, needs: needsZooKeeper},
+	{name: "ZooKeeper leader killed", row: "17", weight: 2, gentle: true, do: (*round).killZooKeeperLeader, needs: needsZooKeeper},
+	{name: "ZooKeeper leader frozen", row: "18", weight: 2, gentle: true, do: (*round).freezeZooKeeperLeader, needs: needsZooKeeper},
+	{name: "ZooKeeper leader and leader killed", row: "19", weight: 1, gentle: true, do: (*round).killBothLeaders, needs: needsZooKeeper},
+	{name: "ZooKeeper slow", row: "21", weight: 1, gentle: true, do: (*round).slowZooKeeper, needs: needsZooKeeper},
+	{name: "quorum lost", row: "20", weight: 2, gentle: true, do: (*round).loseQuorum},
+	{name: "disk of coordination full", row: "22", weight: 1, gentle: true, do: (*round).fillCoordination, needs: needsDisks},
 }
 
 // killServer kills a server, with what else is to die with it, and starts it again after a while.
@@ -138,9 +138,15 @@ func (r *round) loseQuorum(ctx context.Context) error {
 		return errors.Join(err, back())
 	}
 	began := time.Now()
-	err := errors.Join(r.unacknowledged(ctx), wait(ctx, r.moments(500, 5000)-time.Since(began)))
+	id := r.unacknowledged(ctx)
+	err := wait(ctx, r.moments(500, 5000)-time.Since(began))
 	r.struck = time.Now()
-	return errors.Join(err, back())
+	if err := errors.Join(err, back(), r.answered(ctx)); err != nil {
+		return err
+	}
+	_, err = r.client.Cancel(ctx, id) // it may have been written after all, and would wait for slots for ever
+	_, err = seen(canceled, err)
+	return err
 }
 
 func (r *round) zooKeepersLost() (err error) {
@@ -168,15 +174,15 @@ func (r *round) revived() (err error) {
 	return err
 }
 
-// unacknowledged asks for something that would have to be written.
-func (r *round) unacknowledged(ctx context.Context) error {
+// unacknowledged asks for something that would have to be written, and returns its id.
+func (r *round) unacknowledged(ctx context.Context) client.ID {
 	ctx, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
 	defer cancel()
 	id := client.NewID()
 	if _, err := r.client.Submit(ctx, r.idle(id)); err == nil {
-		r.violated("quorum", "job %s was acknowledged without a quorum", id)
+		r.violated("quorum", "seed %d: job %s was acknowledged without a quorum", r.Seed, id)
 	}
-	return nil
+	return id
 }
 
 // fillCoordination leaves coordination no room: ZooKeeper's servers, or one member of the embedded quorum.

@@ -5,17 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/coordination"
 )
 
-// tookOver is the line that a JobManager logs when it begins to serve under an epoch. Its id is new at each start.
-var tookOver = regexp.MustCompile(`msg="took over".* jobmanager=(\S+) .*\bepoch=(\d+) `)
+// underEpoch is in each line that a JobManager logs as the leader of an epoch, from its claim on, whether it came to serve or not.
+// Its id is new at each start.
+var underEpoch = regexp.MustCompile(` jobmanager=(\S+) epoch=(\d+)(?: |$)`)
+
+// crashed is how Go's runtime begins to tell why it ends a process that nobody killed.
+var crashed = regexp.MustCompile(`^(?:panic: |fatal error: )`)
 
 // terms says who has led under which epoch.
 type terms map[coordination.Epoch]string
@@ -29,61 +37,111 @@ func (t terms) led(epoch coordination.Epoch, leader string) (twice string) {
 	return ""
 }
 
-// epochs reads from the logs of a site's JobManagers, and from what coordination keeps of its history, who has led under which
-// epoch.
+// epochs reads who has led under which epoch from the list that leaders keep of changes, and from the logs of a site's
+// JobManagers. Both must name one for each, also for those that r.began has; and the logs must tell of the newest in the list,
+// else they tell nothing.
 func (r *round) epochs(ctx context.Context) (terms, error) {
-	all := terms{}
-	for _, p := range r.Cluster.JobManagers {
-		twice, err := all.readLog(p.Log)
-		for _, what := range twice {
-			r.violated("I1", "%s", what)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	kept, err := r.client.Failovers(ctx)
-	for _, what := range all.readHistory(kept) {
-		r.violated("I1", "%s", what)
-	}
-	return all, err
-}
-
-func (t terms) readLog(log string) (twice []string, err error) {
-	f, err := os.Open(log)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	kept, err := r.client.Failovers(ctx) // one is logged before it is in the list
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		m := tookOver.FindStringSubmatch(s.Text())
+	logged := terms{}
+	twice := func(what string) { r.violated("I1", "%s", what) }
+	for _, p := range r.Cluster.JobManagers {
+		if err := logged.readLog(p.Log, twice); err != nil {
+			return nil, err
+		}
+	}
+	if len(kept) > 0 && logged[kept[0].Epoch] == "" {
+		return nil, fmt.Errorf("no log tells of epoch %d, under which %s leads: do lines of a term no longer match %q?", kept[0].Epoch, kept[0].Leader, underEpoch)
+	}
+	all := terms{}
+	maps.Copy(all, r.began)
+	for epoch, leader := range logged {
+		if what := all.led(epoch, leader); what != "" {
+			twice(what)
+		}
+	}
+	for _, what := range all.readList(kept) {
+		twice(what)
+	}
+	return all, nil
+}
+
+// readLog is of one process, whose runs are one after the other.
+func (t terms) readLog(log string, twice func(what string)) error {
+	return eachLine(log, func(line string) error {
+		m := underEpoch.FindStringSubmatch(line)
 		if m == nil {
-			continue
+			return nil
 		}
 		epoch, err := strconv.ParseUint(m[2], 10, 64)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("%s: %q: %w", log, line, err)
 		}
 		if what := t.led(coordination.Epoch(epoch), m[1]); what != "" {
-			twice = append(twice, what)
+			twice(what)
 		}
-	}
-	return twice, s.Err()
+		return nil
+	})
 }
 
-// readHistory is of the newest changes of leader, the latest first, whose epochs must fall.
-func (t terms) readHistory(kept []client.Takeover) (wrong []string) {
+// readList is of the newest changes of leader, the latest first, whose epochs must fall.
+func (t terms) readList(kept []client.Takeover) (wrong []string) {
 	for i, k := range kept {
 		if i > 0 && k.Epoch >= kept[i-1].Epoch {
-			wrong = append(wrong, fmt.Sprintf("epoch %d stands in the history before epoch %d", k.Epoch, kept[i-1].Epoch))
+			wrong = append(wrong, fmt.Sprintf("epoch %d stands in the list of changes before epoch %d", k.Epoch, kept[i-1].Epoch))
 		}
 		if what := t.led(k.Epoch, k.Leader); what != "" {
 			wrong = append(wrong, what)
 		}
 	}
 	return wrong
+}
+
+// unbroken requires that no process of the cluster has panicked since it was last asked.
+func (s *Site) unbroken(violated func(invariant, format string, args ...any)) error {
+	for _, p := range slices.Concat(s.Cluster.JobManagers, s.Cluster.TaskManagers) {
+		n := 0
+		err := eachLine(p.Log, func(line string) error {
+			if n++; n > s.read[p.Log] && crashed.MatchString(line) {
+				violated("crash", "%s, line %d of its log: %s", p.Name, n, line)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if s.read == nil {
+			s.read = map[string]int{}
+		}
+		s.read[p.Log] = n
+	}
+	return nil
+}
+
+// eachLine reads a file, of any length of lines, that may not be there.
+func eachLine(path string, do func(line string) error) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			if err := do(strings.TrimSuffix(line, "\n")); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }

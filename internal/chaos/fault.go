@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,7 +13,7 @@ import (
 // fault is one that may be done to a site.
 type fault struct {
 	name   string
-	rows   string // of docs/faults.md
+	row    string // of docs/faults.md; "–": of none
 	weight int    // how often it comes
 	// gentle is a fault of JobManagers, of coordination or of clocks alone: no task may notice (I6).
 	gentle bool
@@ -37,7 +38,10 @@ type Plan struct {
 	Gentle bool     // only those that no task may notice
 }
 
-// Check refuses a plan that cannot be carried out at a site, or at none if that is nil, and says why.
+// Possible refuses a plan that cannot be carried out at any site of a kind, and says why.
+func (p Plan) Possible(k Kind) error { return p.Check(k.best()) }
+
+// Check refuses a plan that cannot be carried out at a site, and says why.
 func (p Plan) Check(s *Site) error {
 	for _, name := range p.Faults {
 		i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
@@ -46,11 +50,11 @@ func (p Plan) Check(s *Site) error {
 			return fmt.Errorf("there is no fault %q; those that there are: %s", name, strings.Join(Faults(), ", "))
 		case p.Gentle && !faults[i].gentle:
 			return fmt.Errorf("the plan is to have faults that no task notices, and %q is none", name)
-		case s != nil && faults[i].possible(s) != "":
+		case faults[i].possible(s) != "":
 			return fmt.Errorf("%q cannot be done on %s: %s", name, s.Kind, faults[i].possible(s))
 		}
 	}
-	if s != nil && len(p.drawn(s, false)) == 0 {
+	if len(p.drawn(s, false)) == 0 {
 		return fmt.Errorf("no fault of the plan can be done on %s", s.Kind)
 	}
 	return nil
@@ -65,6 +69,17 @@ func Faults() []string {
 	return names
 }
 
+// RowOf is the row of docs/faults.md that the table has beside a fault; 0: it is of none.
+func RowOf(name string) int {
+	for _, f := range faults {
+		if f.name == name {
+			row, _ := strconv.Atoi(f.row)
+			return row
+		}
+	}
+	return 0
+}
+
 // drawn are the faults of a round, each as often as it weighs.
 func (p Plan) drawn(s *Site, gentle bool) []fault {
 	var all []fault
@@ -76,21 +91,33 @@ func (p Plan) drawn(s *Site, gentle bool) []fault {
 	return all
 }
 
+// errSpared is why a fault was not done: there was nothing to do it to. It counts for nothing.
+var errSpared = errors.New("it was not done")
+
 // fault does one, drawn by weight, and measures for how long nobody answered after it.
 func (r *round) fault(ctx context.Context, drawn []fault) error {
 	f := drawn[r.draw.IntN(len(drawn))]
 	r.Say("seed %d: %s", r.Seed, f.name)
+	r.rough = r.rough || !f.gentle
 	r.struck, r.took = time.Time{}, 0
 	err := f.do(r, ctx)
+	spared := errors.Is(err, errSpared)
+	if spared {
+		r.Say("seed %d: %s: %v", r.Seed, f.name, err)
+		r.result.Spared++
+		err = nil
+	}
 	if err == nil {
 		err = r.revive(ctx)
 	}
-	if err == nil && r.took == 0 {
+	if err == nil && !spared && r.took == 0 {
 		err = r.answered(ctx)
 	}
-	r.result.Faults.add(f, r.took)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	if !spared {
+		r.result.Faults.add(f, r.took)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ func Main() { stream.Main("chaos", Build) }
 
 // Build draws the job from --seed: sources, filters and keyed stages between exchanges, and a sink of the
 // result of each key, or of every record. With --unbounded every record comes out by itself, and the job does
-// not end; --witness names a directory in which it then notes which attempt took records when. With --idle it wants more slots than any cluster has, and never runs. With --skew some records wait for so many milliseconds on their way.
+// not end. --witness names a directory in which it notes which attempt took records when. With --idle it wants more slots than
+// any cluster has, and never runs. With --skew some records wait for so many milliseconds on their way.
 //
 // State is kept on disk in two seeds of four.
 func Build(env *stream.Env) {
@@ -58,7 +59,7 @@ func Build(env *stream.Env) {
 		}
 		rows = last(draw, rows, keyed, skew)
 	}
-	stream.To(rows, "out", file.JSONLines[Row](output))
+	stream.To(witnessed(rows, env.ArgOr("witness", "")), "out", file.JSONLines[Row](output))
 	if seed%3 == 1 {
 		aside(env, seed, records, rate, skew, output)
 	}

@@ -31,21 +31,21 @@ func needsProxiesOfZooKeeper(s *Site) string { return needsProxies(s) + needsZoo
 
 // networkFaults are of what is between processes: packets that are lost between hosts, and bytes that proxies hold.
 var networkFaults = []fault{
-	{name: "leader cut from ZooKeeper", rows: "9", weight: 2, gentle: true, do: (*round).partFromZooKeeper, needs: needsHostsAndZooKeeper},
-	{name: "leader cut from standbys", rows: "10", weight: 2, gentle: true, do: (*round).partFromStandbys, needs: needsHosts},
-	{name: "one way lost between leader and TaskManager", rows: "11", weight: 2, do: (*round).loseOneWay, needs: needsHosts},
-	{name: "TaskManager cut off", rows: "12", weight: 2, do: (*round).cutTaskManager, needs: needsHosts},
-	{name: "leader's host dead", rows: "14", weight: 2, gentle: true, do: (*round).killLeadersHost, needs: needsHosts},
-	{name: "TaskManager's host dead", rows: "14", weight: 1, do: (*round).killTaskManagersHost, needs: needsHosts},
+	{name: "leader cut from ZooKeeper", row: "9", weight: 2, gentle: true, do: (*round).partFromZooKeeper, needs: needsHostsAndZooKeeper},
+	{name: "leader cut from standbys", row: "10", weight: 2, gentle: true, do: (*round).partFromStandbys, needs: needsHosts},
+	{name: "one way lost between leader and TaskManager", row: "11", weight: 2, do: (*round).loseOneWay, needs: needsHosts},
+	{name: "TaskManager cut off", row: "12", weight: 2, do: (*round).cutTaskManager, needs: needsHosts},
+	{name: "leader's host dead", row: "14", weight: 2, gentle: true, do: (*round).killLeadersHost, needs: needsHosts},
+	{name: "TaskManager's host dead", row: "14", weight: 1, do: (*round).killTaskManagersHost, needs: needsHosts},
 
-	{name: "network slow", rows: "13", weight: 2, gentle: true, do: (*round).slowNetwork, needs: needsProxies},
-	{name: "leader's connections stall", rows: "13", weight: 2, gentle: true, do: (*round).stall, needs: needsProxies},
-	{name: "leader's connections drip", rows: "15", weight: 1, gentle: true, do: (*round).drip, needs: needsProxies},
-	{name: "leader's connections cut", rows: "14", weight: 2, gentle: true, do: (*round).cutConnections, needs: needsProxies},
-	{name: "answers to clients lost", rows: "26", weight: 2, gentle: true, do: (*round).loseAnswers, needs: needsProxies},
-	{name: "answers of ZooKeeper lost", rows: "26", weight: 2, gentle: true, do: (*round).loseReplies, needs: needsProxiesOfZooKeeper},
-	{name: "ZooKeeper drips", rows: "15", weight: 1, gentle: true, do: (*round).dripZooKeeper, needs: needsProxiesOfZooKeeper},
-	{name: "ZooKeeper stalls for the leader", rows: "9", weight: 2, gentle: true, do: (*round).stallZooKeeper, needs: needsProxiesOfZooKeeper},
+	{name: "network slow", row: "13", weight: 2, gentle: true, do: (*round).slowNetwork, needs: needsProxies},
+	{name: "leader's connections stall", row: "13", weight: 2, gentle: true, do: (*round).stall, needs: needsProxies},
+	{name: "leader's connections drip", row: "15", weight: 1, gentle: true, do: (*round).drip, needs: needsProxies},
+	{name: "leader's connections cut", row: "14", weight: 2, gentle: true, do: (*round).cutConnections, needs: needsProxies},
+	{name: "answers to clients lost", row: "26", weight: 2, gentle: true, do: (*round).loseAnswers, needs: needsProxies},
+	{name: "answers of ZooKeeper lost", row: "26", weight: 2, gentle: true, do: (*round).loseReplies, needs: needsProxiesOfZooKeeper},
+	{name: "ZooKeeper drips", row: "15", weight: 1, gentle: true, do: (*round).dripZooKeeper, needs: needsProxiesOfZooKeeper},
+	{name: "ZooKeeper stalls for the leader", row: "9", weight: 2, gentle: true, do: (*round).stallZooKeeper, needs: needsProxiesOfZooKeeper},
 }
 
 // loss is how much of what two hosts send each other is lost.
@@ -186,15 +186,17 @@ func (r *round) drip(ctx context.Context) error {
 	return r.trouble(ctx, r.moments(500, 2000), dripping, dripping, slices.Concat(rpc, api))
 }
 
+// cutConnections cuts some of what passes proxies, but not nothing.
 func (r *round) cutConnections(ctx context.Context) error {
 	rpc, api, coordination, err := r.leadersProxies(ctx)
 	if err != nil {
 		return err
 	}
+	kinds := slices.DeleteFunc([]testproxy.All{rpc, api, coordination}, func(a testproxy.All) bool { return len(a) == 0 })
 	r.struck = time.Now()
-	for _, all := range []testproxy.All{rpc, api, coordination} {
-		if r.draw.IntN(2) == 0 {
-			all.Cut()
+	for which, i := 1+r.draw.IntN(1<<len(kinds)-1), 0; i < len(kinds); i++ {
+		if which>>i&1 == 1 {
+			kinds[i].Cut()
 		}
 	}
 	return nil

@@ -3,28 +3,30 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"syscall"
 	"time"
 
+	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
 // processFaults are of processes of Perennial.
 var processFaults = []fault{
-	{name: "task process killed", rows: "–", weight: 6, do: (*round).killTask},
-	{name: "task process frozen", rows: "–", weight: 2, do: (*round).freezeTask},
-	{name: "TaskManager killed", rows: "–", weight: 2, do: (*round).killTaskManager},
-	{name: "TaskManager frozen", rows: "–", weight: 1, do: (*round).freezeTaskManager},
-	{name: "leader killed", rows: "1", weight: 4, gentle: true, do: (*round).killLeader},
-	{name: "leader stopped", rows: "3", weight: 1, gentle: true, do: (*round).stopLeader},
-	{name: "leader handed over", rows: "3", weight: 1, gentle: true, do: (*round).handOver},
-	{name: "leader frozen", rows: "5", weight: 1, gentle: true, do: (*round).freezeLeader},
-	{name: "leader starved", rows: "32", weight: 1, gentle: true, do: (*round).starveLeader},
-	{name: "leaders killed each 200 ms", rows: "8", weight: 2, gentle: true, do: (*round).killLeaders},
-	{name: "standby killed", rows: "6", weight: 1, gentle: true, do: (*round).killStandby},
-	{name: "standby frozen", rows: "6", weight: 1, gentle: true, do: (*round).freezeStandby},
-	{name: "all JobManagers killed", rows: "7", weight: 1, gentle: true, do: (*round).killJobManagers},
+	{name: "task process killed", row: "–", weight: 6, do: (*round).killTask},
+	{name: "task process frozen", row: "–", weight: 2, do: (*round).freezeTask},
+	{name: "TaskManager killed", row: "–", weight: 2, do: (*round).killTaskManager},
+	{name: "TaskManager frozen", row: "12", weight: 1, do: (*round).freezeTaskManager},
+	{name: "leader killed", row: "1", weight: 4, gentle: true, do: (*round).killLeader},
+	{name: "leader stopped", row: "3", weight: 1, gentle: true, do: (*round).stopLeader},
+	{name: "leader handed over", row: "3", weight: 1, gentle: true, do: (*round).handOver},
+	{name: "leader frozen", row: "5", weight: 1, gentle: true, do: (*round).freezeLeader},
+	{name: "leader starved", row: "32", weight: 1, gentle: true, do: (*round).starveLeader},
+	{name: "leaders killed each 200 ms", row: "8", weight: 2, gentle: true, do: (*round).killLeaders},
+	{name: "standby killed", row: "6", weight: 1, gentle: true, do: (*round).killStandby},
+	{name: "standby frozen", row: "5", weight: 1, gentle: true, do: (*round).freezeStandby},
+	{name: "all JobManagers killed", row: "7", weight: 1, gentle: true, do: (*round).killJobManagers},
 }
 
 // kill ends a process of the cluster at once.
@@ -39,54 +41,81 @@ func (r *round) restart(p *localcluster.Process) error {
 	return p.Start()
 }
 
-// task picks a task process of the job; 0: there is none now.
-func (r *round) task(ctx context.Context) (int, error) {
-	j, err := r.client.Job(ctx, r.id)
-	if err != nil {
-		return 0, err
+// taskPatience is how long a job that restarts is waited for.
+const taskPatience = 3 * time.Second
+
+// task picks a task process of the job, waiting for one for a moment while there is none. errSpared: there is none.
+func (r *round) task(ctx context.Context) (pid int, err error) {
+	asked, cancel := context.WithTimeout(ctx, taskPatience)
+	defer cancel()
+	err = r.Cluster.Until(asked, func() error {
+		j, err := r.client.Job(asked, r.id)
+		if err != nil || j.State.Terminal() {
+			return err
+		}
+		pids := taskProcesses(j)
+		if len(pids) == 0 {
+			return fmt.Errorf("the job has no task process; it is %s", j.State)
+		}
+		pid = pids[r.draw.IntN(len(pids))]
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", errSpared, err)
+	case pid == 0:
+		return 0, fmt.Errorf("%w: the job has ended", errSpared)
 	}
+	return pid, nil
+}
+
+// taskProcesses are those that run a job's subtasks.
+func taskProcesses(j client.Job) []int {
 	var pids []int
 	for _, s := range localcluster.Subtasks(j) {
-		if s.PID > 1 && !slices.Contains(pids, s.PID) {
+		if s.PID > 1 && !s.State.Terminal() && localcluster.IsTaskProcess(s.PID) && !slices.Contains(pids, s.PID) {
 			pids = append(pids, s.PID)
 		}
 	}
-	if len(pids) == 0 {
-		return 0, nil
-	}
-	return pids[r.draw.IntN(len(pids))], nil
+	return pids
 }
 
 func (r *round) killTask(ctx context.Context) error {
 	pid, err := r.task(ctx)
-	if err != nil || pid == 0 {
+	if err != nil {
+		return err
+	}
+	r.struck = time.Now()
+	if err := r.signalTask(pid, syscall.SIGKILL); err != nil {
 		return err
 	}
 	r.result.Kills++
-	return signal(pid, syscall.SIGKILL)
+	return nil
 }
 
-// signal sends a signal to a task process that still runs the job's binary.
-func signal(pid int, s syscall.Signal) error {
-	if !localcluster.IsTaskProcess(pid) {
-		return nil
+// signalTask signals a task process that was there a moment ago.
+func (r *round) signalTask(pid int, sig syscall.Signal) error {
+	there, err := r.Cluster.SignalTask(pid, sig)
+	if err == nil && !there {
+		err = fmt.Errorf("%w: task process %d had just ended", errSpared, pid)
 	}
-	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
-	}
-	return nil
+	return err
 }
 
 func (r *round) freezeTask(ctx context.Context) error {
 	pid, err := r.task(ctx)
-	if err != nil || pid == 0 {
+	if err != nil {
 		return err
 	}
-	if err := signal(pid, syscall.SIGSTOP); err != nil {
+	r.struck = time.Now()
+	if err := r.signalTask(pid, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	_, _ = r.pause(ctx)
-	return signal(pid, syscall.SIGCONT)
+	err = wait(ctx, r.moments(100, 800))
+	_, e := r.Cluster.SignalTask(pid, syscall.SIGCONT) // it may have been ended meanwhile
+	return errors.Join(err, e)
 }
 
 func (r *round) killTaskManager(context.Context) error { return r.restart(r.taskManager()) }
@@ -177,7 +206,7 @@ func (r *round) stopLeader(ctx context.Context) error {
 	return leader.Start()
 }
 
-// handOver has the leader step down. It is refused while no standby could take its place.
+// handOver has the leader step down, and waits until another leads. It is refused while no standby could take its place.
 func (r *round) handOver(ctx context.Context) error {
 	if err := r.Cluster.Members(ctx, r.client); err != nil {
 		return err
@@ -188,9 +217,18 @@ func (r *round) handOver(ctx context.Context) error {
 	}
 	r.struck = time.Now()
 	if err := r.client.StepDown(ctx, m.Epoch); err != nil {
-		r.Say("seed %d: the leader does not step down: %v", r.Seed, err)
+		return fmt.Errorf("%w: the leader does not step down: %w", errSpared, err)
 	}
-	return nil
+	if err := r.answered(ctx); err != nil {
+		return err
+	}
+	return r.Cluster.Until(ctx, func() error {
+		_, now, err := r.Cluster.Leader(ctx, r.client)
+		if err == nil && now.Epoch <= m.Epoch {
+			err = fmt.Errorf("%s leads under epoch %d, although it was told to step down", now.ID, now.Epoch)
+		}
+		return err
+	})
 }
 
 // standby picks a JobManager that does not lead.

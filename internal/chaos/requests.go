@@ -33,7 +33,7 @@ const (
 	absent   = iota
 	live     // submitted
 	canceled // its cancellation is acknowledged, or was seen
-	failed   // seen only: by itself, at any time after its submission
+	failed   // seen only: by itself, at any time after its submission; it stays so (I9)
 )
 
 type question struct {
@@ -88,19 +88,19 @@ func registerStep(state int, verb string, a answer) (possible bool, next int) {
 	case "submit":
 		return true, max(state, live) // a repeated one changes nothing
 	case "cancel":
-		if a.known && a.state == absent {
+		switch {
+		case a.known && a.state == absent:
 			return state == absent, state
-		}
-		if state == absent {
+		case state == absent:
 			return !a.known, state
 		}
-		return true, canceled
+		return true, max(state, canceled) // cancelling what has failed changes nothing
 	}
 	switch {
 	case !a.known:
 		return true, state
 	case a.state == failed:
-		return state != absent, state
+		return state != absent, failed
 	}
 	return a.state == state, state
 }
@@ -115,6 +115,9 @@ type requests struct {
 	mu      sync.Mutex
 	ids     []client.ID
 	history []porcupine.Operation
+
+	unanswered int
+	refused    []string
 }
 
 // ask has clients ask until end is called.
@@ -261,8 +264,19 @@ func (q *requests) asked(ctx context.Context, number int, about question, ask fu
 	if err != nil {
 		q.Say("seed %d: %s %s: %v", q.Seed, about.verb, about.id, err)
 		a, back = answer{}, 1<<62
+		q.failed(about, err)
 	}
 	q.note(number, about, a, call, back)
+}
+
+// failed notes a question that has no answer that the register could give. None is asked that a leader may refuse.
+func (q *requests) failed(about question, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unanswered++
+	if no := new(client.Error); errors.As(err, &no) && no.Status >= 400 && no.Status < 500 {
+		q.refused = append(q.refused, fmt.Sprintf("%s %s was refused: %v", about.verb, about.id, err))
+	}
 }
 
 func (q *requests) note(number int, about question, a answer, call, back time.Duration) {
@@ -279,13 +293,20 @@ func (q *requests) end(ctx context.Context) {
 		q.get(ctx, q.client, clients, id)
 		q.cancel(ctx, q.client, clients, id)
 	}
-	q.result.Requests = len(q.history)
+	q.result.Requests, q.result.Unanswered = len(q.history), q.unanswered
+	for _, what := range q.refused {
+		q.violated("I7", "seed %d: %s", q.Seed, what)
+	}
+	if q.unanswered == len(q.history) {
+		q.violated("I7", "seed %d: none of %d requests was answered", q.Seed, len(q.history))
+	}
 	const patience = 30 * time.Second
 	switch result, info := porcupine.CheckOperationsVerbose(register, q.history, patience); result {
 	case porcupine.Illegal:
 		page := filepath.Join(q.Dir, fmt.Sprintf("requests-%d.html", q.Seed))
 		q.violated("I7", "no order of the requests gives these answers; %s shows them (%v)", page, porcupine.VisualizePath(register, info, page))
 	case porcupine.Unknown:
+		q.result.Unchecked++
 		q.Say("seed %d: the history of %d requests was not checked to its end in %v", q.Seed, len(q.history), patience)
 	}
 }

@@ -32,6 +32,9 @@ func TestRegister(t *testing.T) {
 		{"perhaps, and never", []porcupine.Operation{op(1, never, "submit", answer{}), op(2, 3, "get", is(absent))}, true},
 		{"cancelled before it was there", []porcupine.Operation{op(1, 2, "cancel", is(absent)), op(3, 4, "submit", is(live)), op(5, 6, "get", is(live))}, true},
 		{"not there, though acknowledged", []porcupine.Operation{op(1, 2, "submit", is(live)), op(3, 4, "cancel", is(absent))}, false},
+		{"failed, and it runs", []porcupine.Operation{op(1, 2, "submit", is(live)), op(3, 4, "get", is(failed)), op(5, 6, "get", is(live))}, false},
+		{"failed, and cancelled after that", []porcupine.Operation{op(1, 2, "submit", is(live)), op(3, 4, "get", is(failed)), op(5, 6, "cancel", is(canceled)), op(7, 8, "get", is(canceled))}, false},
+		{"failed while it was cancelled", []porcupine.Operation{op(1, 2, "submit", is(live)), op(3, 4, "cancel", is(canceled)), op(5, 6, "get", is(failed))}, true},
 		{"failed by itself", []porcupine.Operation{op(1, 2, "submit", is(live)), op(3, 4, "get", is(failed))}, true},
 	} {
 		if got := porcupine.CheckOperations(register, c.history); got != c.right {

@@ -39,6 +39,10 @@ type Result struct {
 	Kills                             int // processes that were killed
 	Ended                             int // processes that ended by themselves, and were started again
 	Requests                          int // of clients
+	Unanswered                        int // of them: what became of them is not known
+	Unchecked                         int // 1: the history of requests was not checked to its end
+	Witnessed                         int // attempts of subtasks that were held against each other
+	Spared                            int // faults that were drawn, and had nothing to be done to
 	Epochs                            int // that began
 	Gentle                            int // 1: no task was to notice
 	Violations                        []Violation
@@ -72,10 +76,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 // disturb does the faults, while clients ask.
 func (r *round) disturb(ctx context.Context) error {
 	// Half of the rounds have only faults that no task may notice. What is drawn is the seed's alone.
-	gentle := r.Plan.Gentle || r.draw.IntN(2) == 0
-	drawn := r.Plan.drawn(r.Site, gentle)
+	drawn := r.Plan.drawn(r.Site, r.Plan.Gentle || r.draw.IntN(2) == 0)
 	if len(drawn) == 0 {
-		gentle, drawn = false, r.Plan.drawn(r.Site, false)
+		drawn = r.Plan.drawn(r.Site, false)
 	}
 	if len(drawn) == 0 {
 		return errors.New("no fault of the plan can be done here")
@@ -85,33 +88,39 @@ func (r *round) disturb(ctx context.Context) error {
 		defer q.end(ctx)
 	}
 	for range r.Config.Faults {
-		if ended, err := r.pause(ctx); ended || err != nil {
+		if ended, err := r.pause(ctx); err != nil {
+			return err
+		} else if ended {
 			break
 		}
 		if err := r.fault(ctx, drawn); err != nil {
 			return err
 		}
 	}
-	if !gentle {
+	if r.rough { // by what was done, not by what was drawn from
 		return nil
 	}
 	r.result.Gentle = 1
 	return r.untouched(ctx)
 }
 
-// witnessed tells whether the job notes which attempt took records when.
-func (c *Config) witnessed() bool { return c.Site.Pause && c.Unbounded }
-
 // alone requires that no two attempts of a subtask have overlapped, where that is promised (I5, its first half).
 func (r *round) alone() error {
-	if !r.witnessed() {
+	if !r.Pause {
 		return nil
 	}
-	wrong, err := overlapping(r.output + ".witness")
-	for _, what := range wrong {
+	all, err := spans(r.output + witnessSuffix)
+	if err == nil && len(all) == 0 {
+		err = errors.New("the witness saw no attempt take a record")
+	}
+	if err != nil {
+		return err
+	}
+	r.result.Witnessed = len(all)
+	for _, what := range overlapping(all) {
 		r.violated("I5", "seed %d: %s", r.Seed, what)
 	}
-	return err
+	return nil
 }
 
 // untouched requires that every subtask is still the one that it was (I6).
@@ -120,16 +129,27 @@ func (r *round) untouched(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := localcluster.Subtasks(j)
-	for i, was := range localcluster.Subtasks(r.before) {
-		if i >= len(now) || now[i].Attempt != was.Attempt || now[i].PID != was.PID && now[i].State != job.Finished {
-			r.violated("I6", "seed %d: subtask %d of the job was %+v and is %+v", r.Seed, i, was, now[i:min(i+1, len(now))])
-		}
-	}
-	if j.Restarts > 0 {
-		r.violated("I6", "seed %d: the job restarted %d times", r.Seed, j.Restarts)
+	for _, what := range interrupted(r.before, j) {
+		r.violated("I6", "seed %d: %s", r.Seed, what)
 	}
 	return nil
+}
+
+// interrupted lists the subtasks that are not what they were; one that has finished may have left its process.
+func interrupted(before, after client.Job) (wrong []string) {
+	then, now := localcluster.Subtasks(before), localcluster.Subtasks(after)
+	for i, was := range then {
+		if i >= len(now) || now[i].Attempt != was.Attempt || now[i].PID != was.PID && now[i].State != job.Finished {
+			wrong = append(wrong, fmt.Sprintf("subtask %d of the job was %+v and is %+v", i, was, now[min(i, len(now)):min(i+1, len(now))]))
+		}
+	}
+	if len(then) == 0 {
+		wrong = append(wrong, "the job had no subtasks")
+	}
+	if after.Restarts > before.Restarts {
+		wrong = append(wrong, fmt.Sprintf("the job restarted %d times", after.Restarts-before.Restarts))
+	}
+	return wrong
 }
 
 // violated notes what must not have been.
@@ -150,6 +170,7 @@ type round struct {
 	artifact string
 	before   client.Job    // as it was before the first fault
 	began    terms         // before it
+	rough    bool          // a fault was done that tasks may notice
 	struck   time.Time     // when the newest fault was done
 	took     time.Duration // from then until somebody answered; 0: nobody was asked yet
 	result   Result
@@ -201,6 +222,9 @@ func (r *round) end(ctx context.Context) (Result, error) {
 		r.violated("I5", "seed %d: of %d lines %d are lost and %d are there that should not be", r.Seed, len(r.want), r.result.Lost, r.result.Duplicated)
 	}
 	if err := r.alone(); err != nil {
+		return r.result, err
+	}
+	if err := r.unbroken(r.violated); err != nil {
 		return r.result, err
 	}
 	epochs, err := r.epochs(ctx)
@@ -264,13 +288,16 @@ func (r *round) pause(ctx context.Context) (bool, error) {
 	return err == nil && j.State.Terminal(), err
 }
 
+// witnessSuffix comes after the output, for where the witness notes what it sees.
+const witnessSuffix = ".witness"
+
 func (c *Config) args(output string, rate float64) []string {
 	args := []string{"--seed", strconv.Itoa(c.Seed), "--records", strconv.Itoa(c.Records), "--output", output, "--rate", fmt.Sprint(rate)}
 	if c.Unbounded {
 		args = append(args, "--unbounded")
 	}
-	if c.witnessed() {
-		args = append(args, "--witness", output+".witness")
+	if c.Pause {
+		args = append(args, "--witness", output+witnessSuffix)
 	}
 	return args
 }

@@ -39,6 +39,21 @@ func ParseKind(text string) (Kind, error) {
 	return k, nil
 }
 
+// best is a site of this kind with all that one may have.
+func (k Kind) best() *Site {
+	s := &Site{Kind: k, Storage: Storage{Dir: "storage", Small: true}, Disks: []string{"disk"}, clocks: map[string]testclock.Clock{"clock": ""}}
+	if k.Coordination == "zookeeper" {
+		s.Ensemble = &testensemble.Ensemble{}
+	}
+	switch k.Network {
+	case "hosts":
+		s.hosts = &layout{}
+	case "proxies":
+		s.proxies = &proxies{}
+	}
+	return s
+}
+
 // Sizes of a site's cluster.
 const (
 	jobManagers  = 3
@@ -60,6 +75,7 @@ type Site struct {
 	hosts   *layout // nil: there is one
 	proxies *proxies
 	clocks  map[string]testclock.Clock // by the name of a process
+	read    map[string]int             // lines of each log that were looked at for crashes
 
 	release []func() error // what is to be done at the end, the last first
 }

@@ -61,7 +61,7 @@ var steps = map[failpoint.Point][]step{
 
 // late are where a leader is also frozen until another one leads: it then goes on with what it was about to do.
 var late = []failpoint.Point{
-	failpoint.LeaderClaimed, failpoint.LeaderRead, failpoint.LeaderAdopted,
+	failpoint.LeaderClaimed, failpoint.LeaderRead, failpoint.LeaderServes, failpoint.LeaderAdopted,
 	failpoint.LeaderReserves, failpoint.LeaderStores, failpoint.LeaderCompletes, failpoint.LeaderRenames, failpoint.LeaderRenamed,
 	failpoint.LeaderUnlists, failpoint.LeaderResumes, failpoint.LeaderEnds, failpoint.LeaderFinishes,
 }
@@ -308,14 +308,14 @@ func (w *walk) damage(r *round, _ failpoint.Point) error {
 	if err != nil {
 		return err
 	}
-	if err := signal(pid, syscall.SIGSTOP); err != nil {
+	if err := r.signalTask(pid, syscall.SIGSTOP); err != nil {
 		return err
 	}
 	newest, err := w.settled(r)
 	if err == nil {
 		err = os.Truncate(filepath.Join(r.Storage.Dir, newest.Location), 10)
 	}
-	return errors.Join(err, signal(pid, syscall.SIGKILL))
+	return errors.Join(err, r.signalTask(pid, syscall.SIGKILL))
 }
 
 // settled returns the newest checkpoint once none is completed any more.

@@ -7,19 +7,20 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/perennial-io/perennial/internal/localcluster"
 )
 
 // storageFaults are of what all processes share.
 var storageFaults = []fault{
-	{name: "storage away", rows: "27", weight: 1, do: (*round).takeStorage, needs: func(s *Site) string {
+	{name: "storage away", row: "27", weight: 1, do: (*round).takeStorage, needs: func(s *Site) string {
 		if s.Storage.Dir == "" {
 			return "its storage is not the run's to take away"
 		}
 		return ""
 	}},
-	{name: "storage full", rows: "27", weight: 1, do: (*round).fillStorage, needs: func(s *Site) string {
+	{name: "storage full", row: "27", weight: 1, do: (*round).fillStorage, needs: func(s *Site) string {
 		if !s.Storage.Small {
 			return "its storage is no small file system of its own, which only root can mount, on Linux"
 		}
@@ -83,19 +84,31 @@ func (r *round) spoil(ctx context.Context, begin func() (func() error, error)) e
 	if err != nil {
 		return err
 	}
-	var leader *localcluster.Process
-	err = wait(ctx, r.moments(0, 800))
-	switch r.draw.IntN(4) {
-	case 0:
-		err = errors.Join(err, r.killTask(ctx))
-	case 1:
-		if leader, _, err = r.Cluster.Leader(ctx, r.client); err == nil {
-			r.kill(leader)
-		}
-	}
-	err = errors.Join(err, wait(ctx, r.moments(0, 800)), back())
+	r.struck = time.Now()
+	leader, err := r.meanwhile(ctx)
+	err = errors.Join(err, back())
 	if leader != nil { // one that finds no storage at its start ends again
 		err = errors.Join(err, leader.Start())
 	}
 	return err
+}
+
+// meanwhile lets time go by, longer than from one checkpoint to the next, and kills a task process, a leader, or nobody. A
+// leader is returned, to be started again.
+func (r *round) meanwhile(ctx context.Context) (leader *localcluster.Process, err error) {
+	if err := wait(ctx, r.moments(250, 900)); err != nil {
+		return nil, err
+	}
+	switch r.draw.IntN(4) {
+	case 0:
+		if err := r.killTask(ctx); err != nil && !errors.Is(err, errSpared) {
+			return nil, err
+		}
+	case 1:
+		if leader, err = r.leader(ctx); err != nil {
+			return nil, err
+		}
+		r.kill(leader)
+	}
+	return leader, wait(ctx, r.moments(0, 800))
 }

@@ -21,13 +21,13 @@ func (v Violation) String() string { return v.Invariant + ": " + v.What }
 type Tally map[string]*times
 
 type times struct {
-	rows string
+	row  string
 	each []time.Duration
 }
 
 func (t Tally) add(f fault, took time.Duration) {
 	if t[f.name] == nil {
-		t[f.name] = &times{rows: f.rows}
+		t[f.name] = &times{row: f.row}
 	}
 	t[f.name].each = append(t[f.name].each, took)
 }
@@ -50,13 +50,14 @@ func (t *Total) Add(k Kind, r Result) {
 	t.Rounds[k.String()]++
 	for name, one := range r.Faults {
 		if t.Faults[name] == nil {
-			t.Faults[name] = &times{rows: one.rows}
+			t.Faults[name] = &times{row: one.row}
 		}
 		t.Faults[name].each = append(t.Faults[name].each, one.each...)
 	}
 	for name, n := range map[string]int{
 		"lines": r.Lines, "lost": r.Lost, "duplicated": r.Duplicated, "restarts": r.Restarts, "checkpoints": r.Checkpoints, "checkpoints given up": r.Aborted,
-		"processes killed": r.Kills, "processes that ended by themselves": r.Ended, "requests": r.Requests, "epochs": r.Epochs, "rounds in which no task was to notice": r.Gentle,
+		"processes killed": r.Kills, "processes that ended by themselves": r.Ended, "requests": r.Requests, "requests whose outcome is not known": r.Unanswered, "histories of requests not checked to the end": r.Unchecked,
+		"attempts that were witnessed": r.Witnessed, "faults that had nothing to strike": r.Spared, "epochs": r.Epochs, "rounds in which no task was to notice": r.Gentle,
 	} {
 		t.Counts[name] += n
 	}
@@ -68,10 +69,11 @@ func (t *Total) Add(k Kind, r Result) {
 // checked are the invariants that each round is held against.
 var checked = []struct{ name, what string }{
 	{"I1", "no epoch has two leaders"},
-	{"I5", "the output is that of the undisturbed run"},
+	{"I5", "the output is that of the undisturbed run; with pause no attempts overlap"},
 	{"I6", "no task is touched by faults of JobManagers, coordination and clocks"},
 	{"I7", "the answers to all requests are those of some order of them"},
 	{"quorum", "nothing is acknowledged without a quorum"},
+	{"crash", "no process of the cluster panics"},
 }
 
 // Write writes one table of all.
@@ -81,7 +83,7 @@ func (t *Total) Write(w io.Writer) error {
 	for _, f := range faults {
 		if one := t.Faults[f.name]; one != nil {
 			slices.Sort(one.each)
-			fmt.Fprintf(&b, "%-44s %-5s %6d %14s %14s\n", f.name, f.rows, len(one.each), millis(one.each[len(one.each)/2]), millis(one.each[len(one.each)-1]))
+			fmt.Fprintf(&b, "%-44s %-5s %6d %14s %14s\n", f.name, f.row, len(one.each), millis(one.each[len(one.each)/2]), millis(one.each[len(one.each)-1]))
 		}
 	}
 	b.WriteString("\n")
@@ -90,9 +92,9 @@ func (t *Total) Write(w io.Writer) error {
 			fmt.Fprintf(&b, "%-44s %12d\n", name, counts[name])
 		}
 	}
-	fmt.Fprintf(&b, "\n%-8s %-72s %s\n", "", "invariant", "violations")
+	fmt.Fprintf(&b, "\n%-8s %-76s %s\n", "", "invariant", "violations")
 	for _, c := range checked {
-		fmt.Fprintf(&b, "%-8s %-72s %d\n", c.name, c.what, len(t.Broken[c.name]))
+		fmt.Fprintf(&b, "%-8s %-76s %d\n", c.name, c.what, len(t.Broken[c.name]))
 	}
 	for _, c := range checked {
 		for _, what := range t.Broken[c.name] {

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"github.com/perennial-io/perennial/stream"
 )
 
-// A witness notes when each attempt of a subtask took its first record and its last, in a file of 16 bytes that outlives a killed
-// process. With "taskmanager.isolated: pause" no two attempts of a subtask may overlap (I5, its first half).
+// A witness notes when each attempt of a subtask took its first record and its last, in a file of 16 bytes for each process that
+// ran it, which outlives a killed one. With "taskmanager.isolated: pause" no two attempts of a subtask may overlap (I5, its first half).
 
 // witnessed lets records through, and notes them below dir, unless that is "".
 func witnessed(rows stream.Stream[Row], dir string, opts ...stream.Option) stream.Stream[Row] {
@@ -25,7 +26,7 @@ func witnessed(rows stream.Stream[Row], dir string, opts ...stream.Option) strea
 		if err != nil {
 			return nil, err
 		}
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d-%d", ctx.Subtask(), ctx.Attempt())))
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d-%d-%d", ctx.Subtask(), ctx.Attempt(), os.Getpid())))
 		if err != nil {
 			return nil, err
 		}
@@ -43,14 +44,14 @@ func witnessed(rows stream.Stream[Row], dir string, opts ...stream.Option) strea
 	}, opts...)
 }
 
-// span is when an attempt of a subtask took records, in nanoseconds of the machine's clock.
+// span is when an attempt of a subtask took records in a process, in nanoseconds of the machine's clock.
 type span struct {
-	subtask, attempt int
-	first, last      int64
+	subtask, attempt, pid int
+	first, last           int64
 }
 
-// overlapping lists what a witness saw of attempts that took records at the same time.
-func overlapping(dir string) (wrong []string, err error) {
+// spans reads what a witness noted below dir, in the order of attempts.
+func spans(dir string) ([]span, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
 		return nil, err
@@ -58,10 +59,10 @@ func overlapping(dir string) (wrong []string, err error) {
 	var all []span
 	for _, name := range files {
 		var s span
-		_, bad := fmt.Sscanf(filepath.Base(name), "%d-%d", &s.subtask, &s.attempt)
+		_, bad := fmt.Sscanf(filepath.Base(name), "%d-%d-%d", &s.subtask, &s.attempt, &s.pid)
 		text, unread := os.ReadFile(name)
 		if err := errors.Join(bad, unread); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the witness's %s: %w", name, err)
 		}
 		if len(text) < 16 { // it took none
 			continue
@@ -69,13 +70,22 @@ func overlapping(dir string) (wrong []string, err error) {
 		s.first, s.last = int64(binary.NativeEndian.Uint64(text)), int64(binary.NativeEndian.Uint64(text[8:]))
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b span) int { return a.attempt - b.attempt })
+	slices.SortFunc(all, func(a, b span) int { return cmp.Or(a.attempt-b.attempt, a.pid-b.pid) })
+	return all, nil
+}
+
+// overlapping lists the attempts that took records at the same time, or in two processes; all are in the order of attempts.
+func overlapping(all []span) (wrong []string) {
 	for i, b := range all {
 		for _, a := range all[:i] {
-			if a.subtask == b.subtask && a.last >= b.first {
+			switch {
+			case a.subtask != b.subtask:
+			case a.attempt == b.attempt:
+				wrong = append(wrong, fmt.Sprintf("subtask %d: attempt %d took records in the processes %d and %d", a.subtask, a.attempt, a.pid, b.pid))
+			case a.last >= b.first:
 				wrong = append(wrong, fmt.Sprintf("subtask %d: attempt %d took a record %v after attempt %d had begun to", a.subtask, a.attempt, time.Duration(a.last-b.first), b.attempt))
 			}
 		}
 	}
-	return wrong, nil
+	return wrong
 }

@@ -41,26 +41,79 @@ var wallClock = map[string]string{
 	"benchmarks.longestGap":                         "likewise",
 	"benchmarks.largeCheckpoints":                   "likewise",
 	"benchmarks.stopAndContinueOnce":                "likewise",
+	"benchmarks.quorumLost":                         "likewise",
+	"benchmarks.restarted":                          "likewise",
+	"benchmarks.rescaleOnce":                        "likewise",
+	"internal/checkpoint.Due":                       "a jump has one checkpoint come, or be given up, too early or an interval late, and stops none: TestAJumpingClockStopsNoCheckpoint",
+	"internal/checkpoint.after":                     "likewise",
+	"internal/checkpoint.Expired":                   "likewise",
+	"internal/jobmanager.next":                      "likewise",
+	"examples/sessions.sessions":                    "event time, which is a time of day and no duration",
+	"examples/sessions.add":                         "likewise",
+	"examples/sessions.union":                       "likewise",
+}
+
+// wallClockCases are bodies of functions of (at time.Time, r Record), and whether they compute with the wall clock.
+var wallClockCases = map[string]bool{
+	"_ = time.Since(at)":                                                          false,
+	"began := time.Now(); _ = time.Now().Sub(began)":                              false,
+	"_ = time.Now().Add(time.Second).Before(at)":                                  false,
+	"_ = time.Since(r.At)":                                                        true,
+	"_ = at.After(r.At)":                                                          true,
+	"_ = r.Own.Sub(at)":                                                           false,
+	"_ = at.UTC().Sub(at)":                                                        true,
+	"_ = time.Unix(1, 0).Before(at)":                                              true,
+	"then := time.UnixMilli(1); _ = time.Until(then)":                             true,
+	"var then = time.UnixMilli(1); _ = time.Until(then)":                          true,
+	`then, err := time.Parse(time.RFC3339, ""); _, _ = time.Since(then), err`:     true,
+	"func() { then := at.Round(0); _ = at.Sub(then) }()":                          true,
+	"f := func() time.Time { return time.Unix(1, 0) }; _ = f; _ = time.Since(at)": false,
+	"_ = time.Since(stored())":                                                    true,
+	"then, n := both(); _, _ = time.Since(then), n":                               true,
+	"_ = time.Now().Unix() - 5":                                                   true,
+	"_ = time.Now().UnixNano() > 5":                                               true,
+	"_ = time.Now().Unix()":                                                       false,
+	"given(r.At)":                                                                 false, // but in it
+	"_ = r.At.Add(time.Second).After(at)":                                         true,
+}
+
+// TestWallClockFinds: what TestWallClock is to find it finds, and nothing else.
+func TestWallClockFinds(t *testing.T) {
+	fset := token.NewFileSet()
+	from := importer.ForCompiler(fset, "source", nil) // reads the time package once
+	for body, want := range wallClockCases {
+		text := `package p
+import "time"
+type Record struct { At time.Time ` + "`json:\"at\"`" + `; Own time.Time }
+func stored() time.Time { return time.Unix(1, 0) }
+func both() (time.Time, int) { return time.Unix(1, 0), 1 }
+func given(then time.Time) { _ = time.Since(then) }
+func f(at time.Time, r Record) { ` + body + ` }`
+		p := checkedPackage{path: module + "p", fset: fset, info: newInfo()}
+		file, err := parser.ParseFile(p.fset, "p.go", text, 0)
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		p.files = []*ast.File{file}
+		if _, err := (&types.Config{Importer: from}).Check(p.path, p.fset, p.files, p.info); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		found := wallClocks([]checkedPackage{p})
+		if (len(found["p.f"]) > 0) != want {
+			t.Errorf("%s: found %v", body, found)
+		}
+		if strings.HasPrefix(body, "given") != (len(found["p.given"]) > 0) {
+			t.Errorf("%s: what it gives away is %v", body, found)
+		}
+	}
 }
 
 // TestWallClock (row 29 of docs/faults.md) finds arithmetic with the wall clock, by types: Sub, Since, Until, Before, After and
 // Compare of a time that came out of a record (a field with a JSON tag), of a file, of a number or a text, or that UTC and
-// others have stripped; and differences and comparisons of Unix times.
+// others have stripped, through variables, results and parameters of all packages; and differences and comparisons of Unix
+// times. It does not follow a time through a list, a channel, an interface or a number in a variable.
 func TestWallClock(t *testing.T) {
-	found := map[string][]string{}
-	for _, p := range typed(t) {
-		s := &search{info: p.info, wall: map[types.Object]bool{}}
-		for known := -1; known < len(s.wall); { // what one function makes, another is given
-			known = len(s.wall)
-			p.eachFunction(s.learn)
-		}
-		p.eachFunction(func(fn *ast.FuncDecl) {
-			name := strings.TrimPrefix(p.path, module) + "." + fn.Name.Name
-			for _, at := range s.find(fn.Body) {
-				found[name] = append(found[name], p.fset.Position(at).String())
-			}
-		})
-	}
+	found := wallClocks(typed(t))
 	for name, places := range found {
 		if wallClock[name] == "" {
 			t.Errorf("%s computes with the wall clock: keep a reading of this process's own clock, or give the reason in wallClock:\n\t%s", name, strings.Join(places, "\n\t"))
@@ -73,6 +126,28 @@ func TestWallClock(t *testing.T) {
 	}
 }
 
+// wallClocks lists where packages compute with the wall clock, by function.
+func wallClocks(all []checkedPackage) map[string][]string {
+	wall := map[types.Object]bool{}
+	for known := -1; known < len(wall); { // what one function makes, another is given
+		known = len(wall)
+		for _, p := range all {
+			p.eachFunction((&search{p.info, wall}).learn)
+		}
+	}
+	found := map[string][]string{}
+	for _, p := range all {
+		s := &search{p.info, wall}
+		p.eachFunction(func(fn *ast.FuncDecl) {
+			name := strings.TrimPrefix(p.path, module) + "." + fn.Name.Name
+			for _, at := range s.find(fn.Body) {
+				found[name] = append(found[name], p.fset.Position(at).String())
+			}
+		})
+	}
+	return found
+}
+
 func (p checkedPackage) eachFunction(do func(*ast.FuncDecl)) {
 	for _, f := range p.files {
 		for _, d := range f.Decls {
@@ -83,37 +158,59 @@ func (p checkedPackage) eachFunction(do func(*ast.FuncDecl)) {
 	}
 }
 
-// search looks through one package.
+// search looks through one package, and knows of all.
 type search struct {
 	info *types.Info
 	wall map[types.Object]bool // variables, fields, parameters and functions that are, or return, a reading of a wall clock
 }
 
 // learn notes those that are given one.
-func (s *search) learn(fn *ast.FuncDecl) {
-	ast.Inspect(fn.Body, func(n ast.Node) bool {
+func (s *search) learn(fn *ast.FuncDecl) { s.learnFrom(fn.Body, s.info.Defs[fn.Name]) }
+
+// learnFrom looks at a body whose returns are fn's, or, if that is nil, those of a function without a name.
+func (s *search) learnFrom(body ast.Node, fn types.Object) {
+	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
-			for i, l := range n.Lhs {
-				if len(n.Lhs) == len(n.Rhs) && s.isWall(n.Rhs[i]) {
-					s.note(s.object(l))
-				}
+			s.given(n.Lhs, n.Rhs)
+		case *ast.ValueSpec:
+			var names []ast.Expr
+			for _, name := range n.Names {
+				names = append(names, name)
 			}
+			s.given(names, n.Values)
 		case *ast.CompositeLit:
 			s.fields(n)
 		case *ast.CallExpr:
 			s.parameters(n)
 		case *ast.FuncLit:
-			return false // what it returns is not the function's
+			s.learnFrom(n.Body, nil)
+			return false
 		case *ast.ReturnStmt:
 			for _, r := range n.Results {
 				if s.isWall(r) {
-					s.note(s.info.Defs[fn.Name])
+					s.note(fn)
 				}
 			}
 		}
 		return true
 	})
+}
+
+// given notes what is assigned; of a call with several results, those that are times.
+func (s *search) given(left, right []ast.Expr) {
+	for i, l := range left {
+		switch {
+		case len(left) == len(right):
+			if s.isWall(right[i]) {
+				s.note(s.object(l))
+			}
+		case len(right) == 1 && s.isWall(right[0]):
+			if o := s.object(l); o != nil && types.TypeString(o.Type(), nil) == "time.Time" {
+				s.note(o)
+			}
+		}
+	}
 }
 
 func (s *search) note(o types.Object) {
@@ -272,7 +369,25 @@ type checkedPackage struct {
 	info  *types.Info
 }
 
-// typed type-checks the module's code, but for its tests, against what the compiler has exported.
+func newInfo() *types.Info {
+	return &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}, Types: map[ast.Expr]types.TypeAndValue{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
+}
+
+// checked are the module's packages that were type-checked, so that an object is the same in each; others are as exported.
+type checked struct {
+	types.Importer
+	own map[string]*types.Package
+}
+
+func (c checked) Import(path string) (*types.Package, error) {
+	if p := c.own[path]; p != nil {
+		return p, nil
+	}
+	return c.Importer.Import(path)
+}
+
+// typed type-checks the module's code, but for its tests, each package after those that it imports, and against what the
+// compiler has exported of others.
 func typed(t *testing.T) []checkedPackage {
 	t.Helper()
 	list := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export,Dir,GoFiles,Module", "./...")
@@ -306,9 +421,10 @@ func typed(t *testing.T) []checkedPackage {
 		}
 		return os.Open(exports[path])
 	})
+	known := checked{from, map[string]*types.Package{}}
 	var all []checkedPackage
-	for _, p := range own {
-		c := checkedPackage{path: p.ImportPath, fset: fset, info: &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}, Types: map[ast.Expr]types.TypeAndValue{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}}
+	for _, p := range own { // go list has them in this order
+		c := checkedPackage{path: p.ImportPath, fset: fset, info: newInfo()}
 		for _, name := range p.GoFiles {
 			f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, 0)
 			if err != nil {
@@ -316,7 +432,8 @@ func typed(t *testing.T) []checkedPackage {
 			}
 			c.files = append(c.files, f)
 		}
-		if _, err := (&types.Config{Importer: from}).Check(p.ImportPath, fset, c.files, c.info); err != nil {
+		var err error
+		if known.own[p.ImportPath], err = (&types.Config{Importer: known}).Check(p.ImportPath, fset, c.files, c.info); err != nil {
 			t.Fatalf("%s: %v", p.ImportPath, err)
 		}
 		all = append(all, c)

@@ -27,7 +27,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := 1
-	named := map[string]bool{}
+	named := map[string][]int{} // in which rows
 	for line := range strings.Lines(string(page)) {
 		cells := strings.Split(line, " | ")
 		n, err := strconv.Atoi(strings.TrimPrefix(cells[0], "| "))
@@ -39,20 +39,23 @@ func TestFaults(t *testing.T) {
 			return
 		}
 		next++
-		t.Run(strconv.Itoa(n), func(t *testing.T) { checkFault(t, cells[4], named) })
+		t.Run(strconv.Itoa(n), func(t *testing.T) { checkFault(t, n, cells[4], named) })
 	}
 	if next != faultRows+1 {
 		t.Errorf("%d rows, expected %d", next-1, faultRows)
 	}
 	for _, name := range chaos.Faults() {
-		if !named[name] && !strings.HasPrefix(name, "task process") && name != "TaskManager killed" {
-			t.Errorf("no row names the fault %q of the nemesis", name)
+		switch row := chaos.RowOf(name); {
+		case row == 0 && named[name] != nil:
+			t.Errorf("the fault %q of the nemesis is of no row, and the rows %v name it", name, named[name])
+		case row != 0 && !slices.Contains(named[name], row):
+			t.Errorf("the fault %q of the nemesis is of row %d; %v name it", name, row, named[name])
 		}
 	}
 }
 
 // checkFault looks for what a row names.
-func checkFault(t *testing.T, where string, named map[string]bool) {
+func checkFault(t *testing.T, row int, where string, named map[string][]int) {
 	found := 0
 	for _, m := range faultTests.FindAllStringSubmatch(where, -1) {
 		text, err := os.ReadFile(filepath.Join("../..", m[1]))
@@ -73,7 +76,7 @@ func checkFault(t *testing.T, where string, named map[string]bool) {
 		for _, name := range strings.Split(m[1], ", ") {
 			found++
 			name = strings.Trim(name, "*")
-			named[name] = true
+			named[name] = append(named[name], row)
 			if !slices.Contains(chaos.Faults(), name) {
 				t.Errorf("the nemesis has no fault %q", name)
 			}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // IsTaskProcess makes sure that a number from an answer of a moment ago is not another process's by
@@ -17,7 +18,10 @@ func IsTaskProcess(pid int) bool {
 }
 
 // KillTask ends a task process of this cluster at once, and tells whether there was one of this pid.
-func (cl *Cluster) KillTask(pid int) (bool, error) {
+func (cl *Cluster) KillTask(pid int) (bool, error) { return cl.SignalTask(pid, syscall.SIGKILL) }
+
+// SignalTask sends sig to a task process of this cluster, and tells whether there was one of this pid.
+func (cl *Cluster) SignalTask(pid int, sig syscall.Signal) (bool, error) {
 	// Held from before the checks on, so that what they were made of is what is signalled.
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -27,7 +31,7 @@ func (cl *Cluster) KillTask(pid int) (bool, error) {
 	if !IsTaskProcess(pid) || !cl.owns(pid) {
 		return false, nil
 	}
-	if err := p.Kill(); err != nil {
+	if err := p.Signal(sig); err != nil {
 		if errors.Is(err, os.ErrProcessDone) {
 			err = nil
 		}

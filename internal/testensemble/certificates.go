@@ -46,7 +46,9 @@ func (a *Authority) newKey() *ecdsa.PrivateKey {
 
 func (a *Authority) sign(template *x509.Certificate, key, by *ecdsa.PrivateKey, parent *x509.Certificate) *x509.Certificate {
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
 	if parent == nil {
 		parent = template
 	}
@@ -71,7 +73,16 @@ func (a *Authority) write(name, kind string, der []byte) string {
 
 // Issue makes a certificate for name, which is also one for the loopback addresses if here is so.
 func (a *Authority) Issue(name string, here bool) (cert, key string) {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
+	return a.issue(name, here, time.Time{})
+}
+
+// IssueExpired is Issue of one whose time was over a minute ago.
+func (a *Authority) IssueExpired(name string, here bool) (cert, key string) {
+	return a.issue(name, here, time.Now().Add(-time.Minute))
+}
+
+func (a *Authority) issue(name string, here bool, until time.Time) (cert, key string) {
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: until, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	if here {
 		template.DNSNames = append(template.DNSNames, "localhost")

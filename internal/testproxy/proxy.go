@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Trouble is what happens to the bytes of one direction. The zero value is none.
+// Trouble is what happens to the bytes of one direction. The zero value is none. It holds up no end of a connection before
+// which no bytes wait, and nobody who dials: for a host of which nothing is heard any more there is testhosts.
 type Trouble struct {
 	Delay  time.Duration // of each piece of some bytes; those behind it wait with it
 	Jitter time.Duration // at most so much is added to Delay

@@ -62,6 +62,9 @@ func main() {
 // everywhere is where rounds are done unless -on says otherwise.
 const everywhere = "zookeeper/hosts,embedded/hosts,zookeeper/proxies,embedded/proxies"
 
+// longest is how many minutes a run may last: a week.
+const longest = 7 * 24 * 60
+
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.IntVar(&o.seed, "seed", 1, "of the first round; each further round takes the next")
@@ -74,26 +77,32 @@ func parse(args []string) (o options, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if o.minutes <= 0 {
-		return o, fmt.Errorf("-minutes %v: expected more than 0", o.minutes)
-	}
-	if f.NArg() > 0 {
+	switch {
+	case !(o.minutes > 0 && o.minutes <= longest):
+		return o, fmt.Errorf("-minutes %v: expected more than 0, and at most %v", o.minutes, longest)
+	case o.seed < 0:
+		return o, fmt.Errorf("-seed %d: expected 0 or more", o.seed)
+	case f.NArg() > 0:
 		return o, fmt.Errorf("%q: there are only flags", f.Args())
-	}
-	if o.isolated != "" && o.isolated != "run" && o.isolated != "pause" {
+	case o.isolated != "" && o.isolated != "run" && o.isolated != "pause":
 		return o, fmt.Errorf("-isolated %q: expected run or pause", o.isolated)
 	}
-	if o.faults != "" {
-		o.plan.Faults = strings.Split(o.faults, ",")
+	for _, name := range strings.Split(o.faults, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			o.plan.Faults = append(o.plan.Faults, name)
+		}
 	}
 	for _, text := range strings.Split(o.on, ",") {
-		k, err := chaos.ParseKind(text)
+		k, err := chaos.ParseKind(strings.TrimSpace(text))
+		if err == nil {
+			err = o.plan.Possible(k)
+		}
 		if err != nil {
 			return o, err
 		}
 		o.kinds = append(o.kinds, k)
 	}
-	return o, o.plan.Check(nil)
+	return o, nil
 }
 
 // alone has the run have a network of its own, if that is possible. Without one there are no hosts.
@@ -117,7 +126,7 @@ func run(ctx context.Context, o options) error {
 	}
 	programs := chaos.Programs{Perennial: filepath.Join(dir, "perennial"), Clocks: true, Isolated: o.isolated}
 	const pkg = "github.com/perennial-io/perennial/cmd/perennial"
-	if err := testclock.Build(ctx, dir, programs.Perennial, pkg); err != nil {
+	if err := testclock.Build(ctx, dir, programs.Perennial, pkg); err != nil && ctx.Err() == nil {
 		fmt.Printf("no clock jumps: %v\n", err)
 		programs.Clocks = false
 		if out, err := exec.CommandContext(ctx, "go", "build", "-o", programs.Perennial, pkg).CombinedOutput(); err != nil {
@@ -132,7 +141,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	if e := total.Write(os.Stdout); e != nil {
-		return e
+		return errors.Join(err, e)
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nwhat was left for a look: %s", err, dir)
@@ -174,7 +183,7 @@ func (s site) rounds(ctx context.Context, o options, length time.Duration) (int,
 	if err != nil {
 		return 0, err
 	}
-	for began := time.Now(); time.Since(began) < length && ctx.Err() == nil; o.seed++ {
+	for began := time.Now(); ; o.seed++ { // one at least
 		work, err := os.MkdirTemp(s.dir, "round-")
 		if err != nil {
 			return 0, err
@@ -191,15 +200,17 @@ func (s site) rounds(ctx context.Context, o options, length time.Duration) (int,
 		if err := os.RemoveAll(work); err != nil {
 			return 0, err
 		}
+		if time.Since(began) >= length {
+			return o.seed + 1, nil
+		}
 	}
-	return o.seed, ctx.Err()
 }
 
-// again is the command that does one round again.
+// again is the command, for a shell, that does one round again.
 func (o options) again(k chaos.Kind) string {
 	line := fmt.Sprintf("make chaos SEED=%d MINUTES=0.01 ON=%s", o.seed, k)
 	if o.faults != "" {
-		line += fmt.Sprintf(" FAULTS='%s'", o.faults)
+		line += " FAULTS=" + quoted(o.faults)
 	}
 	if o.isolated != "" {
 		line += " ISOLATED=" + o.isolated
@@ -209,6 +220,9 @@ func (o options) again(k chaos.Kind) string {
 	}
 	return line
 }
+
+// quoted is a text as a word of a shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func (s site) round(ctx context.Context, self, work string, o options) (chaos.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("the round was not over after 5 minutes"))
