@@ -41,12 +41,19 @@ type checker struct {
 	managers map[string]string // of each instance the committed state
 	named    map[string]bool   // visible names that a committed checkpoint or end names
 
-	arrived  map[string]coordination.Epoch // the highest that any message to an instance had
-	fresh    map[command]bool              // deploys and triggers that came under an epoch as high
-	promised map[part]job.Attempt          // Stopped was said of it (R6)
-	highest  map[part]job.Attempt          // begun
-	acks     map[contribution]string       // what subtasks contributed, as JSON
-	running  []*task                       // that have begun and not ended
+	arrived   map[string]coordination.Epoch // the highest that any message to an instance had
+	fresh     map[command]int               // how often a deploy or a trigger came under an epoch as high, less how often a task process had it
+	over      map[part]job.Attempt          // up to which attempt such a message had it end
+	confirmed map[part]job.Attempt          // and up to which what came of it is known
+	dismissed map[string]bool               // instances that were told that they are dead
+	promised  map[part]job.Attempt          // Stopped was said of it (R6)
+	highest   map[part]job.Attempt          // begun
+	acks      map[contribution]string       // what subtasks contributed, as JSON
+	completed map[completion]bool           // ever
+	begun     []*task                       // all that ever have
+	running   []*task                       // and have not ended
+	handovers map[*conn]*handover           // under way, by the TaskManager's end
+	tempted   map[string]int                // how often a TaskManager could have broken a rule, by its name
 }
 
 // part is what an instance has of a region of a job.
@@ -71,10 +78,17 @@ type contribution struct {
 	subtask    job.Subtask
 }
 
+// completion is a checkpoint that was completed.
+type completion struct {
+	job        job.ID
+	checkpoint job.CheckpointID
+}
+
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, began: time.Now(), trace: fnv.New64a(), jobs: map[job.ID]*execution.Intent{}, managers: map[string]string{}, named: map[string]bool{},
-		arrived: map[string]coordination.Epoch{}, fresh: map[command]bool{}, promised: map[part]job.Attempt{}, highest: map[part]job.Attempt{}, acks: map[contribution]string{},
+		arrived: map[string]coordination.Epoch{}, fresh: map[command]int{}, over: map[part]job.Attempt{}, confirmed: map[part]job.Attempt{}, dismissed: map[string]bool{},
+		promised: map[part]job.Attempt{}, highest: map[part]job.Attempt{}, acks: map[contribution]string{}, completed: map[completion]bool{}, handovers: map[*conn]*handover{}, tempted: map[string]int{},
 	}
 }
 
@@ -245,6 +259,7 @@ func attemptOf(in *execution.Intent, region int) job.Attempt {
 // completes compares a completed checkpoint with what its subtasks contributed (I5).
 func (c *checker) completes(before, in *execution.Intent) {
 	id, p := in.Spec.ID, in.Completed[0]
+	c.completed[completion{id, p.Checkpoint}] = true
 	m, err := checkpoint.Decode(c.w.disk.read(p.Manifest))
 	if err != nil {
 		c.found("I8", "job %s: checkpoint %d is completed, and its manifest is: %v", id.Short(), p.Checkpoint, err)
@@ -302,19 +317,44 @@ func (c *checker) heard(from, to *process, link *conn, h rpc.Header, m rpc.Messa
 	c.tell("%s -> %s: %s of epoch %d %s", from.name, to.name, m.Kind(), h.Epoch, gist(m))
 	if to.host.isManager() {
 		stale := h.Epoch < c.arrived[instance] && !to.frozen
-		switch m := m.(type) {
-		case rpc.Deploy:
-			of := command{part{m.Instance, m.Spec.ID, m.Region}, m.Attempt, 0}
-			c.fresh[of] = c.fresh[of] || !stale
-		case rpc.Trigger:
-			of := command{part{m.Instance, m.Job, m.Region}, m.Attempt, m.Checkpoint}
-			c.fresh[of] = c.fresh[of] || !stale
-		}
 		c.arrived[instance] = max(c.arrived[instance], h.Epoch)
+		if stale {
+			c.tempted["R2 "+m.Kind()]++
+		} else {
+			c.commanded(to, link, instance, m)
+		}
+		return
 	}
 	if s, is := m.(rpc.Stopped); is {
 		of := part{instance, s.Job, s.Region}
 		c.promised[of] = max(c.promised[of], s.Attempt)
+	}
+	c.handed(link.peer, m)
+}
+
+// commanded takes in what came to an instance under the highest epoch that it has heard of.
+func (c *checker) commanded(to *process, link *conn, instance string, m rpc.Message) {
+	switch m := m.(type) {
+	case rpc.Deploy:
+		of := part{m.Instance, m.Spec.ID, m.Region}
+		c.fresh[command{of, m.Attempt, 0}]++
+		c.tempt("R6", m.Attempt <= c.promised[of])
+		c.confirms(of, m.Attempt-1)
+	case rpc.Trigger:
+		of := part{m.Instance, m.Job, m.Region}
+		c.fresh[command{of, m.Attempt, m.Checkpoint}]++
+		c.tempt("R5", m.Attempt < c.highest[of])
+	case rpc.Stop:
+		of := part{m.Instance, m.Job, m.Region}
+		c.over[of] = max(c.over[of], m.Attempt)
+	case rpc.Confirm:
+		c.confirms(part{instance, m.Job, m.Region}, m.Attempt)
+	case rpc.Closed:
+		c.closes(m)
+	case rpc.Refused:
+		c.dismissed[instance] = c.dismissed[instance] || m.Dead
+	case rpc.Lead:
+		c.led(to, link, instance)
 	}
 }
 
@@ -358,9 +398,9 @@ func (c *checker) begins(t *task) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := t.deploy
-	of := part{d.Instance, d.Spec.ID, d.Region}
+	of := t.part()
 	c.tell("%s runs %s region %d attempt %d subtasks %v", t.name, d.Spec.ID.Short(), d.Region, d.Attempt, d.Subtasks)
-	c.running = append(c.running, t)
+	c.running, c.begun, t.since, t.given = append(c.running, t), append(c.begun, t), time.Now(), map[job.Subtask]given{}
 	in := c.jobs[d.Spec.ID]
 	if in == nil || d.Attempt > attemptOf(in, d.Region) {
 		c.found("I3", "%s runs attempt %d of region %d of job %s, which nobody has committed", t.name, d.Attempt, d.Region, d.Spec.ID.Short())
@@ -372,7 +412,7 @@ func (c *checker) begins(t *task) {
 	if d.Attempt <= c.promised[of] {
 		c.found("R6", "%s runs attempt %d of region %d of job %s, and its TaskManager has promised that none up to %d will run", t.name, d.Attempt, d.Region, d.Spec.ID.Short(), c.promised[of])
 	}
-	if !c.fresh[command{of, d.Attempt, 0}] {
+	if !c.isFresh(command{of, d.Attempt, 0}) {
 		c.found("I4", "%s runs attempt %d of region %d of job %s, deployed under an epoch that was over", t.name, d.Attempt, d.Region, d.Spec.ID.Short())
 	}
 }
@@ -404,8 +444,47 @@ func (c *checker) triggered(t *task, m rpc.Trigger) {
 	if m.Attempt != t.deploy.Attempt {
 		c.found("R5", "%s runs attempt %d of job %s, and is told to take checkpoint %d of attempt %d", t.name, t.deploy.Attempt, m.Job.Short(), m.Checkpoint, m.Attempt)
 	}
-	if !c.fresh[command{part{m.Instance, m.Job, m.Region}, m.Attempt, m.Checkpoint}] {
+	if !c.isFresh(command{part{m.Instance, m.Job, m.Region}, m.Attempt, m.Checkpoint}) {
 		c.found("I4", "%s is told to take checkpoint %d of job %s under an epoch that was over", t.name, m.Checkpoint, m.Job.Short())
+	}
+}
+
+func (c *checker) tempt(rule string, could bool) {
+	if could {
+		c.tempted[rule]++
+	}
+}
+
+// isFresh reports whether a command that is executed came under an epoch that was not over, and counts it: it is executed
+// once for each time that it did.
+func (c *checker) isFresh(of command) bool {
+	c.fresh[of]--
+	return c.fresh[of] >= 0
+}
+
+// toldToEnd: a task process is to end (I4: by a command whose epoch was not over, R5: about its attempt).
+func (c *checker) toldToEnd(t *task) {
+	leaving := t.of.isLeaving()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := t.deploy
+	if d.Attempt > c.over[t.part()] && !c.dismissed[d.Instance] && !leaving && !c.w.closing {
+		c.found("I4", "%s, which runs attempt %d of region %d of job %s, is told to end, and no leader has said so under an epoch that was not over", t.name, d.Attempt, d.Region, d.Spec.ID.Short())
+	}
+}
+
+// toldClosed: a task process has heard that a checkpoint is closed, and perhaps that its output is visible.
+func (c *checker) toldClosed(t *task, m rpc.Closed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.jobs[m.Job]
+	switch {
+	case m.Attempt != t.deploy.Attempt:
+		c.found("R5", "%s runs attempt %d of job %s, and is told that checkpoint %d of attempt %d is closed", t.name, t.deploy.Attempt, m.Job.Short(), m.Checkpoint, m.Attempt)
+	case in == nil || in.Open != 0 && in.Open <= m.Checkpoint || in.Reserved < m.Checkpoint:
+		c.found("R3", "%s is told that checkpoint %d of job %s is closed, and nobody has committed that", t.name, m.Checkpoint, m.Job.Short())
+	case m.Published && !c.completed[completion{m.Job, m.Checkpoint}]:
+		c.found("R3", "%s is told that what checkpoint %d of job %s names is visible, and that was not completed", t.name, m.Checkpoint, m.Job.Short())
 	}
 }
 
@@ -414,6 +493,9 @@ func (c *checker) acknowledged(t *task, ack job.Acknowledgement) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.acks[contribution{t.deploy.Spec.ID, t.deploy.Attempt, ack.Checkpoint, ack.Subtask}] = asJSON(ack)
+	if t.alive() {
+		t.given[ack.Subtask] = given{ack.Checkpoint, time.Now()}
+	}
 }
 
 // outputs looks at what is visible of all jobs (I5). Whole says that nothing may be missing.

@@ -165,6 +165,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	default:
 		c.out.send(b, nil)
 	}
+	c.n.remember(c.out, b)
 	return len(b), nil
 }
 

@@ -87,6 +87,11 @@ func (w *world) faultDoer(f Fault) (undo func()) {
 	case QuorumLost:
 		jms, tms := w.plan.hosts()
 		return w.relink(f, append(jms, tms...)...)
+	case Repeat:
+		if !w.net.repeat(h.process, w.hosts[f.Other]) {
+			return nil
+		}
+		return nothing
 	case ExpireSession:
 		h.process.expire()
 		return nothing

@@ -1,12 +1,14 @@
 package simulator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -25,7 +27,11 @@ type network struct {
 	slow      map[[2]string][]time.Duration // by how much faults delay it
 	changed   chan struct{}                 // closed, and replaced, when a way has become free
 	lastPort  int
+	commands  map[[2]*host][][]byte // what JobManagers said to TaskManagers, the newest maxCommands, each as it was sent
 }
+
+// maxCommands bounds what can be repeated of one JobManager to one TaskManager.
+const maxCommands = 64
 
 // host is a machine, which outlives its processes.
 type host struct {
@@ -37,7 +43,7 @@ type host struct {
 func newNetwork(draw *rand.Rand) *network {
 	return &network{
 		draw: draw, hosts: map[string]*host{}, listeners: map[string]*listener{}, cuts: map[[2]string]int{},
-		slow: map[[2]string][]time.Duration{}, changed: make(chan struct{}), lastPort: 40000,
+		slow: map[[2]string][]time.Duration{}, changed: make(chan struct{}), lastPort: 40000, commands: map[[2]*host][][]byte{},
 	}
 }
 
@@ -158,6 +164,39 @@ func (n *network) reset(p *process) {
 			c.peer.out.send(nil, syscall.ECONNRESET)
 		}
 	}
+}
+
+// remember keeps a command, whether it arrives or not. The mutex is held.
+func (n *network) remember(p *pipe, b []byte) {
+	from, to := p.from.host, p.to.host
+	if !isRPC(p.reader) || !isCommand(b) || !to.isManager() {
+		return
+	}
+	way := [2]*host{from, to}
+	n.commands[way] = append(n.commands[way], bytes.Clone(b))
+	if more := len(n.commands[way]) - maxCommands; more > 0 {
+		n.commands[way] = n.commands[way][more:]
+	}
+}
+
+// repeat has half of what a JobManager has commanded a TaskManager, in any of its lives, arrive over their present connection, if
+// there is one: the model's "a message that could have been sent can be received at any time from then on, any number of times".
+func (n *network) repeat(p *process, to *host) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.conns {
+		if c.owner != p || p.frozen || c.deaf || c.peer.deaf || c.peer.owner != to.process || !isRPC(c) {
+			continue
+		}
+		again := slices.Clone(n.commands[[2]*host{p.host, to}])
+		for _, b := range again {
+			if n.draw.IntN(2) == 0 {
+				c.out.send(b, nil)
+			}
+		}
+		return len(again) > 0
+	}
+	return false
 }
 
 // sweep forgets connections of which both ends are closed. The mutex is held.

@@ -57,6 +57,7 @@ const (
 	SlowDisk         Kind = "slow disk"         // storage takes By longer
 	DiskAway         Kind = "disk away"         // storage fails
 	JumpClock        Kind = "jump clock"        // Target's wall clock jumps by By, and back after For
+	Repeat           Kind = "repeat"            // half of what Target, a JobManager, ever commanded Other, a TaskManager, comes again, or late
 )
 
 // leaderRole is a Target that is found when the fault comes.
@@ -95,6 +96,7 @@ type trait struct {
 	lasts         bool // it ends after For
 	by            bool // it has an amount
 	managers      bool // it is nothing for JobManagers
+	commands      bool // it is of a JobManager's commands to a TaskManager
 	stormy        bool // it may cost a task, whomever it befalls
 	weight        int  // how often it is drawn
 }
@@ -117,6 +119,7 @@ var traits = map[Kind]trait{
 	SlowDisk:         {lasts: true, by: true, weight: 2},
 	DiskAway:         {lasts: true, stormy: true, weight: 2},
 	JumpClock:        {target: true, lasts: true, by: true, weight: 2},
+	Repeat:           {target: true, other: true, commands: true, weight: 4},
 }
 
 // kinds are all of them that this binary can do, in one order.
@@ -209,11 +212,13 @@ func (p *Plan) checkFault(f Fault) string {
 		return "a host is not cut off from itself"
 	case t.managers && isJM:
 		return "a JobManager has no task processes"
+	case t.commands && (!isJM || !slices.Contains(tms, f.Other)):
+		return "a JobManager commands a TaskManager, and nobody else does"
 	case f.Kind == Freeze && isJM && f.For > longestFreeze:
 		return fmt.Sprintf("a process that is frozen here goes on thinking, and takes TaskManagers for dead after %v: at most %v", taskManagerTimeout, longestFreeze)
 	case p.Calm && t.stormy:
 		return "in a calm run nothing may befall TaskManagers and storage"
-	case p.Calm && (t.target && !isJM || t.other && !slices.Contains(jms, f.Other)) && f.Kind != Reset && f.Kind != CutCoordination && f.Kind != LoseReplies && f.Kind != SlowCoordination && f.Kind != ExpireSession && f.Kind != JumpClock:
+	case p.Calm && (t.target && !isJM || t.other && !t.commands && !slices.Contains(jms, f.Other)) && f.Kind != Reset && f.Kind != CutCoordination && f.Kind != LoseReplies && f.Kind != SlowCoordination && f.Kind != ExpireSession && f.Kind != JumpClock:
 		return "in a calm run only JobManagers and coordination fail"
 	}
 	return ""
@@ -273,7 +278,7 @@ func (d *drawer) job() Job {
 func (d *drawer) together() []Fault {
 	at := time.Duration(d.IntN(int(d.plan.Length/time.Millisecond))) * time.Millisecond
 	jms, tms := d.plan.hosts()
-	switch tm := tms[d.IntN(len(tms))]; d.IntN(10) {
+	switch tm := tms[d.IntN(len(tms))]; d.IntN(12) {
 	case 0: // a leader is replaced and does not know
 		f := Fault{Kind: CutCoordination, At: at, For: d.between(time.Second, 5*time.Second), Target: leaderRole}
 		return append(d.cutOff(at, f.For, leaderRole, jms), f)
@@ -289,8 +294,36 @@ func (d *drawer) together() []Fault {
 		return []Fault{{Kind: Kill, At: at, For: d.between(time.Millisecond, 4*time.Second), Target: tm}, {Kind: Kill, At: at + d.between(0, time.Second), For: time.Second, Target: leaderRole}}
 	case 3: // a TaskManager is declared dead, and lives
 		return d.cutOff(at, taskManagerTimeout+d.between(100*time.Millisecond, 3*time.Second), tm, jms)
+	case 4: // a leader's last commands do not arrive, and come after another has led
+		return d.lateCommands(at, tm, jms)
+	case 5: // what an attempt was told comes again, when the next one runs
+		list := []Fault{{Kind: KillTask, At: at, Target: tm}}
+		for range 3 {
+			at += d.between(50*time.Millisecond, time.Second)
+			list = append(list, Fault{Kind: Repeat, At: at, Target: leaderRole, Other: tm})
+		}
+		return list
 	}
 	return []Fault{d.fault(at)}
+}
+
+// lateCommands has a leader lose what it says to a TaskManager, then its leadership, and its successor likewise: so that the first
+// may lead again when what it had said comes.
+func (d *drawer) lateCommands(at time.Duration, tm string, jms []string) []Fault {
+	lasts := d.between(50*time.Millisecond, time.Second)
+	list := []Fault{
+		{Kind: OneWay, At: at, For: lasts, Target: leaderRole, Other: tm},
+		{Kind: Reset, At: at + lasts - time.Millisecond, Target: tm},
+		{Kind: ExpireSession, At: at + lasts, Target: leaderRole},
+		{Kind: ExpireSession, At: at + lasts + d.between(50*time.Millisecond, time.Second), Target: leaderRole},
+	}
+	for range 3 {
+		at += lasts + d.between(0, time.Second)
+		for _, jm := range jms {
+			list = append(list, Fault{Kind: Repeat, At: at, Target: jm, Other: tm})
+		}
+	}
+	return list
 }
 
 // cutOff parts a host from others.
@@ -314,6 +347,9 @@ func (d *drawer) fault(at time.Duration) Fault {
 	}
 	if t.other {
 		f.Other = d.host(jms, tms)
+	}
+	if t.commands {
+		f.Target, f.Other = d.commander(jms), tms[d.IntN(len(tms))]
 	}
 	if t.lasts {
 		f.For = d.between(time.Millisecond, 8*time.Second)
@@ -342,6 +378,14 @@ func (d *drawer) kind() Kind {
 		}
 	}
 	panic("weights")
+}
+
+// commander draws who may have commanded something.
+func (d *drawer) commander(jms []string) string {
+	if d.IntN(3) == 0 {
+		return leaderRole
+	}
+	return jms[d.IntN(len(jms))]
 }
 
 // host draws one: in four of ten cases whoever leads.

@@ -35,6 +35,7 @@ func TestImpossiblePlansAreRefused(t *testing.T) {
 		"no other host":             with(func(f *Fault) { f.Kind, f.Other = Partition, "tm-7" }),
 		"not cut off from itself":   with(func(f *Fault) { f.Kind, f.Other = Partition, "jm-1" }),
 		"has no task processes":     with(func(f *Fault) { f.Kind, f.For = KillTask, 0 }),
+		"nobody else does":          with(func(f *Fault) { f.Kind, f.For, f.Other = Repeat, 0, "jm-2" }),
 		"goes on thinking":          with(func(f *Fault) { f.Kind, f.For = Freeze, 3*time.Second }),
 		"only JobManagers and coor": func(p *Plan) { f := kill; f.Target = "tm-1"; p.Calm, p.Faults = true, []Fault{f} },
 		"nothing may befall":        func(p *Plan) { p.Calm, p.Faults = true, []Fault{{Kind: DiskAway, At: 1, For: 1}} },

@@ -50,9 +50,11 @@ type process struct {
 	silence context.CancelFunc
 
 	// Of the network's mutex.
-	dead   bool
-	frozen bool
-	thawed chan struct{} // closed while it is not frozen
+	dead    bool
+	leaving bool // it was told to end
+	frozen  bool
+	thawed  chan struct{} // closed while it is not frozen
+	resumed time.Time     // when it last was
 
 	clock clock
 
@@ -98,11 +100,18 @@ func (p *process) freeze(on bool) {
 	case on:
 		p.frozen, p.thawed = true, make(chan struct{})
 	default:
-		p.frozen = false
+		p.frozen, p.resumed = false, time.Now()
 		close(p.thawed)
 	}
 	p.w.net.mu.Unlock()
 	p.w.net.thaw()
+}
+
+// isLeaving reports whether the process was told to end.
+func (p *process) isLeaving() bool {
+	p.w.net.mu.Lock()
+	defer p.w.net.mu.Unlock()
+	return p.leaving
 }
 
 // enterSession gives a session the condition that the process's way to coordination is in.
@@ -222,6 +231,9 @@ func (w *world) stop(h *host) {
 	p := h.process
 	w.note("%s is told to end", p.name)
 	p.freeze(false)
+	w.net.mu.Lock()
+	p.leaving = true
+	w.net.mu.Unlock()
 	p.end()
 	<-p.done
 	if p.err != nil {

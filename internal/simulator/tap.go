@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net"
+	"slices"
 
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -11,6 +12,7 @@ import (
 // tap reads along what arrives at and from RPC ports, for the checker. It is called under the network's mutex.
 type tap struct {
 	heard     func(from, to *process, link *conn, h rpc.Header, m rpc.Message)
+	beats     func(link *conn) // a TaskManager has sent a heartbeat over its end of a connection
 	unframed  map[*pipe][]byte
 	instances map[*conn]string // the TaskManager that registered over a connection, by either end
 }
@@ -50,13 +52,25 @@ func port(a *net.TCPAddr) int {
 	return a.Port
 }
 
-var quiet = [][]byte{[]byte(`"kind":"heartbeat"`), []byte(`"kind":"progress"`)}
+var commands = [][]byte{[]byte(`"kind":"lead"`), []byte(`"kind":"deploy"`), []byte(`"kind":"stop"`), []byte(`"kind":"confirm"`), []byte(`"kind":"trigger"`), []byte(`"kind":"closed"`)}
+
+// isCommand reports whether a message, as it is written, tells a TaskManager to do something.
+func isCommand(frame []byte) bool {
+	return slices.ContainsFunc(commands, func(kind []byte) bool { return bytes.Contains(frame, kind) })
+}
+
+// What comes often, and is not told.
+var heartbeat, progress = []byte(`"kind":"heartbeat"`), []byte(`"kind":"progress"`)
 
 func (t *tap) frame(p *pipe, frame []byte) {
-	for _, kind := range quiet {
-		if bytes.Contains(frame, kind) {
-			return
+	switch {
+	case bytes.Contains(frame, heartbeat):
+		if p.from.host.isManager() && t.instances[p.reader] != "" {
+			t.beats(p.reader.peer)
 		}
+		return
+	case bytes.Contains(frame, progress):
+		return
 	}
 	h, m, err := rpc.New(frameReader{r: bytes.NewReader(frame)}).Receive()
 	if err != nil {

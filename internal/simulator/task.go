@@ -85,7 +85,7 @@ func (r programs) Start(ctx context.Context, d rpc.Deploy) (taskmanager.Child, e
 	w.pids++
 	pid := w.pids
 	w.mu.Unlock()
-	t := &task{process: w.newProcess(r.of.host, fmt.Sprintf("%s/%d", r.of.name, pid)), program: b, deploy: d, pid: pid, status: make(chan string, 1), exit: make(chan struct{})}
+	t := &task{process: w.newProcess(r.of.host, fmt.Sprintf("%s/%d", r.of.name, pid)), of: r.of, program: b, deploy: d, pid: pid, status: make(chan string, 1), exit: make(chan struct{})}
 	w.net.mu.Lock()
 	if r.of.dead {
 		w.net.mu.Unlock()
@@ -108,6 +108,7 @@ func (r programs) Start(ctx context.Context, d rpc.Deploy) (taskmanager.Child, e
 // task is a task process. Its goroutine owns what is below.
 type task struct {
 	*process
+	of      *process // the TaskManager's
 	program program
 	deploy  rpc.Deploy
 	pid     int
@@ -122,7 +123,14 @@ type task struct {
 	taken     job.CheckpointID // the newest that it took part in
 	published job.CheckpointID // the newest whose outputs are visible
 	began     bool
+
+	// Of the checker's mutex.
+	since time.Time             // when it began
+	given map[job.Subtask]given // what its TaskManager holds of it: the newest contribution of each subtask, until that is closed
 }
+
+// part is what the task process runs.
+func (t *task) part() part { return part{t.deploy.Instance, t.deploy.Spec.ID, t.deploy.Region} }
 
 // subtask is what a task process does of one.
 type subtask struct {
@@ -225,6 +233,7 @@ func (t *task) work(said <-chan rpc.Message) string {
 				return hungUp
 			}
 			if _, is := m.(rpc.Cancel); is {
+				t.w.check.toldToEnd(t)
 				return taskmanager.ExitedWell
 			}
 			t.obey(m)
@@ -327,6 +336,7 @@ func (t *task) obey(m rpc.Message) {
 			t.contribute(s, m.Checkpoint)
 		}
 	case rpc.Closed:
+		t.w.check.toldClosed(t, m)
 		if m.Published {
 			t.published = max(t.published, m.Checkpoint)
 		}

@@ -33,6 +33,10 @@ type Result struct {
 	Epochs     int // claimed
 	Restarts   int
 	Completed  int // checkpoints
+	// Tempted tells how often a rule could have been broken: a message of a lower epoch came to a TaskManager (R2 and its kind), a trigger of
+	// an attempt that was over (R5), a deploy of one that it had promised would not run (R6), a leader to which it owed the end
+	// of an attempt, or an acknowledgement (R12).
+	Tempted map[string]int
 }
 
 // Options are how a Plan is carried out.
@@ -99,7 +103,7 @@ func Run(plan Plan, o Options) (Result, error) {
 	w.check = newChecker(w)
 	w.net, w.disk = newNetwork(rand.New(rand.NewPCG(plan.Seed, 2))), newDisk(rand.New(rand.NewPCG(plan.Seed, 3)))
 	w.net.tap = newTap()
-	w.net.tap.heard = w.check.heard
+	w.net.tap.heard, w.net.tap.beats = w.check.heard, w.check.beats
 	w.service = &service{w: w, cluster: memory.NewWatched(w.check.changed), terms: map[coordination.Epoch]coordination.Term{}, stale: o.StaleCommits}
 	if err := w.build(); err != nil {
 		return Result{}, err
@@ -293,7 +297,7 @@ func (w *world) close() {
 func (w *world) result() Result {
 	w.check.mu.Lock()
 	defer w.check.mu.Unlock()
-	r := Result{Violations: w.check.violations, Story: w.check.story, Trace: w.check.trace.Sum64(), Faults: w.faults, Epochs: int(w.check.epoch)}
+	r := Result{Violations: w.check.violations, Story: w.check.story, Trace: w.check.trace.Sum64(), Faults: w.faults, Epochs: int(w.check.epoch), Tempted: w.check.tempted}
 	for _, in := range w.check.jobs {
 		r.Restarts += in.TotalRestarts
 		r.Completed += in.Completions

@@ -120,3 +120,33 @@ func TestOneLeaderOfAnEpoch(t *testing.T) {
 		}
 	}
 }
+
+// TestOlderConnectionOfTheLeader: a JobManager that vanishes from coordination and comes back is dialed again while its first connection stands,
+// which it closes. What it said over that may come last, and then its end: the TaskManager goes on over the other, and tells
+// the leader anew what it holds.
+func TestOlderConnectionOfTheLeader(t *testing.T) {
+	id := job.NewID()
+	tab := newTable(&node{log: slog.New(slog.DiscardHandler)}, 0)
+	defer tab.kill()
+	older, newer := &link{id: "leader", out: make(chan letter, postBox)}, &link{id: "leader", out: make(chan letter, postBox)}
+	standby := &link{id: "standby", out: make(chan letter, postBox)}
+	for _, l := range []*link{older, newer, standby} {
+		joined{l}.apply(tab)
+	}
+	for _, l := range []*link{newer, older} {
+		received{l, rpc.Header{Epoch: 2}, rpc.Lead{}}.apply(tab)
+	}
+	reports := len(newer.out)
+	left{older}.apply(tab)
+	if tab.leader != newer || len(newer.out) != reports+1 {
+		t.Errorf("after the end of the older connection the leader has %d reports over the newer one, want %d", len(newer.out), reports+1)
+	}
+	received{newer, rpc.Header{Epoch: 2}, rpc.Stop{Instance: tab.instance, Job: id, Attempt: 1}}.apply(tab)
+	if tab.entry(partKey{id, 0}).promised != 1 {
+		t.Error("the leader is not obeyed over its newer connection")
+	}
+	left{newer}.apply(tab)
+	if tab.leader != nil {
+		t.Errorf("without a connection to the leader %q is followed", tab.leader.id)
+	}
+}

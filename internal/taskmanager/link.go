@@ -23,7 +23,7 @@ const postBox = 256
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 2}
 
 // link is a connection over which a JobManager has welcomed this instance.
-// Its dialer reads, its writer sends; post, finish, roomy, load and warned belong to the table.
+// Its dialer reads, its writer sends; post, finish, roomy, load, led and warned belong to the table.
 type link struct {
 	addr    string
 	id      string             // of the JobManager
@@ -34,6 +34,7 @@ type link struct {
 	out     chan letter
 	done    bool               // nothing more is posted
 	load    *rpc.Load          // that was told last
+	led     coordination.Epoch // under which Lead came over it last; 0: under none
 	warned  coordination.Epoch // the refusal of a lower epoch was logged at this one
 }
 

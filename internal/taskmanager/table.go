@@ -210,8 +210,20 @@ func (e left) apply(t *table) {
 	if t.leader == e.l {
 		t.leader = nil
 		t.log.Info("the leader's connection ended; tasks run on", "jobmanager", e.l.addr, "epoch", t.seen)
+		t.followOther()
 	}
 	e.l.finish()
+}
+
+// followOther goes on over another connection of the leader, if it has said over that that it leads. A JobManager that vanished from
+// coordination and came back has two for a while: it closes the older one, and what it said over that may come last.
+func (t *table) followOther() {
+	for l := range t.links {
+		if l.led == t.seen && l.id == t.led {
+			t.follow(l, t.seen)
+			return
+		}
+	}
 }
 
 // received: a JobManager has sent a message of this cluster.
@@ -293,7 +305,7 @@ func (t *table) follow(l *link, epoch coordination.Epoch) {
 			"jobmanager", l.addr, "id", l.id, "epoch", epoch, "before", t.led)
 		return
 	}
-	t.led = l.id
+	t.led, l.led = l.id, epoch
 	if t.leader != l {
 		t.log.Info("following a leader", "jobmanager", l.addr, "id", l.id, "epoch", epoch)
 	}
