@@ -14,8 +14,10 @@ func TestAnswers(t *testing.T) {
 	const id = job.ID("1")
 	var (
 		subtasks = []job.Subtask{{Index: 3}}
-		deploy   = func(n job.Attempt) rpc.Deploy { return rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: n, Subtasks: subtasks} }
-		runs     = func(n job.Attempt) rpc.AttemptReport {
+		deploy   = func(n job.Attempt) rpc.Deploy {
+			return rpc.Deploy{Spec: job.Spec{ID: id}, Attempt: n, Subtasks: subtasks}
+		}
+		runs = func(n job.Attempt) rpc.AttemptReport {
 			return rpc.AttemptReport{Job: id, Attempt: n, PID: 4711, Subtasks: []rpc.SubtaskReport{{Subtask: subtasks[0], State: job.Running}}}
 		}
 		report  = func(all ...rpc.AttemptReport) rpc.Message { return rpc.Report{Attempts: all} }
