@@ -41,7 +41,7 @@ var wallClock = map[string]string{
 	"benchmarks.longestGap":                         "likewise",
 	"benchmarks.largeCheckpoints":                   "likewise",
 	"benchmarks.stopAndContinueOnce":                "likewise",
-	"benchmarks.quorumLost":                         "likewise",
+	"benchmarks.loseQuorum":                         "likewise",
 	"benchmarks.restarted":                          "likewise",
 	"benchmarks.rescaleOnce":                        "likewise",
 	"internal/checkpoint.Due":                       "a jump has one checkpoint come, or be given up, too early or an interval late, and stops none: TestAJumpingClockStopsNoCheckpoint",
