@@ -13,6 +13,9 @@ func TestDeployedNames(t *testing.T) {
 	for _, f := range ownFamilies {
 		served[f.name] = true
 	}
+	for _, f := range taskManagerFamilies {
+		served[f.name] = true
+	}
 	for _, f := range jobFamilies {
 		served[f.name] = true
 	}
