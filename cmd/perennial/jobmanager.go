@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-io/perennial/internal/config"
 	"github.com/perennial-io/perennial/internal/daemon"
 	"github.com/perennial-io/perennial/internal/jobmanager"
+	"github.com/perennial-io/perennial/internal/keeper"
 	"github.com/perennial-io/perennial/internal/rest"
 	"github.com/perennial-io/perennial/internal/restart"
 	"github.com/perennial-io/perennial/internal/storage"
@@ -48,6 +49,7 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 	if err := takeBallast(); err != nil {
 		return err
 	}
+	defer keepMemory(log)()
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
@@ -97,6 +99,16 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 		return cause
 	}
 	return err
+}
+
+// keepMemory has the connections to standbys break at once if this process is killed: they take over at that.
+func keepMemory(log *slog.Logger) (stop func()) {
+	stop, err := keeper.Start()
+	if err != nil {
+		log.Debug("connections may break late if this process is killed, after its memory was freed", "error", err)
+		return func() {}
+	}
+	return stop
 }
 
 // announcePoll is between two looks of announce: nobody waits for it but who types.

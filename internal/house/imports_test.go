@@ -19,7 +19,7 @@ var rules = []struct {
 	reason string
 }{
 	{
-		[]string{"internal/job", "internal/record", "internal/boottime", "internal/build", "internal/config", "internal/daemon", "internal/hosts", "internal/inspect", "internal/failpoint", "internal/meter", "internal/restart", "internal/stored", "internal/strangers", "coordination", "coordination/zookeeper/zksession"},
+		[]string{"internal/job", "internal/keeper", "internal/record", "internal/boottime", "internal/build", "internal/config", "internal/daemon", "internal/hosts", "internal/inspect", "internal/failpoint", "internal/meter", "internal/restart", "internal/stored", "internal/strangers", "coordination", "coordination/zookeeper/zksession"},
 		[]string{"..."},
 		"leaves are what everything else stands on: they import nothing of the module (coordination's root holds the contract alone, and zksession is of use without Perennial)",
 	},

@@ -1,0 +1,234 @@
+package keeper
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A victim is this program once more, with so many MiB of memory, and a listener whose address it prints.
+const (
+	victimEnv = "KEEPER_VICTIM_MIB"
+	plainEnv  = "KEEPER_NONE"
+)
+
+func TestMain(m *testing.M) {
+	mib, err := strconv.Atoi(os.Getenv(victimEnv))
+	if err != nil {
+		os.Exit(m.Run())
+	}
+	if os.Getenv(plainEnv) == "" {
+		if _, err := Start(); err != nil {
+			panic(err)
+		}
+	}
+	memory := make([]byte, mib<<20)
+	for i := 0; i < len(memory); i += 4096 {
+		memory[i] = 1
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	c, err := l.Accept()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = io.Copy(io.Discard, c) // until whoever has connected goes, or this is killed
+	fmt.Println(len(memory))
+}
+
+type victim struct {
+	cmd  *exec.Cmd
+	conn net.Conn
+}
+
+func newVictim(t testing.TB, mib int, env ...string) *victim {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), fmt.Sprintf("%s=%d", victimEnv, mib)), env...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	v := &victim{cmd: cmd}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // errors say that it has ended
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the victim says nothing: %v", err)
+	}
+	if v.conn, err = net.Dial("tcp", strings.TrimSpace(line)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.conn.Close() })
+	return v
+}
+
+// keeper is the process whose parent the victim is, once it waits for its end.
+func (v *victim) keeper(t testing.TB) int {
+	t.Helper()
+	all := children(t, v.cmd.Process.Pid)
+	if len(all) != 1 {
+		t.Fatalf("the victim has the children %v, want one", all)
+	}
+	await(t, "the keeper does not sleep", func() bool { return strings.HasPrefix(status(t, all[0], "State"), "S") })
+	return all[0]
+}
+
+func await(t testing.TB, not string, so func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(30 * time.Second); !so(); {
+		if time.Now().After(limit) {
+			t.Fatal(not)
+		}
+	}
+}
+
+func children(t testing.TB, of int) (pids []int) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", of))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range lists {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for _, word := range strings.Fields(string(text)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// status is a line of /proc/PID/status; "" if the process is gone.
+func status(t testing.TB, pid int, line string) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+line+":")
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value)
+}
+
+func gone(t testing.TB, pid int) {
+	t.Helper()
+	await(t, fmt.Sprintf("the keeper, process %d, outlives its parent", pid), func() bool {
+		state := status(t, pid, "State")
+		return state == "" || state[0] == 'Z'
+	})
+}
+
+func resident(t testing.TB, pid int) (mib int) {
+	t.Helper()
+	kib, _, _ := strings.Cut(status(t, pid, "VmRSS"), " ")
+	mib, _ = strconv.Atoi(kib)
+	return mib >> 10
+}
+
+// The connection breaks while the memory is there: the keeper is stopped, so that it cannot end.
+func TestConnectionsBreakBeforeMemoryIsFreed(t *testing.T) {
+	const mib = 64
+	v := newVictim(t, mib)
+	keeper := v.keeper(t)
+	if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(keeper, syscall.SIGCONT) }()
+	if err := v.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Fatalf("the connection to a killed process: %v", err)
+	}
+	if has := resident(t, keeper); has < mib {
+		t.Errorf("the connection is broken, and the keeper has %d MiB of %d", has, mib)
+	}
+	if err := syscall.Kill(keeper, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, keeper)
+}
+
+// The keeper holds no file, and no signal to a group of processes ends it or runs a handler in it.
+func TestKeeperHasTheMemoryAlone(t *testing.T) {
+	v := newVictim(t, 1)
+	keeper := v.keeper(t)
+	if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", keeper)); err != nil || len(files) > 0 {
+		t.Errorf("the keeper has %d files (%v)", len(files), err)
+	}
+	const waits = 1 << (syscall.SIGUSR1 - 1) // not blocked in a thread that waits for it
+	if blocked, err := strconv.ParseUint(status(t, keeper, "SigBlk"), 16, 64); err != nil || blocked|waits|1<<(syscall.SIGKILL-1)|1<<(syscall.SIGSTOP-1) != ^uint64(0) {
+		t.Errorf("the keeper blocks the signals %x (%v), want all", blocked, err)
+	}
+	if blocked := status(t, v.cmd.Process.Pid, "SigBlk"); strings.Trim(blocked, "0") != "" {
+		t.Errorf("its parent blocks the signals %s", blocked)
+	}
+	v.conn.Close()
+	if err := v.cmd.Wait(); err != nil {
+		t.Errorf("the process ends with %v", err)
+	}
+	gone(t, keeper)
+}
+
+func TestStop(t *testing.T) {
+	before := children(t, os.Getpid())
+	for range 3 {
+		stop, err := Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(children(t, os.Getpid())); n != len(before)+1 {
+			t.Errorf("%d children while there is a keeper, and %d before", n, len(before))
+		}
+		stop()
+		if n := len(children(t, os.Getpid())); n != len(before) {
+			t.Errorf("%d children after it was stopped, and %d before", n, len(before))
+		}
+	}
+}
+
+// BenchmarkKilled is how long it takes from SIGKILL until a connection breaks.
+func BenchmarkKilled(b *testing.B) {
+	for _, mib := range []int{16, 256, 1024} {
+		for name, env := range map[string]string{"kept": "", "plain": plainEnv + "=1"} {
+			b.Run(fmt.Sprintf("%dMiB/%s", mib, name), func(b *testing.B) {
+				var took time.Duration
+				for range b.N {
+					v := newVictim(b, mib, env)
+					began := time.Now()
+					if err := v.cmd.Process.Kill(); err != nil {
+						b.Fatal(err)
+					}
+					_, _ = v.conn.Read(make([]byte, 1)) // its error is the point
+					took += time.Since(began)
+					_ = v.cmd.Wait() // it was killed
+				}
+				b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), "ms/kill")
+			})
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !linux || !amd64
+
+package keeper
+
+func start() (stop func(), err error) { return nil, ErrUnsupported }
