@@ -36,7 +36,10 @@ func jobManagerCommand(g *global) *cobra.Command {
 				take: func(c *config.Config) error { return pace.Set(heartbeats(c)) }}
 			defer r.run(cmd.Context())()
 			defer endInTime(cmd.Context(), log.Logger)()
-			return runJobManager(cmd.Context(), c, pace, log.Logger)
+			stop := keepMemory(c, log.Logger)
+			err = runJobManager(cmd.Context(), c, pace, log.Logger)
+			stop() // not deferred: of a panic standbys are to hear as soon
+			return err
 		},
 	}
 }
@@ -49,7 +52,6 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 	if err := takeBallast(); err != nil {
 		return err
 	}
-	defer keepMemory(log)()
 	warnOpen(log, c, config.JobManagerBind, config.RestBind)
 	store, err := openStorage(ctx, c)
 	if err != nil {
@@ -101,11 +103,16 @@ func runJobManager(ctx context.Context, c *config.Config, pace *jobmanager.Pace,
 	return err
 }
 
-// keepMemory has the connections to standbys break at once if this process is killed: they take over at that.
-func keepMemory(log *slog.Logger) (stop func()) {
-	stop, err := keeper.Start()
+// keepMemory has the connections to standbys break at once if this process is killed: they take over at that. Where there are
+// none nothing is gained, and the next process would wait for the memory to be freed.
+func keepMemory(c *config.Config, log *slog.Logger) (stop func()) {
+	if c.String(config.HighAvailability) == "none" {
+		return func() {}
+	}
+	const without = "standbys hear late of this process if it is killed, after its memory was freed"
+	stop, err := keeper.Start(func() { log.Warn("the keeper has ended: " + without) })
 	if err != nil {
-		log.Debug("connections may break late if this process is killed, after its memory was freed", "error", err)
+		log.Debug(without, "error", err)
 		return func() {}
 	}
 	return stop

@@ -23,11 +23,12 @@ DATA moment<>+0(SB)/8, $0
 DATA moment<>+8(SB)/8, $50000000
 GLOBL moment<>(SB), RODATA|NOPTR, $16
 
-// func keep(ppid uintptr) (pid int)
+// func keep(ppid uintptr, ready *uint32) (pid int)
 //
 // The child has the parent's memory and a copy of its registers, the stack's pointer included: it must touch no stack.
-TEXT ·keep(SB), NOSPLIT, $0-16
+TEXT ·keep(SB), NOSPLIT, $0-24
 	MOVQ	ppid+0(FP), R12
+	MOVQ	ready+8(FP), R13
 	MOVQ	$CLONE, AX
 	MOVQ	$CLONE_VM, DI	// and no signal to the parent at its end
 	XORQ	SI, SI
@@ -37,7 +38,7 @@ TEXT ·keep(SB), NOSPLIT, $0-16
 	SYSCALL
 	TESTQ	AX, AX
 	JZ	child
-	MOVQ	AX, pid+8(FP)
+	MOVQ	AX, pid+16(FP)
 	RET
 
 child:
@@ -62,6 +63,7 @@ child:
 	SYSCALL
 	CMPQ	AX, R12
 	JNE	exit
+	MOVL	$1, (R13)
 
 wait:
 	MOVQ	$RT_SIGTIMEDWAIT, AX
@@ -74,6 +76,12 @@ wait:
 	JEQ	wait
 	CMPQ	AX, $SIGUSR1
 	JNE	exit
+
+	// Somebody else may have sent it. Once all threads of the parent are ending there is another parent.
+	MOVQ	$GETPPID, AX
+	SYSCALL
+	CMPQ	AX, R12
+	JEQ	wait
 
 	MOVQ	$NANOSLEEP, AX
 	LEAQ	moment<>(SB), DI

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Getenv(plainEnv) == "" {
-		if _, err := Start(); err != nil {
+		if _, err := Start(func() {}); err != nil {
 			panic(err)
 		}
 	}
@@ -84,7 +85,7 @@ func (v *victim) keeper(t testing.TB) int {
 	if len(all) != 1 {
 		t.Fatalf("the victim has the children %v, want one", all)
 	}
-	await(t, "the keeper does not sleep", func() bool { return strings.HasPrefix(status(t, all[0], "State"), "S") })
+	await(t, "the keeper does not sleep", func() bool { return strings.HasPrefix(status(all[0], "State"), "S") })
 	return all[0]
 }
 
@@ -94,6 +95,7 @@ func await(t testing.TB, not string, so func() bool) {
 		if time.Now().After(limit) {
 			t.Fatal(not)
 		}
+		runtime.Gosched()
 	}
 }
 
@@ -120,13 +122,14 @@ func children(t testing.TB, of int) (pids []int) {
 }
 
 // status is a line of /proc/PID/status; "" if the process is gone.
-func status(t testing.TB, pid int, line string) string {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func status(pid int, name string) string { return line(fmt.Sprintf("/proc/%d/status", pid), name) }
+
+func line(path, name string) string {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
-	_, rest, _ := strings.Cut(string(text), "\n"+line+":")
+	_, rest, _ := strings.Cut(string(text), "\n"+name+":")
 	value, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimSpace(value)
 }
@@ -134,14 +137,14 @@ func status(t testing.TB, pid int, line string) string {
 func gone(t testing.TB, pid int) {
 	t.Helper()
 	await(t, fmt.Sprintf("the keeper, process %d, outlives its parent", pid), func() bool {
-		state := status(t, pid, "State")
+		state := status(pid, "State")
 		return state == "" || state[0] == 'Z'
 	})
 }
 
 func resident(t testing.TB, pid int) (mib int) {
 	t.Helper()
-	kib, _, _ := strings.Cut(status(t, pid, "VmRSS"), " ")
+	kib, _, _ := strings.Cut(status(pid, "VmRSS"), " ")
 	mib, _ = strconv.Atoi(kib)
 	return mib >> 10
 }
@@ -181,11 +184,29 @@ func TestKeeperHasTheMemoryAlone(t *testing.T) {
 		t.Errorf("the keeper has %d files (%v)", len(files), err)
 	}
 	const waits = 1 << (syscall.SIGUSR1 - 1) // not blocked in a thread that waits for it
-	if blocked, err := strconv.ParseUint(status(t, keeper, "SigBlk"), 16, 64); err != nil || blocked|waits|1<<(syscall.SIGKILL-1)|1<<(syscall.SIGSTOP-1) != ^uint64(0) {
+	if blocked, err := strconv.ParseUint(status(keeper, "SigBlk"), 16, 64); err != nil || blocked|waits|1<<(syscall.SIGKILL-1)|1<<(syscall.SIGSTOP-1) != ^uint64(0) {
 		t.Errorf("the keeper blocks the signals %x (%v), want all", blocked, err)
 	}
-	if blocked := status(t, v.cmd.Process.Pid, "SigBlk"); strings.Trim(blocked, "0") != "" {
-		t.Errorf("its parent blocks the signals %s", blocked)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", v.cmd.Process.Pid))
+	if err != nil || len(threads) < 2 {
+		t.Errorf("its parent has the threads %v (%v)", threads, err)
+	}
+	for _, thread := range threads {
+		if blocked := line(thread, "SigBlk"); strings.Trim(blocked, "0") != "" {
+			t.Errorf("a thread of its parent blocks the signals %s", blocked)
+		}
+	}
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1} {
+		if err := syscall.Kill(keeper, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "the keeper does not take SIGUSR1", func() bool {
+		pending, err := strconv.ParseUint(status(keeper, "ShdPnd"), 16, 64)
+		return err != nil || pending&waits == 0
+	})
+	if again := v.keeper(t); again != keeper {
+		t.Errorf("after signals the keeper is process %d, and was %d", again, keeper)
 	}
 	v.conn.Close()
 	if err := v.cmd.Wait(); err != nil {
@@ -194,10 +215,26 @@ func TestKeeperHasTheMemoryAlone(t *testing.T) {
 	gone(t, keeper)
 }
 
+// Whoever kills the keeper alone takes nothing but its effect, and that is told.
+func TestLost(t *testing.T) {
+	lost := make(chan struct{})
+	stop, err := Start(func() { close(lost) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range children(t, os.Getpid()) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-lost
+	stop()
+}
+
 func TestStop(t *testing.T) {
 	before := children(t, os.Getpid())
 	for range 3 {
-		stop, err := Start()
+		stop, err := Start(func() { t.Error("it was lost") })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +242,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("%d children while there is a keeper, and %d before", n, len(before))
 		}
 		stop()
+		stop() // once more does nothing
 		if n := len(children(t, os.Getpid())); n != len(before) {
 			t.Errorf("%d children after it was stopped, and %d before", n, len(before))
 		}

@@ -2,4 +2,4 @@
 
 package keeper
 
-func start() (stop func(), err error) { return nil, ErrUnsupported }
+func start(func()) (stop func(), err error) { return nil, ErrUnsupported }
