@@ -1,18 +1,12 @@
 package chaos
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/coordination"
@@ -70,7 +64,7 @@ func (r *round) epochs(ctx context.Context) (terms, error) {
 
 // readLog is of one process, whose runs are one after the other.
 func (t terms) readLog(log string, twice func(what string)) error {
-	return eachLine(log, func(line string) error {
+	return eachLogged(log, func(line string) error {
 		m := underEpoch.FindStringSubmatch(line)
 		if m == nil {
 			return nil
@@ -103,7 +97,7 @@ func (t terms) readList(kept []client.Takeover) (wrong []string) {
 func (s *Site) unbroken(violated func(invariant, format string, args ...any)) error {
 	for _, p := range slices.Concat(s.Cluster.JobManagers, s.Cluster.TaskManagers) {
 		n := 0
-		err := eachLine(p.Log, func(line string) error {
+		err := eachLogged(p.Log, func(line string) error {
 			if n++; n > s.read[p.Log] && crashed.MatchString(line) {
 				violated("crash", "%s, line %d of its log: %s", p.Name, n, line)
 			}
@@ -118,30 +112,4 @@ func (s *Site) unbroken(violated func(invariant, format string, args ...any)) er
 		s.read[p.Log] = n
 	}
 	return nil
-}
-
-// eachLine reads a file, of any length of lines, that may not be there.
-func eachLine(path string, do func(line string) error) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for lines := bufio.NewReader(f); ; {
-		line, err := lines.ReadString('\n')
-		if line != "" {
-			if err := do(strings.TrimSuffix(line, "\n")); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

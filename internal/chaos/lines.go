@@ -2,10 +2,14 @@ package chaos
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Lines are those of the visible files in a directory and aside of it, sorted.
@@ -18,21 +22,48 @@ func Lines(dir string) ([]string, error) {
 	}
 	var all []string
 	for _, p := range parts {
-		f, err := os.Open(p)
+		err := eachLine(p, func(line string) error {
+			all = append(all, line)
+			return nil
+		})
 		if err != nil {
-			return nil, err
-		}
-		s := bufio.NewScanner(f)
-		for s.Scan() {
-			all = append(all, s.Text())
-		}
-		f.Close()
-		if err := s.Err(); err != nil {
 			return nil, err
 		}
 	}
 	slices.Sort(all)
 	return all, err
+}
+
+// eachLine reads a file, of any length of lines.
+func eachLine(path string, do func(line string) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			if err := do(strings.TrimSuffix(line, "\n")); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// eachLogged is eachLine of a process's log, which is not there before its first start.
+func eachLogged(path string, do func(line string) error) error {
+	err := eachLine(path, do)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Compare counts the lines of want that got lacks, and those of got that want lacks; a line that
