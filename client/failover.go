@@ -20,6 +20,7 @@ const (
 	CauseHeartbeat  = api.CauseHeartbeat
 	CauseSession    = api.CauseSession
 	CauseStepDown   = api.CauseStepDown
+	CauseFailure    = api.CauseFailure
 	CauseUnknown    = api.CauseUnknown
 )
 

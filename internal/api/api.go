@@ -170,6 +170,7 @@ const (
 	CauseHeartbeat  Cause = "heartbeat"  // nothing was heard of the leader for the heartbeat timeout
 	CauseSession    Cause = "session"    // the leader's session with coordination ended
 	CauseStepDown   Cause = "step-down"  // the leader handed over, as it was told to
+	CauseFailure    Cause = "failure"    // the leader gave up by itself: something failed that it could not lead on without
 	CauseUnknown    Cause = "unknown"
 )
 

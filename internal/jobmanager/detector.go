@@ -76,8 +76,11 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicio
 func (d *detector) greet(ctx context.Context, leader api.JobManager) (conn *rpc.Conn, verdict string, err error) {
 	raw, err := d.cfg.dial(ctx, leader.Address, d.timeout())
 	if err != nil {
-		if isRefusal(err) {
+		switch {
+		case isRefusal(err):
 			return nil, "its port refuses connections", nil
+		case isEnd(err): // its kernel took the connection, and closes the port
+			return nil, "it hung up", nil
 		}
 		return nil, "", fmt.Errorf("it cannot be reached: %w", err)
 	}
@@ -169,7 +172,7 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wro
 		case rpc.Plans:
 			d.shelf.want(m.Names)
 		case rpc.Released:
-			d.vacancies.released(h.Epoch, m.Reason)
+			d.vacancies.released(h.Epoch, m)
 		case rpc.Moved:
 			return "", &MovedError{m.Reason}
 		}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,6 +103,19 @@ func TestDetectorVerdicts(t *testing.T) {
 				t.Errorf("verdict %q, %s, want %q, %s", got.reason, got.cause, c.want, c.cause)
 			}
 		})
+	}
+}
+
+// A port that is closed as it is dialed resets the connection, which is as good as a refusal.
+func TestDetectorIsReset(t *testing.T) {
+	d := detectorFor(t, 5*time.Second)
+	d.cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNRESET)}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got, _ := d.watch(ctx, api.JobManager{ID: "leader", Address: "127.0.0.1:1"}); got != (suspicion{api.CauseConnection, "it hung up"}) {
+		t.Errorf("%+v", got)
 	}
 }
 

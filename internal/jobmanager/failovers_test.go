@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // Every change of leader is in the list, whoever is asked afterwards, with why it was made and what was found.
@@ -162,7 +163,7 @@ func TestVacancies(t *testing.T) {
 	gone, refuses := suspicion{api.CauseSession, "its session ended"}, suspicion{api.CauseConnection, "its port refuses connections"}
 	for _, noticed := range []suspicion{gone, refuses} {
 		var v vacancies
-		v.released(4, "an operator")
+		v.released(4, rpc.Released{Reason: "an operator"})
 		for _, other := range []coordination.Epoch{3, 5, 6} {
 			v.note(coordination.Leadership{Epoch: other, ID: "jm-b"}, noticed)
 			if got := v.before(other + 1); got.suspicion != noticed {
@@ -184,7 +185,7 @@ func TestVacancyIsExplainedLater(t *testing.T) {
 	var v vacancies
 	v.note(coordination.Leadership{Epoch: 4, ID: "jm-a"}, suspicion{api.CauseSession, "its session ended"})
 	was := v.before(5).suspicion
-	v.released(4, "an operator")
+	v.released(4, rpc.Released{Reason: "an operator"})
 	if got := v.explain(5, was); got.cause != api.CauseStepDown {
 		t.Errorf("what the one before said since: %+v", got)
 	}

@@ -109,29 +109,30 @@ func (l *leader) close(m *moving) {
 	l.wg.Wait()
 }
 
-// closeStandbys tells them first, if this process gives leadership up of its own will.
+// closeStandbys tells them first, if this process ends its term by itself.
 func (l *leader) closeStandbys(cause error) {
-	why, will := ofOwnWill(cause)
-	if will {
+	why, itself := endedItself(cause)
+	if itself {
 		l.vacancies.released(l.term.Epoch(), why) // nobody may be there to take over, and this process leads again
 	}
 	for _, s := range l.connections.listStandbys() {
-		if will && s.silent() < l.cfg.heartbeatTimeout() { // what is sent to a host that is lost may wait for seconds
-			_ = s.conn.Send(l.header, rpc.Released{Reason: why}) // one that does not hear it sees a session that ended
+		if itself && s.silent() < l.cfg.heartbeatTimeout() { // what is sent to a host that is lost may wait for seconds
+			_ = s.conn.Send(l.header, why) // one that does not hear it sees a session that ended
 		}
 		s.close()
 	}
 }
 
-// ofOwnWill says why a term ends of the leader's own will, if it does.
-func ofOwnWill(cause error) (why string, will bool) {
+// endedItself says why a term ends, if its leader ends it itself.
+func endedItself(cause error) (why rpc.Released, itself bool) {
 	switch {
-	case errors.Is(cause, errSteppedDown), errors.Is(cause, errGiven):
-		return cause.Error(), true
+	case cause == nil, errors.Is(cause, coordination.ErrStaleEpoch), errors.Is(cause, coordination.ErrSessionEnded):
+		return why, false
 	case errors.Is(cause, context.Canceled): // of the whole process
-		return "its process was told to end", true
+		return rpc.Released{Reason: "its process was told to end"}, true
 	}
-	return "", false
+	toldTo := errors.Is(cause, errSteppedDown) || errors.Is(cause, errGiven)
+	return rpc.Released{Reason: cause.Error(), Failed: !toldTo}, true
 }
 
 // fail ends the term: its leader was replaced, or cannot know what was committed.

@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
 	"github.com/perennial-io/perennial/internal/rpc"
 )
@@ -93,5 +95,42 @@ func TestStepDownWithoutASuccessor(t *testing.T) {
 	list, err := a.Failovers(t.Context())
 	if err != nil || len(list) != 2 || list[0].Cause != api.CauseStepDown || list[0].Previous != "jm-a" {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A leader that cannot lead on says why, and that is what its successor's list has.
+func TestLeaderThatGivesUp(t *testing.T) {
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.ClaimDelay = func() time.Duration { return 50 * time.Millisecond } } // coordination in memory is faster than a socket
+	a := w.start("jm-a")
+	w.leader()
+	w.taskManager("tm-1", 2).start()
+	b := w.start("jm-b")
+	w.standbyOf(a, b)
+	a.serving.Load().fail(errors.New("job 1 does not keep up"))
+	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
+	list, err := b.Failovers(t.Context())
+	if err != nil || len(list) < 2 || list[0].Cause != api.CauseFailure || list[0].Reason != "it gave up: job 1 does not keep up" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A leader that was replaced, or whose session has ended, gives nothing up.
+func TestEndedItself(t *testing.T) {
+	for _, c := range []struct {
+		cause          error
+		itself, failed bool
+	}{
+		{nil, false, false},
+		{fmt.Errorf("a commit: %w", coordination.ErrStaleEpoch), false, false},
+		{coordination.ErrSessionEnded, false, false},
+		{context.Canceled, true, false},
+		{errSteppedDown, true, false},
+		{errGiven, true, false},
+		{errors.New("storage is full"), true, true},
+	} {
+		if why, itself := endedItself(c.cause); itself != c.itself || why.Failed != c.failed {
+			t.Errorf("%v: %v, %t", c.cause, why, itself)
+		}
 	}
 }

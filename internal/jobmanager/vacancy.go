@@ -6,6 +6,7 @@ import (
 
 	"github.com/perennial-io/perennial/coordination"
 	"github.com/perennial-io/perennial/internal/api"
+	"github.com/perennial-io/perennial/internal/rpc"
 )
 
 // vacancies remembers why and since when the latest leader was given up.
@@ -39,10 +40,13 @@ func (v *vacancies) note(l coordination.Leadership, s suspicion) {
 }
 
 // released notes that a leader is about to resign. Coordination may have been faster to tell.
-func (v *vacancies) released(epoch coordination.Epoch, why string) {
+func (v *vacancies) released(epoch coordination.Epoch, r rpc.Released) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.handed, v.handover = epoch, suspicion{api.CauseStepDown, "it handed over: " + why}
+	v.handed, v.handover = epoch, suspicion{api.CauseStepDown, "it handed over: " + r.Reason}
+	if r.Failed {
+		v.handover = suspicion{api.CauseFailure, "it gave up: " + r.Reason}
+	}
 	if v.latest.epoch == epoch && v.latest.cause == api.CauseSession {
 		v.latest.suspicion = v.handover
 	}

@@ -73,10 +73,11 @@ type Load struct {
 	Memory    int64   `json:"memory"` // resident, of all task processes, in bytes
 }
 
-// Released is sent by a leader to standbys when it hands leadership over of its own will: it is about to resign. It explains
+// Released is sent by a leader to standbys when it ends its term by itself: it is about to resign. It explains
 // what coordination will show, and is nothing to act upon.
 type Released struct {
 	Reason string `json:"reason"`
+	Failed bool   `json:"failed,omitempty"` // it could not lead on; else it was told to hand over
 }
 
 // Moved is sent by a leader to standbys when the cluster has left this coordination: nobody will lead here any more.
