@@ -5,8 +5,8 @@
 // until it is answered or its context ends. That is safe because every request names its own
 // effect (a job's id is made by the client), so that a repeated one changes nothing.
 //
-// The package starts no goroutine. It never retries an answer: what the leader refused stays
-// refused, as an *Error.
+// No goroutine of the package outlives a call: each try has one, which looks whether somebody else
+// leads while the answer is awaited. A Client never retries an answer: what the leader refused stays refused, as an *Error.
 package client
 
 import (
@@ -69,7 +69,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// Attempts and waits of a call. A frozen leader costs one perTry before the client looks again.
+// Attempts and waits of a call.
 const (
 	perTry     = 3 * time.Second
 	firstPause = 5 * time.Millisecond
@@ -251,7 +251,7 @@ func gaveUp(ctx context.Context, last error) error {
 // follow tries one address, and the leader that it names if it is not the leader itself.
 func (c *Client) follow(ctx context.Context, address string, r request, answer any) (final bool, err error) {
 	for range 3 {
-		err = c.try(ctx, address, r, answer)
+		err = c.tryLeader(ctx, address, r, answer)
 		var refused *refusal
 		switch {
 		case err == nil:
@@ -302,7 +302,7 @@ func (c *Client) try(ctx context.Context, address string, r request, answer any)
 	req.Header.Set(api.FollowHeader, "yes")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return unreachable(address, r, err)
+		return unreachable(ctx, address, r, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
@@ -322,11 +322,14 @@ func (c *Client) try(ctx context.Context, address string, r request, answer any)
 }
 
 // unreachable says who did not answer, without the address being named three times.
-func unreachable(address string, r request, err error) error {
+func unreachable(ctx context.Context, address string, r request, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(context.Cause(ctx), errElsewhere):
+		err = errElsewhere
+	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %s", r.timeout)
 	}
 	return fmt.Errorf("JobManager %s: %w", address, err)

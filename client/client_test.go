@@ -59,6 +59,8 @@ func (f *fakeCluster) serve(self string, w http.ResponseWriter, r *http.Request)
 		f.artifact(w, r)
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/jobs":
 		f.submit(w, r)
+	case r.URL.Path == "/v1/cluster":
+		reply(w, http.StatusOK, Cluster{})
 	default:
 		reply(w, http.StatusNotFound, api.Error{Code: api.NotFound, Message: "no such job"})
 	}
