@@ -112,7 +112,7 @@ func keepMemory(c *config.Config, log *slog.Logger) (stop func()) {
 	const without = "standbys hear late of this process if it is killed, after its memory was freed"
 	stop, err := keeper.Start(func() { log.Warn("the keeper has ended: " + without) })
 	if err != nil {
-		log.Debug(without, "error", err)
+		log.Info(without, "error", err)
 		return func() {}
 	}
 	return stop

@@ -4,8 +4,8 @@
 // then whoever is connected hears nothing, and a leader that was killed counts as alive. So a keeper, a second process, shares the
 // memory, as threads do. It has no descriptors, blocks all signals that can be blocked, and executes a handful of system calls, on no stack.
 // When the first process ends the kernel finds the memory in use, and goes on to its files. The keeper hears of it by the signal for the
-// death of a parent, waits for a moment, and ends: the memory is freed then. A file that is mapped is memory: it is closed by the
-// process, and a lock on it (flock) lasts until the keeper has ended.
+// death of a parent, waits for a moment, and ends: the memory is freed then. That signal is SIGCONT, so a keeper that somebody has stopped goes on and
+// ends as well. A file that is mapped is memory: the process closes it, and a lock on it (flock) lasts until the keeper has ended.
 //
 // It is there on Linux 5.9 or newer, on amd64; elsewhere Start says that it is not, and nothing else changes. Both processes are shown with
 // the same name and the same resident memory, which exists once.

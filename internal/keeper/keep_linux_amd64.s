@@ -11,11 +11,12 @@
 
 #define CLONE_VM 0x100
 #define PR_SET_PDEATHSIG 1
-#define SIGUSR1 10
+#define SIGCONT 18
 #define EINTR 4
 
-// The signals to wait for, SIGUSR1 alone.
-DATA wanted<>+0(SB)/8, $(1<<(SIGUSR1-1))
+// The signals to wait for, SIGCONT alone, by which a keeper that somebody has stopped goes on: it would keep the memory, and locks on
+// mapped files, for ever.
+DATA wanted<>+0(SB)/8, $(1<<(SIGCONT-1))
 GLOBL wanted<>(SB), RODATA|NOPTR, $8
 
 // For how long the memory is kept yet: threads of the parent may have their files open still. 0 s, 50 ms.
@@ -53,7 +54,7 @@ child:
 
 	MOVQ	$PRCTL, AX
 	MOVQ	$PR_SET_PDEATHSIG, DI
-	MOVQ	$SIGUSR1, SI
+	MOVQ	$SIGCONT, SI
 	SYSCALL
 	TESTQ	AX, AX
 	JNZ	exit
@@ -74,7 +75,7 @@ wait:
 	SYSCALL
 	CMPQ	AX, $-EINTR	// it was stopped, and goes on
 	JEQ	wait
-	CMPQ	AX, $SIGUSR1
+	CMPQ	AX, $SIGCONT
 	JNE	exit
 
 	// Somebody else may have sent it. Once all threads of the parent are ending there is another parent.

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,15 +12,18 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A victim is this program once more, with so many MiB of memory, and a listener whose address it prints.
+// A victim is this program once more, with so many MiB of memory, and a listener whose address it prints. It locks files if it has a
+// directory for them.
 const (
 	victimEnv = "KEEPER_VICTIM_MIB"
 	plainEnv  = "KEEPER_NONE"
+	dirEnv    = "KEEPER_DIR"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +40,9 @@ func TestMain(m *testing.M) {
 	for i := 0; i < len(memory); i += 4096 {
 		memory[i] = 1
 	}
+	if dir := os.Getenv(dirEnv); dir != "" {
+		defer lockFiles(dir)()
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
@@ -49,8 +56,45 @@ func TestMain(m *testing.M) {
 	fmt.Println(len(memory))
 }
 
+// lockFiles locks the files of a victim: one, and one that is mapped as well.
+func lockFiles(dir string) (unlock func()) {
+	plain, mapped := lock(dir, "plain"), lock(dir, "mapped")
+	if plain == nil || mapped == nil {
+		panic("a file of the test's own is locked")
+	}
+	if _, err := mapped.WriteString("text"); err != nil {
+		panic(err)
+	}
+	if _, err := syscall.Mmap(int(mapped.Fd()), 0, 4, syscall.PROT_READ, syscall.MAP_SHARED); err != nil {
+		panic(err)
+	}
+	return func() { plain.Close(); mapped.Close() }
+}
+
+// lock opens and locks a file; it is nil if another has locked it.
+func lock(dir, name string) *os.File {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil
+	}
+	return f
+}
+
+func free(dir, name string) bool {
+	f := lock(dir, name)
+	if f != nil {
+		f.Close()
+	}
+	return f != nil
+}
+
 type victim struct {
 	cmd  *exec.Cmd
+	addr string
 	conn net.Conn
 }
 
@@ -71,7 +115,8 @@ func newVictim(t testing.TB, mib int, env ...string) *victim {
 	if err != nil {
 		t.Fatalf("the victim says nothing: %v", err)
 	}
-	if v.conn, err = net.Dial("tcp", strings.TrimSpace(line)); err != nil {
+	v.addr = strings.TrimSpace(line)
+	if v.conn, err = net.Dial("tcp", v.addr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.conn.Close() })
@@ -91,7 +136,7 @@ func (v *victim) keeper(t testing.TB) int {
 
 func await(t testing.TB, not string, so func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(30 * time.Second); !so(); {
+	for limit := time.Now().Add(3 * time.Second); !so(); {
 		if time.Now().After(limit) {
 			t.Fatal(not)
 		}
@@ -101,6 +146,9 @@ func await(t testing.TB, not string, so func() bool) {
 
 func children(t testing.TB, of int) (pids []int) {
 	t.Helper()
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
+		t.Skip("this kernel does not list children (CONFIG_PROC_CHILDREN): ", err)
+	}
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", of))
 	if err != nil {
 		t.Fatal(err)
@@ -149,31 +197,87 @@ func resident(t testing.TB, pid int) (mib int) {
 	return mib >> 10
 }
 
-// The connection breaks while the memory is there: the keeper is stopped, so that it cannot end.
-func TestConnectionsBreakBeforeMemoryIsFreed(t *testing.T) {
-	const mib = 64
-	v := newVictim(t, mib)
-	keeper := v.keeper(t)
-	if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Kill(keeper, syscall.SIGCONT) }()
+// kill has the victim end by SIGKILL, and waits until its connection breaks.
+func (v *victim) kill(t testing.TB) {
+	t.Helper()
 	if err := v.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := v.conn.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := v.conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Fatalf("the connection to a killed process: %v", err)
 	}
-	if has := resident(t, keeper); has < mib {
-		t.Errorf("the connection is broken, and the keeper has %d MiB of %d", has, mib)
-	}
-	if err := syscall.Kill(keeper, syscall.SIGCONT); err != nil {
+}
+
+// hold has a process stand still until release is called: only who traces it can, as its parent's death has it go on if it was stopped.
+func hold(t *testing.T, pid int) (release func()) {
+	t.Helper()
+	runtime.LockOSThread() // a tracer is a thread
+	t.Cleanup(runtime.UnlockOSThread)
+	if err := syscall.PtraceAttach(pid); errors.Is(err, syscall.EPERM) {
+		t.Skip("no process may be traced here")
+	} else if err != nil {
 		t.Fatal(err)
 	}
+	again(func() error { _, err := syscall.Wait4(pid, nil, syscall.WALL, nil); return err })
+	release = sync.OnceFunc(func() {
+		if err := syscall.PtraceDetach(pid); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// What waits for a process's end has it while the memory is there: connections, ports, files and their locks. A mapped file is memory.
+func TestAllButMemoryIsFreedAtOnce(t *testing.T) {
+	const mib = 64
+	dir := t.TempDir()
+	v := newVictim(t, mib, dirEnv+"="+dir)
+	keeper := v.keeper(t)
+	if free(dir, "plain") || free(dir, "mapped") {
+		t.Fatal("the victim has not locked its files")
+	}
+	release := hold(t, keeper)
+	v.kill(t)
+	await(t, "a lock is held", func() bool { return free(dir, "plain") })
+	await(t, "the port is taken", func() bool {
+		l, err := net.Listen("tcp", v.addr)
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	})
+	if err := v.cmd.Wait(); err == nil {
+		t.Error("a killed process ends without an error")
+	}
+	if has := resident(t, keeper); has < mib {
+		t.Errorf("the process has ended, and the keeper has %d MiB of %d", has, mib)
+	}
+	if free(dir, "mapped") {
+		t.Error("the lock on a mapped file does not last as long as the keeper: docs/decisions/0023 says so")
+	}
+	release()
 	gone(t, keeper)
+	await(t, "the lock on a mapped file is held", func() bool { return free(dir, "mapped") })
+}
+
+// Whoever stops a group of processes, and kills the first of them, leaves no keeper that holds the memory and the lock on a mapped file.
+func TestStoppedKeeperEnds(t *testing.T) {
+	dir := t.TempDir()
+	v := newVictim(t, 1, dirEnv+"="+dir)
+	keeper := v.keeper(t)
+	for _, pid := range []int{keeper, v.cmd.Process.Pid} {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "it does not stop", func() bool { return strings.HasPrefix(status(pid, "State"), "T") })
+	}
+	v.kill(t)
+	gone(t, keeper)
+	await(t, "the lock on a mapped file is held", func() bool { return free(dir, "mapped") })
 }
 
 // The keeper holds no file, and no signal to a group of processes ends it or runs a handler in it.
@@ -183,7 +287,7 @@ func TestKeeperHasTheMemoryAlone(t *testing.T) {
 	if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", keeper)); err != nil || len(files) > 0 {
 		t.Errorf("the keeper has %d files (%v)", len(files), err)
 	}
-	const waits = 1 << (syscall.SIGUSR1 - 1) // not blocked in a thread that waits for it
+	const waits = 1 << (syscall.SIGCONT - 1) // not blocked in a thread that waits for it
 	if blocked, err := strconv.ParseUint(status(keeper, "SigBlk"), 16, 64); err != nil || blocked|waits|1<<(syscall.SIGKILL-1)|1<<(syscall.SIGSTOP-1) != ^uint64(0) {
 		t.Errorf("the keeper blocks the signals %x (%v), want all", blocked, err)
 	}
@@ -196,12 +300,12 @@ func TestKeeperHasTheMemoryAlone(t *testing.T) {
 			t.Errorf("a thread of its parent blocks the signals %s", blocked)
 		}
 	}
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1} {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGCONT} {
 		if err := syscall.Kill(keeper, s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	await(t, "the keeper does not take SIGUSR1", func() bool {
+	await(t, "the keeper does not take SIGCONT", func() bool {
 		pending, err := strconv.ParseUint(status(keeper, "ShdPnd"), 16, 64)
 		return err != nil || pending&waits == 0
 	})
