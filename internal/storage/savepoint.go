@@ -8,11 +8,14 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/local"
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
@@ -133,19 +136,21 @@ type Savepoint struct {
 func OpenSavepoint(ctx context.Context, location string) (*Savepoint, error) {
 	at, err := ObjectsAt(location)
 	if err != nil {
-		return nil, fmt.Errorf("%w: savepoint: %w", ErrDamaged, err)
+		return nil, notSavepoint{err.Error()}
 	}
 	s := &Savepoint{at: at, location: absolute(at, location)}
 	b, err := objects.Read(ctx, at, savepointManifest, maxDocument)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, s.isNone(ctx)
-	}
-	if err != nil {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, notSavepoint{s.location + " is a file, and a savepoint is a directory; " + nameIt}
+	case err != nil:
 		return nil, fmt.Errorf("read savepoint %s: %w", s.location, err)
 	}
 	s.Savepoint, err = checkpoint.DecodeSavepoint(b)
 	if errors.Is(err, ErrNewer) {
-		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
+		return nil, fmt.Errorf("savepoint %s: %w; continue from it with the release that wrote it, or a later one", s.location, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: savepoint %s: %w", ErrDamaged, s.location, err)
@@ -153,16 +158,32 @@ func OpenSavepoint(ctx context.Context, location string) (*Savepoint, error) {
 	return s, nil
 }
 
+// notSavepoint says why a location is none of a savepoint. Whoever restores it takes it as damage: it will not be one at the
+// next try either.
+type notSavepoint struct{ why string }
+
+func (e notSavepoint) Error() string        { return e.why }
+func (e notSavepoint) Is(target error) bool { return target == ErrDamaged }
+
+// nameIt is what to do about a location that is none of a savepoint.
+const nameIt = "name the directory that perennial savepoint or stop has printed"
+
 // isNone says why there is no savepoint.
 func (s *Savepoint) isNone(ctx context.Context) error {
 	names, err := s.at.List(ctx, "")
 	switch {
 	case err != nil:
 		return fmt.Errorf("read savepoint %s: %w", s.location, err)
-	case len(names) == 0:
-		return fmt.Errorf("%w: %s is no savepoint: there is nothing; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location)
+	case len(names) > 0:
+		return notSavepoint{fmt.Sprintf("%s is no savepoint: it has no %q; %s", s.location, savepointManifest, nameIt)}
 	}
-	return fmt.Errorf("%w: %s is no savepoint: it has no %q; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location, savepointManifest)
+	where := "there is nothing"
+	if _, ok := s.at.(*local.Store); ok { // each process looks for itself
+		if host, err := os.Hostname(); err == nil {
+			where += " on host " + host + " (is it mounted there?)"
+		}
+	}
+	return notSavepoint{fmt.Sprintf("%s is no savepoint: %s; %s", s.location, where, nameIt)}
 }
 
 // ReadState returns the piece of state that h names, or fails with ErrDamaged.
