@@ -193,7 +193,7 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) error {
 	p := newProgress(os.Stderr)
 	fmt.Fprintf(os.Stderr, "job %s: perennial cancel %s ends it\n", id, id.Short())
-	c.Waiting = func(reason error) {
+	c.Waiting = func(reason error, _ time.Time) {
 		p.say(fmt.Sprintf("no leading JobManager answers; the job's tasks do not need one (%v)", reason))
 	}
 	j, err := c.Wait(ctx, id, followInterval, p.show)
