@@ -35,7 +35,9 @@ func TestLifeOfAJobWithState(t *testing.T) {
 	asked(t, "rescale", id, "-p", "257").expect(t, exitFailed, "nothing was changed", "257", "256")
 	asked(t, "rescale", id, "-p", "2").prints(t, "stood still for ")
 	asked(t, "run", "--upgrade", id, binaries.mistakes, "--", "--what", "none").expect(t, exitFailed, "nothing was changed", "no operator of the running job matches")
-	asked(t, "run", "-d", "--upgrade", id, another(t, binaries.wordcount)).prints(t, id)
+	upgraded := asked(t, "run", "-d", "--upgrade", id, another(t, binaries.wordcount))
+	upgraded.prints(t, id)
+	upgraded.expect(t, 0, "stood still for ")
 	for _, says := range []string{"rescale to 2, asked ", ": done, stood still for ", "upgrade, asked ", ": failed: ", "savepoint, asked ", "parallelism"} {
 		if info := asked(t, "info", id); !strings.Contains(strings.ToLower(info.stdout), says) {
 			t.Errorf("info does not mention %q:\n%s", says, info.stdout)
