@@ -56,6 +56,23 @@ func TestLifeOfAJobWithState(t *testing.T) {
 			t.Errorf("%q was counted %d times, want %d", word, n, lines)
 		}
 	}
+	dropping(t, second)
+}
+
+// dropping continues with a job that takes none of the savepoint's state: once that is allowed, it is told.
+func dropping(t *testing.T, savepoint string) {
+	t.Helper()
+	other := []string{"--from-savepoint", savepoint, binaries.mistakes, "--", "--what", "none"}
+	asked(t, append([]string{"run"}, other...)...).expect(t, exitFailed, "no operator of savepoint "+savepoint+" matches", "--allow-dropped-state")
+	says := []string{`of operator "count" is dropped`, `of operator "words" begins empty`}
+	asked(t, append([]string{"run", "--allow-dropped-state"}, other...)...).expect(t, 0, says...)
+	detached := asked(t, append([]string{"run", "-d", "--allow-dropped-state"}, other...)...)
+	detached.expect(t, 0, says...)
+	for _, s := range says {
+		if text := asked(t, "info", strings.TrimSpace(detached.stdout)).stdout; !strings.Contains(text, s) {
+			t.Errorf("info does not mention that state %s:\n%s", s, text)
+		}
+	}
 }
 
 // another makes a binary that does the same as this one.

@@ -198,6 +198,9 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 			cancel()
 		}
 	})
+	if notes := seen.Checkpoints.Notes; len(notes) > 0 {
+		fmt.Fprintln(os.Stderr, strings.Join(notes, "\n"))
+	}
 	switch {
 	case seen.State == job.Failed:
 		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(seen.Failure))
