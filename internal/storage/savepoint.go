@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -79,7 +78,15 @@ func (s *Storage) copyState(ctx context.Context, to objects.Store, name string, 
 		return err
 	}
 	name = path.Join(name, relative(h.File))
-	read := func(w io.Writer) error { return copyWhole(ctx, w, s.objects, p.String(), h) }
+	read := func(w io.Writer) error {
+		r, err := s.OpenState(ctx, h)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(w, r)
+		return err
+	}
 	if l, ok := to.(linker); ok {
 		if err := read(io.Discard); err != nil {
 			return err
@@ -89,26 +96,6 @@ func (s *Storage) copyState(ctx context.Context, to objects.Store, name string, 
 		}
 	}
 	_, err = to.Create(ctx, name, read)
-	return err
-}
-
-// copyWhole writes an object to w, or fails with ErrDamaged if it is not what h says.
-func copyWhole(ctx context.Context, w io.Writer, at objects.Store, name string, h job.StateHandle) error {
-	r, size, err := at.Open(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
-		return fmt.Errorf("%w: %s is missing", ErrDamaged, below(at.String(), name))
-	}
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if size != h.Size { // it must not cost its size in memory
-		return fmt.Errorf("%w: %s has %d bytes, %d were written", ErrDamaged, below(at.String(), name), size, h.Size)
-	}
-	crc := crc32.New(castagnoli)
-	if _, err = io.Copy(io.MultiWriter(w, crc), r); err == nil && crc.Sum32() != h.CRC {
-		err = fmt.Errorf("%w: %s has CRC-32C %08x, %08x was written", ErrDamaged, below(at.String(), name), crc.Sum32(), h.CRC)
-	}
 	return err
 }
 
@@ -188,29 +175,23 @@ func (s *Savepoint) isNone(ctx context.Context) error {
 
 // ReadState returns the piece of state that h names, or fails with ErrDamaged.
 func (s *Savepoint) ReadState(ctx context.Context, h job.StateHandle) ([]byte, error) {
-	if h.File == "" {
-		return (&Storage{}).ReadState(ctx, h)
-	}
-	var b bytes.Buffer
-	if err := copyWhole(ctx, &b, s.at, h.File, h); err != nil {
-		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
-	}
-	return b.Bytes(), nil
+	r, err := s.OpenState(ctx, h)
+	return readWhole(r, h, err)
 }
 
 // OpenState reads the piece of state that h names, as Storage.OpenState does.
 func (s *Savepoint) OpenState(ctx context.Context, h job.StateHandle) (io.ReadCloser, error) {
 	if h.File == "" {
-		return (&Storage{}).OpenState(ctx, h)
+		return inlined(h)
 	}
-	r, _, err := s.at.Open(ctx, h.File)
+	r, err := openVerified(ctx, s.at, h.File, h)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
-		return nil, fmt.Errorf("%w: savepoint %s: %s is missing", ErrDamaged, s.location, h.File)
+		err = fmt.Errorf("%w: %s is missing", ErrDamaged, below(s.location, h.File))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("savepoint %s: read %s: %w", s.location, h.File, err)
+		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
 	}
-	return &verified{from: r, Closer: r, handle: h}, nil
+	return r, nil
 }
 
 // Location is where it is.
