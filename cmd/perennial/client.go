@@ -30,14 +30,19 @@ func (g *global) withClient(ctx context.Context, do func(ctx context.Context, c 
 
 // waits tells a person why nothing happens, and for how long at most.
 func waits(reason error, until time.Time) string {
-	what, on := "no leading JobManager answers yet", "trying on"
-	if unable(reason) {
-		what = "the leading JobManager is not able to yet"
-	}
+	on := "trying on"
 	if !until.IsZero() {
 		on += " until " + until.Local().Format(time.TimeOnly)
 	}
-	return fmt.Sprintf("%s; %s (%v)", what, on, reason)
+	return fmt.Sprintf("%s yet; %s (%v)", absent(reason), on, reason)
+}
+
+// absent says in what way there is no leader at the moment.
+func absent(reason error) string {
+	if unable(reason) {
+		return "the leading JobManager is not able to"
+	}
+	return "no leading JobManager answers"
 }
 
 // unable reports whether a leader has answered, who cannot do what it is asked for at the moment.

@@ -214,7 +214,7 @@ func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) er
 	p := newProgress(os.Stderr)
 	fmt.Fprintf(os.Stderr, "job %s: perennial cancel %s ends it\n", id, id.Short())
 	c.Waiting = func(reason error, _ time.Time) {
-		p.say(fmt.Sprintf("no leading JobManager answers; the job's tasks do not need one (%v)", reason))
+		p.say(fmt.Sprintf("%s; the job's tasks do not need one (%v)", absent(reason), reason))
 	}
 	j, err := c.Wait(ctx, id, followInterval, p.show)
 	p.done()
