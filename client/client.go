@@ -80,9 +80,10 @@ const (
 // Client talks to the leader of one cluster. Its methods may be called from several goroutines;
 // each takes as long as its context allows while no leader answers.
 type Client struct {
-	// Waiting, unless nil, is called once in a call that no leader has answered for a second,
-	// with the latest reason. Set it before the first call.
-	Waiting func(reason error)
+	// Waiting, unless nil, is called once in a call that no leader has served for a second, with the latest
+	// reason (an *Error is a leader's, who cannot at the moment, as storage is full) and the time at which the call
+	// gives up (zero: never). Set it before the first call.
+	Waiting func(reason error, until time.Time)
 	// Pending, unless nil, is called once for a request to a job that is not served within some seconds, with
 	// the job as it is then.
 	Pending func(Job, Request)
@@ -231,7 +232,8 @@ func (c *Client) retry(ctx context.Context, r request, answer any) error {
 		}
 		if !told && ctx.Err() == nil && time.Since(began) > unanswered {
 			told = true
-			c.Waiting(last)
+			until, _ := ctx.Deadline()
+			c.Waiting(last, until)
 		}
 		select {
 		case <-ctx.Done():
@@ -244,6 +246,9 @@ func (c *Client) retry(ctx context.Context, r request, answer any) error {
 func gaveUp(ctx context.Context, last error) error {
 	if last == nil {
 		return context.Cause(ctx)
+	}
+	if unable, ok := errors.AsType[*Error](last); ok {
+		return fmt.Errorf("the leading JobManager was not able to (%w): %w", context.Cause(ctx), unable)
 	}
 	return fmt.Errorf("no leading JobManager answered (%w): %w", context.Cause(ctx), last)
 }
@@ -264,10 +269,10 @@ func (c *Client) follow(ctx context.Context, address string, r request, answer a
 			return ctx.Err() != nil, err
 		case refused.said.Code == api.NotLeader && refused.said.Leader != "" && refused.said.Leader != address:
 			address = refused.said.Leader
-		case refused.said.Code == api.NotLeader || refused.said.Code == api.NoLeader || refused.said.Code == api.Unavailable:
+		case refused.said.Code == api.NotLeader || refused.said.Code == api.NoLeader:
 			return false, err
 		default:
-			return true, &Error{Status: refused.status, Code: refused.said.Code, Message: refused.said.Message}
+			return refused.said.Code != api.Unavailable, &Error{Status: refused.status, Code: refused.said.Code, Message: refused.said.Message}
 		}
 	}
 	return false, err

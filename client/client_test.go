@@ -31,6 +31,7 @@ type fakeCluster struct {
 	jobs    map[ID]Job
 	dropped int // answers of the leader still to be lost after their effect
 	posts   int
+	unable  string // why the leader can do nothing at the moment, or ""
 	stored  map[string]int
 }
 
@@ -55,6 +56,8 @@ func (f *fakeCluster) serve(self string, w http.ResponseWriter, r *http.Request)
 		reply(w, http.StatusServiceUnavailable, api.Error{Code: api.NoLeader, Message: "nobody leads"})
 	case f.leader != self:
 		reply(w, http.StatusMisdirectedRequest, api.Error{Code: api.NotLeader, Message: "not I", Leader: f.leader})
+	case f.unable != "":
+		reply(w, http.StatusServiceUnavailable, api.Error{Code: api.Unavailable, Message: f.unable})
 	case strings.HasPrefix(r.URL.Path, "/v1/artifacts/"):
 		f.artifact(w, r)
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/jobs":
@@ -197,7 +200,7 @@ func TestTellsThatItWaits(t *testing.T) {
 	a, _ := f.start(t)
 	c := newClient(t, Fixed(a))
 	var told []error
-	c.Waiting = func(reason error) {
+	c.Waiting = func(reason error, _ time.Time) {
 		told = append(told, reason)
 		f.lead(a)
 	}
@@ -206,6 +209,36 @@ func TestTellsThatItWaits(t *testing.T) {
 	}
 	if len(told) != 1 || !strings.Contains(told[0].Error(), "nobody leads") {
 		t.Errorf("told %q, want once why it waits", told)
+	}
+}
+
+// TestTellsWhatTheLeaderIsUnableTo: whoever waits for a full storage hears of the storage, and until when it is tried; nobody looks for
+// a JobManager that does not answer.
+func TestTellsWhatTheLeaderIsUnableTo(t *testing.T) {
+	f := newFakeCluster()
+	a, _ := f.start(t)
+	f.lead(a)
+	f.unable = "storage is full"
+	c := newClient(t, Fixed(a))
+	cause := errors.New("waited enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, end := context.WithTimeout(ctx, time.Hour)
+	defer end()
+	var told []error
+	c.Waiting = func(reason error, until time.Time) {
+		if at, _ := ctx.Deadline(); !until.Equal(at) {
+			t.Errorf("it is tried until %v, want %v", until, at)
+		}
+		told = append(told, reason)
+		cancel(cause)
+	}
+	_, err := c.Submit(ctx, Spec{ID: NewID()})
+	unable, ok := errors.AsType[*Error](err)
+	if !ok || unable.Code != api.Unavailable || !errors.Is(err, cause) || !strings.Contains(err.Error(), "storage is full") || strings.Contains(err.Error(), "answered") {
+		t.Errorf("Submit: %v, want what the leader said, and the cause", err)
+	}
+	if len(told) != 1 || !errors.Is(told[0], unable) {
+		t.Errorf("told %q, want once what the leader said", told)
 	}
 }
 

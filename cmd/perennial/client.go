@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"github.com/perennial-io/perennial/client"
 	"github.com/perennial-io/perennial/internal/config"
@@ -20,13 +21,34 @@ func (g *global) withClient(ctx context.Context, do func(ctx context.Context, c 
 	}
 	c := client.New(locator(conf))
 	defer c.Close()
-	c.Waiting = func(reason error) {
-		fmt.Fprintf(os.Stderr, "perennial: no leading JobManager answers yet; trying on (%v)\n", reason)
-	}
-	if err = do(ctx, c); err == nil || !errors.Is(err, errPatience) {
+	c.Waiting = func(reason error, until time.Time) { fmt.Fprintln(os.Stderr, "perennial: "+waits(reason, until)) }
+	if err = do(ctx, c); err == nil || !errors.Is(err, errPatience) || unable(err) {
 		return err
 	}
 	return fmt.Errorf("%w; is a JobManager started, and is it looked for in the right place? %s", err, whereabouts(conf))
+}
+
+// waits tells a person why nothing happens, and for how long at most.
+func waits(reason error, until time.Time) string {
+	on := "trying on"
+	if !until.IsZero() {
+		on += " until " + until.Local().Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("%s yet; %s (%v)", absent(reason), on, reason)
+}
+
+// absent says in what way there is no leader at the moment.
+func absent(reason error) string {
+	if unable(reason) {
+		return "the leading JobManager is not able to"
+	}
+	return "no leading JobManager answers"
+}
+
+// unable reports whether a leader has answered, who cannot do what it is asked for at the moment.
+func unable(err error) bool {
+	_, ok := errors.AsType[*client.Error](err)
+	return ok
 }
 
 // whereabouts tells how JobManagers are looked for, to a person who finds none.

@@ -27,6 +27,7 @@ type progress struct {
 	meters []meter.Meter // of the vertices
 	state  string        // as last told without a terminal,
 	told   time.Time
+	noted  bool // what becomes of state was told
 }
 
 func newProgress(f *os.File) *progress {
@@ -47,6 +48,10 @@ func terminalSize(f *os.File) (width, height int) {
 }
 
 func (p *progress) show(j client.Job) {
+	if notes := j.Checkpoints.Notes; len(notes) > 0 && !p.noted {
+		p.noted = true
+		p.say(strings.Join(notes, "\n"))
+	}
 	now := time.Now()
 	rates := p.measure(j, now)
 	if p.size != nil {

@@ -169,6 +169,9 @@ func printCheckpoints(w io.Writer, c client.Checkpoints) {
 	switch {
 	case c.Savepoint != "":
 		fmt.Fprintf(w, "continued from savepoint %s\n", c.Savepoint)
+		for _, n := range c.Notes {
+			fmt.Fprintf(w, "  %s\n", n)
+		}
 	case c.Restored != 0:
 		fmt.Fprintf(w, "continued from checkpoint %d\n", c.Restored)
 	}

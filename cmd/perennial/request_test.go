@@ -35,7 +35,9 @@ func TestLifeOfAJobWithState(t *testing.T) {
 	asked(t, "rescale", id, "-p", "257").expect(t, exitFailed, "nothing was changed", "257", "256")
 	asked(t, "rescale", id, "-p", "2").prints(t, "stood still for ")
 	asked(t, "run", "--upgrade", id, binaries.mistakes, "--", "--what", "none").expect(t, exitFailed, "nothing was changed", "no operator of the running job matches")
-	asked(t, "run", "-d", "--upgrade", id, another(t, binaries.wordcount)).prints(t, id)
+	upgraded := asked(t, "run", "-d", "--upgrade", id, another(t, binaries.wordcount))
+	upgraded.prints(t, id)
+	upgraded.expect(t, 0, "stood still for ")
 	for _, says := range []string{"rescale to 2, asked ", ": done, stood still for ", "upgrade, asked ", ": failed: ", "savepoint, asked ", "parallelism"} {
 		if info := asked(t, "info", id); !strings.Contains(strings.ToLower(info.stdout), says) {
 			t.Errorf("info does not mention %q:\n%s", says, info.stdout)
@@ -52,6 +54,23 @@ func TestLifeOfAJobWithState(t *testing.T) {
 	for _, word := range []string{"one", "two", "three"} {
 		if n := counted(t, out, word); n != lines {
 			t.Errorf("%q was counted %d times, want %d", word, n, lines)
+		}
+	}
+	dropping(t, second)
+}
+
+// dropping continues with a job that takes none of the savepoint's state: once that is allowed, it is told.
+func dropping(t *testing.T, savepoint string) {
+	t.Helper()
+	other := []string{"--from-savepoint", savepoint, binaries.mistakes, "--", "--what", "none"}
+	asked(t, append([]string{"run"}, other...)...).expect(t, exitFailed, "no operator of savepoint "+savepoint+" matches", "--allow-dropped-state")
+	says := []string{`of operator "count" is dropped`, `of operator "words" begins empty`}
+	asked(t, append([]string{"run", "--allow-dropped-state"}, other...)...).expect(t, 0, says...)
+	detached := asked(t, append([]string{"run", "-d", "--allow-dropped-state"}, other...)...)
+	detached.expect(t, 0, says...)
+	for _, s := range says {
+		if text := asked(t, "info", strings.TrimSpace(detached.stdout)).stdout; !strings.Contains(text, s) {
+			t.Errorf("info does not mention that state %s:\n%s", s, text)
 		}
 	}
 }

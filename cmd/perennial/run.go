@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,11 +47,8 @@ make a savepoint first.`,
 			return nil
 		},
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("parallelism") && o.parallelism < 1 {
-				return usageError{fmt.Errorf("run: -p %d: expected 1 or more subtasks", o.parallelism)}
-			}
-			if o.upgrade != "" && o.savepoint != "" {
-				return usageError{fmt.Errorf("run: --upgrade continues from the running job's own state; leave out --from-savepoint")}
+			if err := o.wrong(cmd.Flags().Changed); err != nil {
+				return usageError{fmt.Errorf("run: %w", err)}
 			}
 			return nil
 		},
@@ -72,6 +70,24 @@ make a savepoint first.`,
 	flags.StringVar(&o.upgrade, "upgrade", "", "take over the state of this running `job`, and its id")
 	flags.SetInterspersed(false) // what follows JOB is the job's
 	return cmd
+}
+
+// wrong says what does not fit together. What is given and empty, as of a script's variable that was never set, is a mistake: the
+// job would begin without its state.
+func (o runOptions) wrong(given func(flag string) bool) error {
+	switch {
+	case given("parallelism") && o.parallelism < 1:
+		return fmt.Errorf("-p %d: expected 1 or more subtasks", o.parallelism)
+	case given("from-savepoint") && o.savepoint == "":
+		return errors.New(`--from-savepoint "": expected the directory that perennial savepoint or stop has printed; leave it out to begin without state`)
+	case given("upgrade") && o.upgrade == "":
+		return errors.New(`--upgrade "": expected the id of a running job`)
+	case o.upgrade != "" && o.savepoint != "":
+		return errors.New("--upgrade continues from the running job's own state; leave out --from-savepoint")
+	case o.dropped && o.upgrade == "" && o.savepoint == "":
+		return errors.New("--allow-dropped-state goes with --from-savepoint or --upgrade; a job that continues from neither has no state to drop")
+	}
+	return nil
 }
 
 func run(ctx context.Context, c *client.Client, o runOptions, path string, args []string) error {
@@ -146,16 +162,17 @@ func upgrade(ctx context.Context, c *client.Client, o runOptions, path string, a
 		return err
 	}
 	r, err := c.Change(ctx, id, client.Change{Parallelism: o.parallelism, Artifact: artifact, Args: args, Dir: dir, AllowDropped: o.dropped})
-	switch {
-	case err != nil:
+	if err != nil {
 		return explain("upgrade", id, err)
-	case o.json:
+	}
+	if o.json {
 		return printJSON(r)
-	case o.detached:
+	}
+	fmt.Fprintln(os.Stderr, changed(r)+notes(r))
+	if o.detached {
 		fmt.Println(id)
 		return nil
 	}
-	fmt.Fprintln(os.Stderr, changed(r)+notes(r))
 	return follow(ctx, c, id, false)
 }
 
@@ -181,6 +198,9 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 			cancel()
 		}
 	})
+	if notes := seen.Checkpoints.Notes; len(notes) > 0 {
+		fmt.Fprintln(os.Stderr, strings.Join(notes, "\n"))
+	}
 	switch {
 	case seen.State == job.Failed:
 		return fmt.Errorf("job %s failed: %s", id.Short(), strings.TrimSpace(seen.Failure))
@@ -193,8 +213,8 @@ func detach(ctx context.Context, c *client.Client, id client.ID) error {
 func follow(ctx context.Context, c *client.Client, id client.ID, asJSON bool) error {
 	p := newProgress(os.Stderr)
 	fmt.Fprintf(os.Stderr, "job %s: perennial cancel %s ends it\n", id, id.Short())
-	c.Waiting = func(reason error) {
-		p.say(fmt.Sprintf("no leading JobManager answers; the job's tasks do not need one (%v)", reason))
+	c.Waiting = func(reason error, _ time.Time) {
+		p.say(fmt.Sprintf("%s; the job's tasks do not need one (%v)", absent(reason), reason))
 	}
 	j, err := c.Wait(ctx, id, followInterval, p.show)
 	p.done()

@@ -101,9 +101,9 @@ func TestWaitsAloud(t *testing.T) {
 		"a name that is none":       {"jobmanager -D rest.port=0 -D zookeeper.quorum=nosuch.invalid:2181", "nosuch.invalid:2181 does not resolve", 0},
 		"etcd away":                 {"jobmanager -D rest.port=0 -D high-availability=etcd -D etcd.endpoints=" + nobody, "etcd does not answer", 0},
 		"no majority":               {"jobmanager -D rest.port=" + ports[0] + " " + strings.Join(members, " "), "waiting for a majority", 0},
-		"a question to ZooKeeper":   {"list -D zookeeper.quorum=" + nobody, "trying on (coordination is not reachable", exitFailed},
-		"a question to nobody":      {"list -D rest.port=1", "trying on (JobManager localhost:1: ", exitFailed},
-		"a job for nobody":          {"run -D rest.port=1 " + binaries.mistakes, "trying on (JobManager localhost:1: ", exitFailed},
+		"a question to ZooKeeper":   {"list -D zookeeper.quorum=" + nobody, " (coordination is not reachable", exitFailed},
+		"a question to nobody":      {"list -D rest.port=1", "no leading JobManager answers yet; trying on until ", exitFailed},
+		"a job for nobody":          {"run -D rest.port=1 " + binaries.mistakes, " (JobManager localhost:1: ", exitFailed},
 		"a TaskManager with nobody": {"taskmanager -D jobmanager.rpc.port=1 -D storage.dir=" + sharedStorage(), "no connection to a JobManager", 0},
 		"a TaskManager elsewhere":   {"taskmanager -D jobmanager.rpc.port=1", "storage.dir must be the same directory everywhere", 0},
 	} {

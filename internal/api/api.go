@@ -345,6 +345,8 @@ type Checkpoints struct {
 	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
 	// Savepoint is where that is, if it is a savepoint.
 	Savepoint string `json:"savepoint,omitempty"`
+	// Notes tell what the job did not find in the savepoint that it began with, so that it begins empty, and what is dropped.
+	Notes []string `json:"notes,omitempty"`
 	// Failures is how many were given up since one was completed.
 	Failures int `json:"failures,omitempty"`
 }

@@ -131,7 +131,7 @@ func (c *comparison) strangers(allowDropped bool) error {
 	if allowDropped || len(there) == 0 || slices.ContainsFunc(there, func(op string) bool { _, ok := c.operators[op]; return ok }) {
 		return nil
 	}
-	return fmt.Errorf("no operator of %s matches: it has state of %s, and the job keeps state in %s. Is it another job's? To begin without any of it, allow dropped state",
+	return fmt.Errorf("no operator of %s matches: it has state of %s, and the job keeps state in %s. Is it another job's? To begin without any of it, allow dropped state (--allow-dropped-state)",
 		c.from.What, list(there), list(names(declared(c.plan))))
 }
 
@@ -164,9 +164,9 @@ func (c *comparison) compare(k Kept, allowDropped bool) {
 	case allowDropped:
 		c.Dropped = append(c.Dropped, fmt.Sprintf("state %q of operator %q", k.Name, k.Operator))
 	case there:
-		c.refuse(k, "the operator does not keep it any more: keep it, or allow dropped state")
+		c.refuse(k, "the operator does not keep it any more: keep it, or allow dropped state (--allow-dropped-state)")
 	default:
-		c.refuse(k, "the job has no such operator: name it as it was%s, or allow dropped state", c.renamed())
+		c.refuse(k, "the job has no such operator: name it as it was%s, or allow dropped state (--allow-dropped-state)", c.renamed())
 	}
 }
 

@@ -406,6 +406,17 @@ func TestFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }() // it tries on, as the disk may become free
+
+			// The command waits for it, says so, and until when.
+			if name == "storage" {
+				eventually(t, func() error {
+					text, err := os.ReadFile(said)
+					if err == nil && !strings.Contains(string(text), "the leading JobManager is not able to yet; trying on until ") {
+						err = fmt.Errorf("the command says %q", text)
+					}
+					return err
+				})
+			}
 			eventually(t, func() error {
 				text, err := os.ReadFile(said)
 				all := string(text) + u.types("perennial", append([]string{"logs", "jobmanager", "leader"}, common...)...).Stdout

@@ -191,6 +191,39 @@ func TestStopAndContinue(t *testing.T) {
 	f.end(t, next.spec.ID)
 }
 
+// TestContinueFromADamagedSavepoint: no job begins with less than what was saved, and it says whose state it is that was not kept.
+func TestContinueFromADamagedSavepoint(t *testing.T) {
+	f := savepointFixture(t)
+	j := f.tally(t, 20_000)
+	f.running(t, j.spec.ID)
+	f.visible(t, j, 0.2)
+	stopped, err := f.client.Stop(f.ctx, j.spec.ID, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(stopped.Savepoint, "chk-*-state-*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no state in %s: %v", stopped.Savepoint, err)
+	}
+	if err := flip(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	next := j
+	next.spec.ID, next.spec.Savepoint, next.spec.Continues = client.NewID(), stopped.Savepoint, true
+	if _, err := f.client.Submit(f.ctx, next.spec); err != nil {
+		t.Fatal(err)
+	}
+	end := f.wait(t, next.spec.ID)
+	if end.State != job.Failed {
+		t.Errorf("the job is %s", end.State)
+	}
+	for _, says := range []string{"savepoint " + stopped.Savepoint + " cannot be restored", `operator "count", subtask `, files[0] + " has CRC-32C "} {
+		if !strings.Contains(end.Failure, says) {
+			t.Errorf("the job says %q, want %q in it", end.Failure, says)
+		}
+	}
+}
+
 // TestDrain: results come out before the savepoint is made.
 func TestDrain(t *testing.T) {
 	f := savepointFixture(t)

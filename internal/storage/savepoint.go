@@ -5,14 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/local"
 	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
@@ -76,7 +78,15 @@ func (s *Storage) copyState(ctx context.Context, to objects.Store, name string, 
 		return err
 	}
 	name = path.Join(name, relative(h.File))
-	read := func(w io.Writer) error { return copyWhole(ctx, w, s.objects, p.String(), h) }
+	read := func(w io.Writer) error {
+		r, err := s.OpenState(ctx, h)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(w, r)
+		return err
+	}
 	if l, ok := to.(linker); ok {
 		if err := read(io.Discard); err != nil {
 			return err
@@ -86,26 +96,6 @@ func (s *Storage) copyState(ctx context.Context, to objects.Store, name string, 
 		}
 	}
 	_, err = to.Create(ctx, name, read)
-	return err
-}
-
-// copyWhole writes an object to w, or fails with ErrDamaged if it is not what h says.
-func copyWhole(ctx context.Context, w io.Writer, at objects.Store, name string, h job.StateHandle) error {
-	r, size, err := at.Open(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
-		return fmt.Errorf("%w: %s is missing", ErrDamaged, below(at.String(), name))
-	}
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if size != h.Size { // it must not cost its size in memory
-		return fmt.Errorf("%w: %s has %d bytes, %d were written", ErrDamaged, below(at.String(), name), size, h.Size)
-	}
-	crc := crc32.New(castagnoli)
-	if _, err = io.Copy(io.MultiWriter(w, crc), r); err == nil && crc.Sum32() != h.CRC {
-		err = fmt.Errorf("%w: %s has CRC-32C %08x, %08x was written", ErrDamaged, below(at.String(), name), crc.Sum32(), h.CRC)
-	}
 	return err
 }
 
@@ -133,19 +123,21 @@ type Savepoint struct {
 func OpenSavepoint(ctx context.Context, location string) (*Savepoint, error) {
 	at, err := ObjectsAt(location)
 	if err != nil {
-		return nil, fmt.Errorf("%w: savepoint: %w", ErrDamaged, err)
+		return nil, notSavepoint{err.Error()}
 	}
 	s := &Savepoint{at: at, location: absolute(at, location)}
 	b, err := objects.Read(ctx, at, savepointManifest, maxDocument)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, s.isNone(ctx)
-	}
-	if err != nil {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, notSavepoint{s.location + " is a file, and a savepoint is a directory; " + nameIt}
+	case err != nil:
 		return nil, fmt.Errorf("read savepoint %s: %w", s.location, err)
 	}
 	s.Savepoint, err = checkpoint.DecodeSavepoint(b)
 	if errors.Is(err, ErrNewer) {
-		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
+		return nil, fmt.Errorf("savepoint %s: %w; continue from it with the release that wrote it, or a later one", s.location, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: savepoint %s: %w", ErrDamaged, s.location, err)
@@ -153,43 +145,53 @@ func OpenSavepoint(ctx context.Context, location string) (*Savepoint, error) {
 	return s, nil
 }
 
+// notSavepoint says why a location is none of a savepoint. Whoever restores it takes it as damage: it will not be one at the
+// next try either.
+type notSavepoint struct{ why string }
+
+func (e notSavepoint) Error() string        { return e.why }
+func (e notSavepoint) Is(target error) bool { return target == ErrDamaged }
+
+// nameIt is what to do about a location that is none of a savepoint.
+const nameIt = "name the directory that perennial savepoint or stop has printed"
+
 // isNone says why there is no savepoint.
 func (s *Savepoint) isNone(ctx context.Context) error {
 	names, err := s.at.List(ctx, "")
 	switch {
 	case err != nil:
 		return fmt.Errorf("read savepoint %s: %w", s.location, err)
-	case len(names) == 0:
-		return fmt.Errorf("%w: %s is no savepoint: there is nothing; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location)
+	case len(names) > 0:
+		return notSavepoint{fmt.Sprintf("%s is no savepoint: it has no %q; %s", s.location, savepointManifest, nameIt)}
 	}
-	return fmt.Errorf("%w: %s is no savepoint: it has no %q; name the directory that perennial savepoint or stop has printed", ErrDamaged, s.location, savepointManifest)
+	where := "there is nothing"
+	if _, ok := s.at.(*local.Store); ok { // each process looks for itself
+		if host, err := os.Hostname(); err == nil {
+			where += " on host " + host + " (is it mounted there?)"
+		}
+	}
+	return notSavepoint{fmt.Sprintf("%s is no savepoint: %s; %s", s.location, where, nameIt)}
 }
 
 // ReadState returns the piece of state that h names, or fails with ErrDamaged.
 func (s *Savepoint) ReadState(ctx context.Context, h job.StateHandle) ([]byte, error) {
-	if h.File == "" {
-		return (&Storage{}).ReadState(ctx, h)
-	}
-	var b bytes.Buffer
-	if err := copyWhole(ctx, &b, s.at, h.File, h); err != nil {
-		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
-	}
-	return b.Bytes(), nil
+	r, err := s.OpenState(ctx, h)
+	return readWhole(r, h, err)
 }
 
 // OpenState reads the piece of state that h names, as Storage.OpenState does.
 func (s *Savepoint) OpenState(ctx context.Context, h job.StateHandle) (io.ReadCloser, error) {
 	if h.File == "" {
-		return (&Storage{}).OpenState(ctx, h)
+		return inlined(h)
 	}
-	r, _, err := s.at.Open(ctx, h.File)
+	r, err := openVerified(ctx, s.at, h.File, h)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objects.ErrName) {
-		return nil, fmt.Errorf("%w: savepoint %s: %s is missing", ErrDamaged, s.location, h.File)
+		err = fmt.Errorf("%w: %s is missing", ErrDamaged, below(s.location, h.File))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("savepoint %s: read %s: %w", s.location, h.File, err)
+		return nil, fmt.Errorf("savepoint %s: %w", s.location, err)
 	}
-	return &verified{from: r, Closer: r, handle: h}, nil
+	return r, nil
 }
 
 // Location is where it is.

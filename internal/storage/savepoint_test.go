@@ -124,10 +124,11 @@ func TestOpenSavepointSaysWhatIsWrong(t *testing.T) {
 		is    error
 		says  string
 	}{
-		"nothing there":          {os.RemoveAll, ErrDamaged, "there is nothing; name the directory"},
+		"nothing there":          {os.RemoveAll, ErrDamaged, "is no savepoint: there is nothing on host "},
 		"no manifest":            {func(l string) error { return os.Remove(filepath.Join(l, savepointManifest)) }, ErrDamaged, `it has no "savepoint"`},
+		"a file":                 {instead, ErrDamaged, "is a file, and a savepoint is a directory; name the directory"},
 		"a truncated manifest":   {func(l string) error { return os.Truncate(filepath.Join(l, savepointManifest), 20) }, ErrDamaged, "truncated"},
-		"of a newer version":     {newer, ErrNewer, "newer version"},
+		"of a newer version":     {newer, ErrNewer, "the release that wrote it, or a later one"},
 		"another file's content": {func(l string) error { return os.WriteFile(filepath.Join(l, savepointManifest), []byte("{}"), 0o644) }, ErrDamaged, "checksum"},
 	} {
 		m, g := saved(t, s)
@@ -139,8 +140,12 @@ func TestOpenSavepointSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: %v; want %v, and it to say %q", name, err, c.is, c.says)
 		}
 	}
-	if _, err := OpenSavepoint(t.Context(), "ftp://host/x"); !errors.Is(err, ErrDamaged) {
+	if _, err := OpenSavepoint(t.Context(), "ftp://host/x"); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), "ftp:// is not known here") {
 		t.Errorf("of an unknown scheme: %v", err)
+	}
+	none := t.TempDir()
+	if _, err := OpenSavepoint(t.Context(), none); err == nil || !strings.HasPrefix(err.Error(), none+" is no savepoint: ") {
+		t.Errorf("%v; what is no savepoint is no damaged checkpoint to a person", err)
 	}
 }
 
@@ -160,6 +165,11 @@ func TestSavepointInABucket(t *testing.T) {
 		}
 		holds(t, location)
 	}
+}
+
+// instead puts a file where the savepoint was.
+func instead(location string) error {
+	return errors.Join(os.RemoveAll(location), os.WriteFile(location, nil, 0o644))
 }
 
 // newer makes the manifest one of the version after this one.

@@ -15,6 +15,7 @@ import (
 	"github.com/perennial-io/perennial/internal/checkpoint"
 	"github.com/perennial-io/perennial/internal/failpoint"
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // ErrDamaged says that what a checkpoint consists of is not there as it was written, and will not
@@ -83,61 +84,65 @@ func InlineState(h job.StateHandle, data []byte) job.StateHandle {
 // ReadState returns the piece of state that h names, or fails with ErrDamaged when it is not what
 // was written.
 func (s *Storage) ReadState(ctx context.Context, h job.StateHandle) ([]byte, error) {
-	b, name := h.Data, h.File
-	if name == "" {
-		name = "in the manifest, of operator " + h.Operator
-	} else {
-		var err error
-		if b, err = s.readState(ctx, h); err != nil {
-			return nil, err
-		}
-	}
-	if int64(len(b)) != h.Size {
-		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, name, len(b), h.Size)
-	}
-	if crc := crc32.Checksum(b, castagnoli); crc != h.CRC {
-		return nil, fmt.Errorf("%w: state %s has CRC-32C %08x, %08x was written", ErrDamaged, name, crc, h.CRC)
-	}
-	return b, nil
-}
-
-func (s *Storage) readState(ctx context.Context, h job.StateHandle) ([]byte, error) {
-	p, err := parsePlace(h.File)
-	if err != nil {
-		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
-	}
-	r, size, err := s.objects.Open(ctx, p.String())
-	if err != nil {
-		return nil, s.unreadable(ctx, "state", p, err)
-	}
-	defer r.Close()
-	// The length is compared first: a wrong one must not cost its size in memory.
-	if size != h.Size {
-		return nil, fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, p, size, h.Size)
-	}
-	b := make([]byte, h.Size)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, fmt.Errorf("read state %s: %w", p, err)
-	}
-	return b, nil
+	r, err := s.OpenState(ctx, h)
+	return readWhole(r, h, err)
 }
 
 // OpenState reads the piece of state that h names, as it is needed: what cannot be in memory all at once. The
 // reader fails with ErrDamaged instead of ending when what it has read is not what was written.
 func (s *Storage) OpenState(ctx context.Context, h job.StateHandle) (io.ReadCloser, error) {
 	if h.File == "" {
-		b, err := s.ReadState(ctx, h)
-		return io.NopCloser(bytes.NewReader(b)), err
+		return inlined(h)
 	}
 	p, err := parsePlace(h.File)
 	if err != nil {
 		return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
 	}
-	r, _, err := s.objects.Open(ctx, p.String())
-	if err != nil {
+	r, err := openVerified(ctx, s.objects, p.String(), h)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, s.unreadable(ctx, "state", p, err)
 	}
-	return &verified{from: r, Closer: r, handle: h}, nil
+	return r, err
+}
+
+// readWhole returns all of what was opened, if it was, and closes it. Its length is that of the handle, or it would not have been opened.
+func readWhole(r io.ReadCloser, h job.StateHandle, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b := bytes.NewBuffer(make([]byte, 0, h.Size+bytes.MinRead)) // the end is found without growing
+	if _, err := b.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// inlined reads a piece of state that is in the manifest.
+func inlined(h job.StateHandle) (io.ReadCloser, error) {
+	name := "in the manifest, of operator " + h.Operator
+	if int64(len(h.Data)) != h.Size {
+		return nil, otherLength(name, int64(len(h.Data)), h)
+	}
+	from := bytes.NewReader(h.Data)
+	return &verified{from: from, Closer: io.NopCloser(from), handle: h, name: name}, nil
+}
+
+func otherLength(name string, size int64, h job.StateHandle) error {
+	return fmt.Errorf("%w: state %s has %d bytes, %d were written", ErrDamaged, name, size, h.Size)
+}
+
+// openVerified opens the object that is a piece of state. One of another length is refused here: it must not cost its size in memory.
+func openVerified(ctx context.Context, at objects.Store, name string, h job.StateHandle) (io.ReadCloser, error) {
+	r, size, err := at.Open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read state %s: %w", name, err)
+	}
+	if size != h.Size {
+		r.Close()
+		return nil, otherLength(below(at.String(), name), size, h)
+	}
+	return &verified{from: r, Closer: r, handle: h, name: below(at.String(), name)}, nil
 }
 
 // verified compares what is read of a piece of state with its handle.
@@ -145,6 +150,7 @@ type verified struct {
 	from io.Reader
 	io.Closer
 	handle job.StateHandle
+	name   string // for a person
 	size   int64
 	crc    uint32
 }
@@ -153,11 +159,13 @@ func (v *verified) Read(b []byte) (int, error) {
 	n, err := v.from.Read(b)
 	v.size += int64(n)
 	v.crc = crc32.Update(v.crc, castagnoli, b[:n])
-	if v.size > v.handle.Size || errors.Is(err, io.EOF) && (v.size != v.handle.Size || v.crc != v.handle.CRC) {
-		return n, fmt.Errorf("%w: state %s has %d bytes with CRC-32C %08x; %d with %08x were written", ErrDamaged, v.handle.File, v.size, v.crc, v.handle.Size, v.handle.CRC)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("read state %s: %w", v.handle.File, err)
+	switch ended := errors.Is(err, io.EOF); {
+	case v.size > v.handle.Size || ended && v.size != v.handle.Size:
+		err = otherLength(v.name, v.size, v.handle)
+	case ended && v.crc != v.handle.CRC:
+		err = fmt.Errorf("%w: state %s has CRC-32C %08x, %08x was written", ErrDamaged, v.name, v.crc, v.handle.CRC)
+	case err != nil && !ended:
+		err = fmt.Errorf("read state %s: %w", v.name, err)
 	}
 	return n, err
 }

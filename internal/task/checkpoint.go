@@ -100,6 +100,7 @@ func (s *subtask) restore() error {
 	var m *checkpoint.Manifest
 	states := map[string][]operator.Restored{}
 	err := s.patiently(func() (err error) {
+		s.wiring.Enter(s.head.Name)
 		var from stateReader
 		if m, from, err = c.open(s.ctx); err == nil {
 			err = s.read(m, from, mine, states)
@@ -124,6 +125,7 @@ func (s *subtask) restore() error {
 			}
 		}
 	}
+	s.wiring.Enter(s.head.Name)
 	s.wiring.Restore(m.Checkpoint, states, inherited, share)
 	failpoint.TaskRestored.Reached()
 	return nil
@@ -171,6 +173,7 @@ func (c *Checkpoints) open(ctx context.Context) (*checkpoint.Manifest, stateRead
 func (s *subtask) read(m *checkpoint.Manifest, from stateReader, operators map[string]bool, states map[string][]operator.Restored) (err error) {
 	clear(states)
 	for name := range operators {
+		s.wiring.Enter(name) // whose state it is, should it be damaged
 		for _, state := range m.States(name) {
 			r := operator.Restored{Handle: state.StateHandle, Subtask: state.Subtask}
 			if state.Part != "" && state.File != "" {

@@ -11,6 +11,7 @@ import (
 type continuing struct {
 	opening bool         // OpenSavepoint is out
 	opened  *job.Pointer // it was read, and the job can continue from it
+	becomes []string     // what becomes of state, where that is not all kept
 }
 
 // awaitsSavepoint reports whether the job is to continue from a savepoint that was not looked at yet.
@@ -35,8 +36,8 @@ func (e *Execution) absorbSavepoint(ev SavepointOpened) []Action {
 	if failure == "" {
 		difference, err := checkpoint.Compare(ev.Source, e.graph, e.committed.Spec.AllowDropped)
 		if err == nil {
-			e.opened = &ev.Pointer
-			return []Action{Note{Lines: notes(difference)}}
+			e.opened, e.becomes = &ev.Pointer, notes(difference)
+			return []Action{Note{Lines: e.becomes}}
 		}
 		failure = err.Error()
 	}
@@ -51,7 +52,7 @@ func (e *Execution) begin(in *Intent) {
 	if in.From != nil || e.opened == nil {
 		return
 	}
-	in.From = e.opened
+	in.From, in.Notes = e.opened, e.becomes
 	in.Attempt = max(in.Attempt, in.From.Attempt)
 	in.Reserved = max(in.Reserved, in.From.Checkpoint)
 }

@@ -67,6 +67,8 @@ type Intent struct {
 	Restore *job.Pointer `json:"restore,omitempty"`
 	// From is the savepoint that the job began with; nil: none.
 	From *job.Pointer `json:"from,omitempty"`
+	// Notes tell a person which states that had nothing to begin with, and which were dropped.
+	Notes []string `json:"notes,omitempty"`
 	// Changed is what the job is since its Spec was changed, Changes times; nil: Spec.
 	Changed *job.Spec `json:"changed,omitempty"`
 	Changes int       `json:"changes,omitempty"`
