@@ -192,8 +192,15 @@ func documents(t *testing.T, s *Storage) {
 			t.Errorf("outputs: %v, %v", back, err)
 		}
 	}
-	if _, err := s.PutOutputs(t.Context(), id, 3, nil); err == nil {
-		t.Error("a different list for the same attempt was accepted")
+	first, err := s.PutOutputs(t.Context(), id, 3, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := s.PutOutputs(t.Context(), id, 3, nil); err != nil || other == first {
+		t.Errorf("another list: %q, %v, the first is %q", other, err, first)
+	}
+	if back, err := s.Outputs(t.Context(), first); err != nil || len(back) != 1 {
+		t.Errorf("beside another one: %v, %v", back, err)
 	}
 }
 
