@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -37,13 +38,17 @@ func (s *Storage) CreateIncarnation(ctx context.Context, incarnation string) (st
 	return s.Incarnation(ctx)
 }
 
-// PutGraph stores a job's plan under its hash, which it returns.
+// PutGraph stores a job's plan under its hash, which it returns. One that is there is not written again: a job is planned whenever it
+// restarts, which it is to do in a storage that is full or read-only too.
 func (s *Storage) PutGraph(ctx context.Context, g *job.Graph) (hash string, err error) {
 	b, err := json.Marshal(g)
 	if err != nil {
 		return "", fmt.Errorf("encode graph of %q: %w", g.Name, err)
 	}
 	hash = g.Hash()
+	if _, err := s.Graph(ctx, hash); !errors.Is(err, ErrNotFound) {
+		return hash, err
+	}
 	_, err = s.createBytes(ctx, graphDir, hash, b)
 	return hash, err
 }

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // open returns the storage of a cluster that has been led.
@@ -158,6 +160,29 @@ func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
 		if g != got[0] || g == "" {
 			t.Fatalf("winners %q", got)
 		}
+	}
+}
+
+// full is a store in which nothing more has room.
+type full struct{ objects.Store }
+
+func (full) Create(context.Context, string, func(io.Writer) error) (bool, error) {
+	return false, syscall.ENOSPC
+}
+
+// TestAPlanIsStoredOnce: a job that restarts in a full storage needs nothing of it that is not there.
+func TestAPlanIsStoredOnce(t *testing.T) {
+	s, g := open(t), &job.Graph{Name: "wordcount", MaxParallelism: 256}
+	hash, err := s.PutGraph(t.Context(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := Over(full{s.objects})
+	if again, err := without.PutGraph(t.Context(), g); err != nil || again != hash {
+		t.Errorf("again: %s, %v", again, err)
+	}
+	if _, err := without.PutGraph(t.Context(), &job.Graph{Name: "another", MaxParallelism: 256}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("another: %v", err)
 	}
 }
 
