@@ -26,3 +26,22 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// What lies in a cluster's node is a format that this build knows, or refused; and what it writes itself it knows.
+func FuzzFormat(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add([]byte(`{"format":0}`))
+	f.Add([]byte(`{"format":99,"by":"perennial 9"}`))
+	f.Add(ownFormat().encode())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		known, ok := decodeFormat(data)
+		if err := checkFormat("/perennial", data); (err == nil) != (ok && known.Format <= currentFormat) {
+			t.Errorf("%q is taken for %+v, %t: %v", data, known, ok, err)
+		}
+		if ok && len(data) > 0 {
+			if again, ok := decodeFormat(known.encode()); !ok || again != known {
+				t.Errorf("%+v came back as %+v, %t", known, again, ok)
+			}
+		}
+	})
+}

@@ -253,6 +253,9 @@ func (l *leader) answer(ctx context.Context, o *owner) (api.Job, error) {
 // recall shows a job that ended under an earlier leader: its plan was not needed until now.
 func (l *leader) recall(ctx context.Context, o *owner) (api.Job, error) {
 	graph, err := l.cfg.Storage.Graph(ctx, o.intent.GraphHash)
+	if errors.Is(err, storage.ErrHash) {
+		return api.Job{}, &api.Error{Code: api.Conflict, Message: fmt.Sprintf("the plan of job %s cannot be shown: %v", o.id, err)}
+	}
 	if err != nil {
 		return api.Job{}, storageError(err)
 	}

@@ -224,7 +224,7 @@ func (o *owner) publish(ctx context.Context, p execution.Publish, publish func([
 		if err == nil {
 			err = publish(list)
 		}
-		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) || errors.Is(err, storage.ErrDamaged) {
+		if errors.Is(err, output.ErrLost) || errors.Is(err, output.ErrTaken) || errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrHash) {
 			lasting = err
 			return nil
 		}

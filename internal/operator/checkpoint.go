@@ -125,7 +125,7 @@ func (w *Wiring) Checkpoint(id job.CheckpointID, forward func(record.Event) erro
 	}
 	w.taken = id
 	failpoint.TaskAligned.Reached()
-	if err := forward(record.Event{Kind: record.Barrier, Value: int64(id)}); err != nil {
+	if err := forward(w.barrier(id)); err != nil {
 		return err
 	}
 	failpoint.TaskForwarded.Reached()

@@ -96,7 +96,8 @@ func (d *gateDriver) event(e record.Event, channel int) error {
 		return d.watermark(e.Value, channel)
 	case record.Idle, record.Active:
 		return d.quiet(channel, e.Kind == record.Idle)
-	case record.Barrier:
+	case record.Barrier, record.StopBarrier:
+		d.w.heard(e)
 		return d.barrier(job.CheckpointID(e.Value), channel)
 	case record.End:
 		return d.end(channel)

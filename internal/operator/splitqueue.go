@@ -67,8 +67,9 @@ func (q *splitQueue[S]) take(it shuffle.Item[S]) {
 	case record.NoEvent:
 		q.splits, q.err = it.Records()
 		q.item = &it
-	case record.Barrier:
+	case record.Barrier, record.StopBarrier:
 		it.Release()
+		q.w.heard(e)
 		q.barrier = max(q.barrier, job.CheckpointID(e.Value))
 	case record.End:
 		it.Release()

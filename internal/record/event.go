@@ -14,7 +14,15 @@ const (
 	End       EventKind = 3 // nothing follows on this channel
 	Idle      EventKind = 4 // nothing is expected soon: the channel holds back no watermark
 	Active    EventKind = 5 // it is not idle any more
+
+	// StopBarrier is a Barrier after which nothing is emitted that comes from outside or by the clock, until the stop is given up.
+	StopBarrier EventKind = 6
+
+	kinds = StopBarrier // the last of them
 )
+
+// Known reports whether this build knows what an event of this kind means.
+func (k EventKind) Known() bool { return k != NoEvent && k <= kinds }
 
 // Event is what travels on an edge beside records.
 type Event struct {
@@ -36,6 +44,8 @@ func (e Event) String() string {
 		return "idle"
 	case Active:
 		return "active"
+	case StopBarrier:
+		return fmt.Sprintf("stop barrier %d", e.Value)
 	}
 	return fmt.Sprintf("event %d", e.Kind)
 }

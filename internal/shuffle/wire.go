@@ -166,7 +166,7 @@ func appendEvent(b []byte, e record.Event) []byte {
 
 func parseEvent(b []byte) (record.Event, error) {
 	e := record.Event{Kind: record.EventKind(b[0]), Value: int64(binary.BigEndian.Uint64(b[1:]))}
-	if e.Kind == record.NoEvent || e.Kind > record.Active {
+	if !e.Kind.Known() {
 		return e, fmt.Errorf("malformed frame: %v", e)
 	}
 	return e, nil

@@ -9,7 +9,7 @@ import (
 
 // TestEventsTravel: every kind of event comes through memory and TCP as it was sent, in order.
 func TestEventsTravel(t *testing.T) {
-	sent := []record.Event{{Kind: record.Watermark, Value: -5}, {Kind: record.Idle}, {Kind: record.Active}, {Kind: record.Barrier, Value: 7}, {Kind: record.End}}
+	sent := []record.Event{{Kind: record.Watermark, Value: -5}, {Kind: record.Idle}, {Kind: record.Active}, {Kind: record.Barrier, Value: 7}, {Kind: record.StopBarrier, Value: 8}, {Kind: record.End}}
 	codec := codecOf[entry](t)
 	p := newPair(t)
 	ch := p.channel(4, 0, 0)
@@ -31,7 +31,7 @@ func TestEventsTravel(t *testing.T) {
 
 // TestUnknownEvents are refused: a build that went on without one would be wrong, and nobody would know.
 func TestUnknownEvents(t *testing.T) {
-	for _, kind := range []record.EventKind{record.NoEvent, record.Active + 1, 255} {
+	for _, kind := range []record.EventKind{record.NoEvent, record.StopBarrier + 1, 255} {
 		if _, err := parseEvent(appendEvent(nil, record.Event{Kind: kind})); err == nil || !strings.Contains(err.Error(), "malformed") {
 			t.Errorf("kind %d: got %v", kind, err)
 		}

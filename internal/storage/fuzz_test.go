@@ -5,27 +5,58 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
 )
 
-// TestChangedIntent: an intent that is not what was stored is none.
-func TestChangedIntent(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(t.Context(), dir)
-	if err != nil {
+// TestChangedDocuments: what is not what was stored is none, although it can be read.
+func TestChangedDocuments(t *testing.T) {
+	s := open(t)
+	graph, err := s.PutGraph(t.Context(), &job.Graph{Name: "a", MaxParallelism: 256})
+	said := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	said(err)
+	intent, err := s.PutIntent(t.Context(), []byte(`{"attempt":12}`))
+	said(err)
+	outputs, err := s.PutOutputs(t.Context(), job.NewID(), 1, []job.Output{{Temp: "/out/.a", Final: "/out/a"}})
+	said(err)
+	for _, d := range []struct {
+		kind, name, was, is string
+		read                func() (any, error)
+	}{
+		{graphDir, graph, `"maxParallelism":256`, `"maxParallelism":257`, func() (any, error) { return s.Graph(t.Context(), graph) }},
+		{intentDir, intent, "12", "13", func() (any, error) { return s.Intent(t.Context(), intent) }},
+		{outputDir, outputs, `"/out/a"`, `"/out/b"`, func() (any, error) { return s.Outputs(t.Context(), outputs) }},
+	} {
+		path := filepath.Join(s.Dir(), d.kind, d.name)
+		b, err := os.ReadFile(path)
+		said(err)
+		changed := bytes.Replace(b, []byte(d.was), []byte(d.is), 1)
+		if bytes.Equal(changed, b) {
+			t.Fatalf("%s: there is no %s in %s", d.kind, d.was, b)
+		}
+		said(os.WriteFile(path, changed, 0o644))
+		if got, err := d.read(); !errors.Is(err, ErrHash) || !strings.Contains(err.Error(), d.name) {
+			t.Errorf("%s: got %v, %v", d.kind, got, err)
+		}
+	}
+}
+
+// TestOutputsWithoutHash: a list that a build before hashes has stored is read.
+func TestOutputsWithoutHash(t *testing.T) {
+	s := open(t)
+	if _, err := s.createBytes(t.Context(), outputDir, "0198f0c2a1b27c3d8e4f5a6b7c8d9e0f-1", []byte(`[{"temp":"/out/.a","final":"/out/a"}]`)); err != nil {
 		t.Fatal(err)
 	}
-	hash, err := s.PutIntent(t.Context(), []byte(`{"attempt":12}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, intentDir, hash), []byte(`{"attempt":13}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := s.Intent(t.Context(), hash); !errors.Is(err, ErrHash) {
-		t.Errorf("got %s, %v", b, err)
+	if got, err := s.Outputs(t.Context(), "0198f0c2a1b27c3d8e4f5a6b7c8d9e0f-1"); err != nil || len(got) != 1 {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
@@ -62,9 +93,12 @@ func FuzzDocuments(f *testing.F) {
 		if err != nil {
 			return
 		}
-		os.Remove(filepath.Join(dir, outputDir, name))
-		if _, err := s.PutOutputs(t.Context(), job.ID(name[:32]), 1, outputs); err != nil {
-			t.Errorf("%v cannot be stored again: %v", outputs, err)
+		again, err := s.PutOutputs(t.Context(), job.ID(name[:32]), 1, outputs)
+		if err != nil {
+			t.Fatalf("%v cannot be stored again: %v", outputs, err)
+		}
+		if back, err := s.Outputs(t.Context(), again); err != nil || !slices.Equal(back, outputs) {
+			t.Errorf("%v came back as %v, %v", outputs, back, err)
 		}
 	})
 }

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/perennial-io/perennial/internal/job"
+	"github.com/perennial-io/perennial/internal/storage/objects"
 )
 
 // open returns the storage of a cluster that has been led.
@@ -161,6 +163,29 @@ func TestRacingIncarnationsHaveOneWinner(t *testing.T) {
 	}
 }
 
+// full is a store in which nothing more has room.
+type full struct{ objects.Store }
+
+func (full) Create(context.Context, string, func(io.Writer) error) (bool, error) {
+	return false, syscall.ENOSPC
+}
+
+// TestAPlanIsStoredOnce: a job that restarts in a full storage needs nothing of it that is not there.
+func TestAPlanIsStoredOnce(t *testing.T) {
+	s, g := open(t), &job.Graph{Name: "wordcount", MaxParallelism: 256}
+	hash, err := s.PutGraph(t.Context(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := Over(full{s.objects})
+	if again, err := without.PutGraph(t.Context(), g); err != nil || again != hash {
+		t.Errorf("again: %s, %v", again, err)
+	}
+	if _, err := without.PutGraph(t.Context(), &job.Graph{Name: "another", MaxParallelism: 256}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("another: %v", err)
+	}
+}
+
 func TestDocuments(t *testing.T) { documents(t, open(t)) }
 
 func documents(t *testing.T, s *Storage) {
@@ -192,8 +217,15 @@ func documents(t *testing.T, s *Storage) {
 			t.Errorf("outputs: %v, %v", back, err)
 		}
 	}
-	if _, err := s.PutOutputs(t.Context(), id, 3, nil); err == nil {
-		t.Error("a different list for the same attempt was accepted")
+	first, err := s.PutOutputs(t.Context(), id, 3, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := s.PutOutputs(t.Context(), id, 3, nil); err != nil || other == first {
+		t.Errorf("another list: %q, %v, the first is %q", other, err, first)
+	}
+	if back, err := s.Outputs(t.Context(), first); err != nil || len(back) != 1 {
+		t.Errorf("beside another one: %v, %v", back, err)
 	}
 }
 

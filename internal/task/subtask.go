@@ -246,7 +246,8 @@ func (s *subtask) wait(timer *time.Timer, wake, now time.Time) {
 // not finish, laid at the door of the operator that was at work.
 func (s *subtask) close(err error) error {
 	if err != nil {
-		err = fmt.Errorf("operator %q, subtask %d: %w", s.wiring.Current(), s.id.Index, err)
+		at := cmp.Or(s.wiring.Current(), s.head.Name) // while it restores none is at work
+		err = fmt.Errorf("operator %q, subtask %d: %w", at, s.id.Index, err)
 	}
 	if s.driver != nil {
 		if e := guarded(s.driver.Close); e != nil && err == nil {

@@ -63,3 +63,26 @@ func TestInstancesOfAnotherHost(t *testing.T) {
 	begin("5", "", "3")
 	begin("6", "", "3")
 }
+
+// FuzzInstances: whatever the file holds, an instance can be entered, is remembered as the last, and stands at no predecessor's place.
+func FuzzInstances(f *testing.F) {
+	f.Add([]byte(`[{"instance":"tm-a","boot":"here"},{"instance":"tm-b","left":true}]`))
+	f.Add([]byte(`[{"instance":"tm-a"`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "instances")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openInstances(path, "here")
+		known := len(s.list)
+		before, err := s.enter("tm-new")
+		if err != nil || len(before) > known {
+			t.Fatalf("%d predecessors of %d: %v", len(before), known, err)
+		}
+		list := openInstances(path, "here").list
+		if want := min(known+1, keepInstances); len(list) != want || list[want-1].Instance != "tm-new" {
+			t.Errorf("of %d there are %d, want %d, the last %+v", known, len(list), want, list)
+		}
+	})
+}
