@@ -166,6 +166,9 @@ func printCheckpoints(w io.Writer, c client.Checkpoints) {
 	if c.Failures > 0 {
 		fmt.Fprintf(w, "no checkpoint has succeeded since: %d in a row failed\n", c.Failures)
 	}
+	if c.Damaged != "" {
+		fmt.Fprintf(w, "an older checkpoint was used in place of one that is damaged: %s\n", c.Damaged)
+	}
 	switch {
 	case c.Savepoint != "":
 		fmt.Fprintf(w, "continued from savepoint %s\n", c.Savepoint)

@@ -343,6 +343,8 @@ type Checkpoints struct {
 	Aborted    int              `json:"aborted"`             // how many were given up
 	LastAbort  string           `json:"lastAbort,omitempty"` // which was the last, and why
 	Restored   job.CheckpointID `json:"restored,omitempty"`  // what the present attempt continued from
+	// Damaged tells which checkpoint last could not be restored, so that an older one was, and why.
+	Damaged string `json:"damaged,omitempty"`
 	// Savepoint is where that is, if it is a savepoint.
 	Savepoint string `json:"savepoint,omitempty"`
 	// Notes tell what the job did not find in the savepoint that it began with, so that it begins empty, and what is dropped.

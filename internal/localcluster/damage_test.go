@@ -54,6 +54,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 				t.Errorf("the job is %s after %d restarts, continued from checkpoint %d: %s; want checkpoint %d to be struck",
 					end.State, end.Restarts, end.Checkpoints.Restored, end.Failure, damaged)
 			}
+			if told := fmt.Sprintf("checkpoint %d", damaged); !strings.Contains(end.Checkpoints.Damaged, told) {
+				t.Errorf("what is told of the damage is %q; want %s named", end.Checkpoints.Damaged, told)
+			}
 			if got := countLines(t, j.output); got != j.words {
 				t.Errorf("%d words came out, want %d", got, j.words)
 			}

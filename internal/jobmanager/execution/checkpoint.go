@@ -233,7 +233,7 @@ func (e *Execution) strike(id job.CheckpointID, why string) []Action {
 			return
 		}
 		if e.giveAllUp(in, loss{reason: why}) {
-			in.Completed, in.Unpublished = left, false
+			in.Completed, in.Unpublished, in.Damaged = left, false, why
 		}
 	})
 }

@@ -103,6 +103,7 @@ type Checkpoints struct {
 	Aborted     int    `json:"aborted,omitempty"`   // how many were
 	Failures    int    `json:"failures,omitempty"`  // of them in a row, up to now
 	LastAbort   string `json:"lastAbort,omitempty"` // why the last was
+	Damaged     string `json:"damaged,omitempty"`   // why the last that could not be restored could not, so that an older one was
 }
 
 // Holds reports whether the intent reserves the slots of its assignment.

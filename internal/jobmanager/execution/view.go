@@ -65,7 +65,7 @@ func (e *Execution) leaseWait() (wait *api.LeaseWait) {
 
 func (e *Execution) viewCheckpoints() api.Checkpoints {
 	in := &e.committed
-	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort, Failures: in.Failures, Notes: in.Notes}
+	v := api.Checkpoints{Completed: []api.Checkpoint{}, InProgress: in.Open, Aborted: in.Aborted, LastAbort: in.LastAbort, Damaged: in.Damaged, Failures: in.Failures, Notes: in.Notes}
 	if in.Open != 0 {
 		since := in.ReservedAt
 		v.Since = &since
