@@ -106,6 +106,9 @@ func printJob(w io.Writer, j client.Job) error {
 	if j.Failure != "" {
 		fmt.Fprintf(w, "failure: %s\n", strings.TrimSpace(j.Failure))
 	}
+	if j.StorageWait != "" {
+		fmt.Fprintf(w, "it waits for storage, to %s\n", strings.TrimSpace(j.StorageWait))
+	}
 	printSkipped(w, j)
 	printMetrics(w, j)
 	printCheckpoints(w, j.Checkpoints)

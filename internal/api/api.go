@@ -297,7 +297,9 @@ type Job struct {
 	SlotsMissing int         `json:"slotsMissing"` // while it waits for slots
 	// LeaseWait is why all or a part of the job is not started again yet: what ran on a TaskManager that was lost may still run there.
 	LeaseWait *LeaseWait `json:"leaseWait,omitempty"`
-	Vertices  []Vertex   `json:"vertices"`
+	// StorageWait is what the leader cannot do for the job as storage is full or away, and why; it is tried again. What runs runs on.
+	StorageWait string   `json:"storageWait,omitempty"`
+	Vertices    []Vertex `json:"vertices"`
 	// Checkpoints tells of the job's checkpoints.
 	Checkpoints Checkpoints `json:"checkpoints"`
 	// Requests are what was asked of the job, the oldest first: those under way, and the newest outcomes.

@@ -218,6 +218,7 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 		}
 		o.counts.storageFailures.Add(1)
 		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
+		o.showWait(what, err)
 		if pause(ctx, wait); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -250,6 +251,15 @@ func (o *owner) step(e execution.Event) []execution.Action {
 		failpoint.LeaderAcknowledged.Reached()
 	}
 	return actions
+}
+
+// showWait adds to what was last shown why nothing comes after it.
+func (o *owner) showWait(what string, err error) {
+	if shown := o.view.Load(); shown != nil {
+		v := *shown
+		v.StorageWait = fmt.Sprintf("%s: %v", what, err)
+		o.view.Store(&v)
+	}
 }
 
 // show publishes the job as it is now, for those who ask.
