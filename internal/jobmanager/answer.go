@@ -50,6 +50,16 @@ func (jm *JobManager) Self() api.Self {
 	return s
 }
 
+// Ready tells whether this JobManager answers requests, or knows who does: not one whose session has ended, nor one that its
+// detector has given up and that nobody could be claimed over yet, as coordination is not at hand.
+func (jm *JobManager) Ready() bool {
+	if jm.serving.Load() != nil {
+		return true
+	}
+	other, epoch, ok := jm.leader()
+	return ok && other.REST != jm.self.REST && jm.known.Load().Alive && !jm.vacancies.suspects(epoch)
+}
+
 // leader is who leads as far as this process knows.
 func (jm *JobManager) leader() (leader api.JobManager, epoch coordination.Epoch, ok bool) {
 	known := jm.known.Load()
