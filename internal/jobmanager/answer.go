@@ -50,11 +50,16 @@ func (jm *JobManager) Self() api.Self {
 	return s
 }
 
-// Ready tells whether this JobManager answers requests, or knows who does: not one whose session has ended, nor one that its
-// detector has given up and that nobody could be claimed over yet, as coordination is not at hand.
-func (jm *JobManager) Ready() bool {
-	if jm.serving.Load() != nil {
-		return true
+// readyPatience is how long a leader that is asked whether it is ready waits for the quorum: less than probes wait by default.
+const readyPatience = 500 * time.Millisecond
+
+// Ready tells whether this JobManager answers requests, or knows who does. A leader that reaches no quorum answers none (R15). Nor
+// does one whose session has ended, or that the detector has given up and nobody could claim over yet, as coordination is not at hand.
+func (jm *JobManager) Ready(ctx context.Context) bool {
+	if l := jm.serving.Load(); l != nil {
+		ctx, cancel := context.WithTimeout(ctx, readyPatience)
+		defer cancel()
+		return l.checks.Current(ctx) == nil
 	}
 	other, epoch, ok := jm.leader()
 	return ok && other.REST != jm.self.REST && jm.known.Load().Alive && !jm.vacancies.suspects(epoch)

@@ -65,9 +65,9 @@ type handler struct{ jm *jobmanager.JobManager }
 func (h handler) self(*http.Request) (int, any, error) { return http.StatusOK, h.jm.Self(), nil }
 
 // ready is self of a JobManager that is Ready.
-func (h handler) ready(*http.Request) (int, any, error) {
-	if !h.jm.Ready() {
-		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and answers is known here"}
+func (h handler) ready(r *http.Request) (int, any, error) {
+	if !h.jm.Ready(r.Context()) {
+		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and can answer is known here"}
 	}
 	return http.StatusOK, h.jm.Self(), nil
 }

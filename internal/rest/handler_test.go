@@ -152,6 +152,22 @@ func TestNotReadyWithoutMajority(t *testing.T) {
 	awaitReady(t, standby, 200)
 }
 
+// TestLeaderNotReadyWithoutMajority: a leader that reaches no quorum goes on leading, and answers nobody (R15).
+func TestLeaderNotReadyWithoutMajority(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := memory.New().Open()
+	leader := "http://" + startOn(t, func(context.Context) (coordination.Store, error) { return session, nil }, s, "jm-a")
+	await(t, leader, "leader")
+	awaitReady(t, leader, 200)
+	session.Cut()
+	awaitReady(t, leader, 503)
+	session.Heal()
+	awaitReady(t, leader, 200)
+}
+
 // awaitReady waits until /readyz answers with a status.
 func awaitReady(t *testing.T, url string, status int) {
 	t.Helper()
