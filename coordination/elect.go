@@ -50,8 +50,12 @@ const (
 	longPause  = time.Second
 )
 
-// resignPatience bounds the resignation of a process that stops.
-const resignPatience = time.Second
+// Resigning is bounded: after a term that ended by itself, and, shorter, on the way out. There the end of the session does
+// the same a moment later, and the last member of an embedded quorum that is stopped has nobody left to answer it.
+const (
+	resignPatience  = time.Second
+	partingPatience = 500 * time.Millisecond
+)
 
 // Elect runs the life of one candidate until ctx ends: it stands by, claims the epoch when
 // nobody leads or the leader is suspected, leads, and stands by again. On its way out it

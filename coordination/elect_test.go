@@ -517,6 +517,28 @@ func TestLeadReturnsUnheard(t *testing.T) {
 	})
 }
 
+// TestEndUnheard: a leader that is told to end while coordination does not answer, as it was the last of an embedded quorum,
+// ends in half a second, and nothing of that is a warning.
+func TestEndUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newProcess(t, memory.New(), "a")
+		a.cfg.Open = func(ctx context.Context) (coordination.Store, error) {
+			s, err := a.open(ctx)
+			return mute{s}, err
+		}
+		a.start()
+		a.leads(1)
+		told := time.Now() // by the bubble's clock
+		a.end()
+		if took := time.Since(told); took > 500*time.Millisecond {
+			t.Errorf("it took %v to end", took)
+		}
+		if strings.Contains(a.log.String(), "WARN") {
+			t.Errorf("it warns:\n%s", a.log.String())
+		}
+	})
+}
+
 // TestDelay lets the candidate that is better placed claim first.
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -232,7 +232,9 @@ func (e *election) retire(ctx context.Context, store Store, err error) error {
 	e.Logger.Info("the term is over", "candidate", e.Candidate.ID, "epoch", term.Epoch(), "replaced", stale, "error", err)
 	if !stale {
 		e.retired = time.Now()
-		e.resign(store, term)
+		if err := e.resign(store, term, resignPatience); err != nil {
+			e.Logger.Warn("could not resign", "candidate", e.Candidate.ID, "epoch", term.Epoch(), "error", err)
+		}
 	}
 	term.end(ErrSessionEnded)
 	if err != nil && e.Fatal != nil && e.Fatal(err) {
@@ -253,7 +255,9 @@ func (e *election) leave(store Store) {
 		return
 	}
 	if !e.term.stale() {
-		e.resign(store, e.term)
+		if err := e.resign(store, e.term, partingPatience); err != nil {
+			e.Logger.Info("coordination does not answer the resignation; the end of the session will do", "candidate", e.Candidate.ID, "epoch", e.term.Epoch(), "error", err)
+		}
 	}
 	e.term.end(ErrSessionEnded)
 	e.term = nil
@@ -269,17 +273,16 @@ func (e *election) abandon() {
 	e.term = nil
 }
 
-// resign works while Elect ends, and does not hold that up for long: the session ends soon.
-func (e *election) resign(store Store, term *steadyTerm) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.root), resignPatience)
-	defer cancel()
+// resign works while Elect ends, and does not hold that up for longer than patience: the session ends soon.
+func (e *election) resign(store Store, term *steadyTerm, patience time.Duration) error {
 	select {
-	case <-store.Done(): // nobody takes this leader for alive any more
+	case <-store.Done():
+		return nil // nobody takes this leader for alive any more
 	default:
-		if err := term.Resign(ctx); err != nil {
-			e.Logger.Warn("could not resign", "candidate", e.Candidate.ID, "epoch", term.Epoch(), "error", err)
-		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.root), patience)
+	defer cancel()
+	return term.Resign(ctx)
 }
 
 // pause grows with each attempt that fails.

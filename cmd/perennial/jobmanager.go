@@ -126,7 +126,7 @@ const announcePoll = 20 * time.Millisecond
 func announce(ctx context.Context, jm *jobmanager.JobManager) {
 	tick := time.NewTicker(announcePoll)
 	defer tick.Stop()
-	for !rest.Ready(jm.Self()) {
+	for !jm.Ready(ctx) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

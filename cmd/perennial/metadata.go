@@ -88,7 +88,7 @@ func importCommand(g *global) *cobra.Command {
 		Use: "import FILE", Short: "Have an empty coordination take over what was exported", Args: exactly("FILE"),
 		Long: `Import leaves an export in storage.dir, which stays that of the cluster, for the JobManagers that are started next: on the coordination that
 the configuration now names, which must be empty. The first of them commits it there, under a higher epoch than any before, and jobs that run are adopted.
-An export of a cluster that went on is a backup: what was committed later is not in it, and checkpoints that it names may be gone. --backup says that this is meant,
+An export of a cluster that went on is a backup: what was committed later is not in it, and a job fails if all checkpoints of it that it names are gone. --backup says that this is meant,
 as the coordination is lost; stop all TaskManagers before, as what they run may be newer than the backup.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.load()

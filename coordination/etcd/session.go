@@ -91,12 +91,15 @@ func (s *Store) expire() {
 	s.end()
 }
 
+// revokePatience is how long the end of the session may take: the process that waits for it is to end as well.
+const revokePatience = 500 * time.Millisecond
+
 // revoke ends the lease in etcd, so that what is bound to it vanishes at once.
 func (s *Store) revoke() error {
-	ctx, cancel := context.WithTimeout(context.Background(), longestTry)
+	ctx, cancel := context.WithTimeout(context.Background(), revokePatience)
 	defer cancel()
 	var err error
-	for deadline := s.firstTry; ctx.Err() == nil; deadline = min(2*deadline, longestTry) {
+	for deadline := s.firstTry; ctx.Err() == nil; deadline = min(2*deadline, revokePatience) {
 		attempt, cancel := context.WithTimeout(ctx, deadline)
 		_, err = s.client.Revoke(attempt, s.lease)
 		if err != nil {

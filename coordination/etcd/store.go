@@ -214,7 +214,7 @@ func (s *Store) Session() clientv3.LeaseID { return s.lease }
 // Done implements coordination.Store.
 func (s *Store) Done() <-chan struct{} { return s.session.Done() }
 
-// Close implements coordination.Store. It takes up to a second when etcd does not answer.
+// Close implements coordination.Store. It takes up to half a second when etcd does not answer.
 func (s *Store) Close() error {
 	s.closed.Do(func() {
 		s.end()

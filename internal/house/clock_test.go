@@ -29,6 +29,7 @@ var wallClock = map[string]string{
 	"internal/jobmanager.compareClock":              "tells how far two clocks are apart, which is what it is for",
 	"internal/diagnose.clockFinding":                "likewise",
 	"internal/jobmanager.forgetDead":                "a day: forgotten too early are TaskManagers that no job names",
+	"internal/jobmanager.standingBy":                "shown only: which of two processes at one address began later, until it has connected",
 	"internal/jobmanager.expired":                   "days: jobs that ended are forgotten too early, or too late, and their ids refused",
 	"internal/jobmanager.sort":                      "since when a name is garbage outlives leaders; the leader's own time in office counts as well, by its monotonic clock",
 	"internal/operator.milliseconds":                "the time of a timer, which is a time of day and no duration",

@@ -50,6 +50,21 @@ func (jm *JobManager) Self() api.Self {
 	return s
 }
 
+// readyPatience is how long a leader that is asked whether it is ready waits for the quorum: less than probes wait by default.
+const readyPatience = 500 * time.Millisecond
+
+// Ready tells whether this JobManager answers requests, or knows who does. A leader that reaches no quorum answers none (R15). Nor
+// does one whose session has ended, or that the detector has given up and nobody could claim over yet, as coordination is not at hand.
+func (jm *JobManager) Ready(ctx context.Context) bool {
+	if l := jm.serving.Load(); l != nil {
+		ctx, cancel := context.WithTimeout(ctx, readyPatience)
+		defer cancel()
+		return l.checks.Current(ctx) == nil
+	}
+	other, epoch, ok := jm.leader()
+	return ok && other.REST != jm.self.REST && jm.known.Load().Alive && !jm.vacancies.suspects(epoch)
+}
+
 // leader is who leads as far as this process knows.
 func (jm *JobManager) leader() (leader api.JobManager, epoch coordination.Epoch, ok bool) {
 	known := jm.known.Load()
@@ -111,38 +126,43 @@ func (jm *JobManager) JobManagers(ctx context.Context) ([]api.JobManager, error)
 	if err != nil {
 		return nil, err
 	}
-	var members []coordination.Member
-	if m := jm.members.Load(); m != nil {
-		members = *m
-	}
 	self := jm.self
 	self.Role, self.Epoch, self.Since = "leader", l.term.Epoch(), l.since.UTC()
 	if t := jm.takeover.Load(); t != nil && t.Epoch == self.Epoch { // else it is of a term before, as jobs are still being adopted
 		self.Takeover = t
 	}
-	return append([]api.JobManager{self}, l.standbys(members)...), nil
+	return append([]api.JobManager{self}, l.standbys()...), nil
 }
 
 // standbys are the members that hold a connection to this leader. One that died stays a member
 // until its session ends, but its connection does not stay.
-func (l *leader) standbys(members []coordination.Member) []api.JobManager {
+func (l *leader) standbys() []api.JobManager {
 	connected := make(map[string]rpc.Hello)
 	for _, s := range l.connections.listStandbys() {
 		connected[s.hello.ID] = s.hello
 	}
-	var list []api.JobManager
-	for _, m := range members {
-		var row api.JobManager
-		if m.ID == l.cfg.ID || json.Unmarshal(m.Data, &row) != nil {
-			continue
+	list := standingBy(l.published(), connected, l.cfg.ID, time.Since(l.since) >= settling)
+	for i := range list {
+		list[i].Role, list[i].Epoch = "standby", l.term.Epoch()
+		if hello := connected[list[i].ID]; !hello.Since.IsZero() {
+			list[i].Since = hello.Since // what it published is when it started
 		}
-		hello, ok := connected[m.ID]
-		if ok || time.Since(l.since) < settling {
-			row.Role, row.Epoch = "standby", l.term.Epoch()
-			if !hello.Since.IsZero() {
-				row.Since = hello.Since // what it published is when it started
-			}
-			list = append(list, row)
+	}
+	return list
+}
+
+// standingBy are those of the published JobManagers that are connected, and, until a change of leader has settled, those
+// that may be about to be. That is none in whose place another process runs: of a cluster that was stopped or killed as a whole the
+// sessions outlive the processes, and those of an embedded quorum begin anew when it elects Raft's leader.
+func standingBy(published []api.JobManager, connected map[string]rpc.Hello, leader string, settled bool) (list []api.JobManager) {
+	for _, one := range published {
+		_, here := connected[one.ID]
+		replaced := slices.ContainsFunc(published, func(other api.JobManager) bool {
+			_, isHere := connected[other.ID]
+			return other.ID != one.ID && other.REST == one.REST && (isHere || other.ID == leader || other.Since.After(one.Since))
+		})
+		if one.ID != leader && (here || !settled && !replaced) {
+			list = append(list, one)
 		}
 	}
 	return list

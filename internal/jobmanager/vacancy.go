@@ -39,6 +39,13 @@ func (v *vacancies) note(l coordination.Leadership, s suspicion) {
 	}
 }
 
+// suspects reports whether the leader of an epoch was given up although its session was there. Its successor's is another.
+func (v *vacancies) suspects(epoch coordination.Epoch) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.latest.epoch == epoch && v.latest.alive
+}
+
 // released notes that a leader is about to resign. Coordination may have been faster to tell.
 func (v *vacancies) released(epoch coordination.Epoch, r rpc.Released) {
 	v.mu.Lock()

@@ -64,18 +64,12 @@ type handler struct{ jm *jobmanager.JobManager }
 
 func (h handler) self(*http.Request) (int, any, error) { return http.StatusOK, h.jm.Self(), nil }
 
-// Ready tells whether a JobManager answers requests, or knows a leader that does.
-func Ready(self api.Self) bool {
-	return self.Leader != "" && (self.Leader != self.REST || self.Role == "leader")
-}
-
-// ready is self where it is Ready.
-func (h handler) ready(*http.Request) (int, any, error) {
-	self := h.jm.Self()
-	if !Ready(self) {
-		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and answers is known here yet"}
+// ready is self of a JobManager that is Ready.
+func (h handler) ready(r *http.Request) (int, any, error) {
+	if !h.jm.Ready(r.Context()) {
+		return 0, nil, &api.Error{Code: api.NoLeader, Message: "no JobManager that leads and can answer is known here"}
 	}
-	return http.StatusOK, self, nil
+	return http.StatusOK, h.jm.Self(), nil
 }
 
 func (h handler) cluster(r *http.Request) (int, any, error) {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,23 +37,30 @@ func start(t *testing.T, c *memory.Cluster, s *storage.Storage, id string) strin
 
 func startOn(t *testing.T, open func(context.Context) (coordination.Store, error), s *storage.Storage, id string) string {
 	t.Helper()
+	address, _ := startStoppable(t, open, s, id)
+	return address
+}
+
+func startStoppable(t *testing.T, open func(context.Context) (coordination.Store, error), s *storage.Storage, id string) (address string, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	address, done := make(chan string, 1), make(chan error, 1)
+	listens, done := make(chan string, 1), make(chan error, 1)
 	go func() {
 		done <- jobmanager.Run(ctx, jobmanager.Config{
 			ID: id, Storage: s, API: rest.Handler, Host: "127.0.0.1", Logger: slog.New(slog.DiscardHandler),
 			Open:      open,
-			Listening: func(_, rest string) { address <- rest },
+			Listening: func(_, rest string) { listens <- rest },
 		})
 	}()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return <-address
+	t.Cleanup(stop)
+	return <-listens, stop
 }
 
 // ask sends a request, and decodes the answer into into or, if it is no success, into an Error.
@@ -114,6 +122,67 @@ func TestNotReady(t *testing.T) {
 	}
 	if status, failure := ask(t, "GET", url+"/readyz", nil, nil); status != 503 || failure.Code != api.NoLeader {
 		t.Errorf("readyz: %d %+v", status, failure)
+	}
+}
+
+// TestNotReadyWithoutMajority: a standby that coordination tells nothing any more sees for itself that the leader has died. It cannot
+// claim, and is not ready until it can.
+func TestNotReadyWithoutMajority(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := memory.New()
+	leader, stop := startStoppable(t, func(context.Context) (coordination.Store, error) { return c.Open(), nil }, s, "jm-a")
+	await(t, "http://"+leader, "leader")
+	sessions := make(chan *memory.Store, 1)
+	standby := "http://" + startOn(t, func(context.Context) (coordination.Store, error) {
+		session := c.Open()
+		sessions <- session
+		return session, nil
+	}, s, "jm-b")
+	await(t, standby, "standby")
+	awaitReady(t, standby, 200)
+	session := <-sessions
+	session.Cut()
+	stop()
+	awaitReady(t, standby, 503)
+	session.Heal()
+	await(t, standby, "leader")
+	awaitReady(t, standby, 200)
+}
+
+// TestLeaderNotReadyWithoutMajority: a leader that reaches no quorum goes on leading, and answers nobody (R15).
+func TestLeaderNotReadyWithoutMajority(t *testing.T) {
+	s, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := memory.New().Open()
+	leader := "http://" + startOn(t, func(context.Context) (coordination.Store, error) { return session, nil }, s, "jm-a")
+	await(t, leader, "leader")
+	awaitReady(t, leader, 200)
+	session.Cut()
+	awaitReady(t, leader, 503)
+	session.Heal()
+	awaitReady(t, leader, 200)
+}
+
+// awaitReady waits until /readyz answers with a status.
+func awaitReady(t *testing.T, url string, status int) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(10 * time.Second); ; {
+		is, _ := ask(t, "GET", url+"/readyz", nil, nil)
+		if is == status {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("/readyz answers %d after 10 s, want %d", is, status)
+		}
 	}
 }
 
