@@ -264,10 +264,14 @@ func (l *leader) await(ctx context.Context, ready <-chan struct{}) error {
 
 // answer is the job as it is. What was committed before is in force: later changes are not claimed.
 func (l *leader) answer(ctx context.Context, o *owner) (api.Job, error) {
-	if v := o.view.Load(); !v.State.Terminal() || len(v.Vertices) > 0 || v.SlotsNeeded == 0 {
-		return *v, nil
+	v := *o.view.Load()
+	if v.State.Terminal() && len(v.Vertices) == 0 && v.SlotsNeeded > 0 {
+		return l.recall(ctx, o)
 	}
-	return l.recall(ctx, o)
+	if waits := o.storageWait.Load(); waits != nil {
+		v.StorageWait = *waits
+	}
+	return v, nil
 }
 
 // recall shows a job that ended under an earlier leader: its plan was not needed until now.

@@ -33,10 +33,12 @@ type owner struct {
 	mailbox mailbox
 	once    sync.Once
 	view    atomic.Pointer[api.Job]
-	written atomic.Pointer[written]
-	ready   chan struct{} // closed when the job is committed, and spec is known
-	spec    job.Spec
-	clock   clock
+	// storageWait is what the owner waits for, by persist; nil: nothing.
+	storageWait atomic.Pointer[string]
+	written     atomic.Pointer[written]
+	ready       chan struct{} // closed when the job is committed, and spec is known
+	spec        job.Spec
+	clock       clock
 
 	collecting chan struct{}               // one deletes at a time: full
 	refers     map[string][]checkpoint.Dir // what kept manifests refer to, by their names; of who deletes
@@ -209,8 +211,10 @@ func (o *owner) create(ctx context.Context) error {
 }
 
 // persist repeats what storage could not do, until it can or the term ends: a storage that is
-// away for a while fails no job.
+// away for a while fails no job. Any goroutine of the owner may wait here, and who asks for the job is told of the latest.
 func (o *owner) persist(ctx context.Context, what string, do func() error) error {
+	var told *string
+	defer func() { o.storageWait.CompareAndSwap(told, nil) }()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := do()
 		if err == nil {
@@ -218,7 +222,9 @@ func (o *owner) persist(ctx context.Context, what string, do func() error) error
 		}
 		o.counts.storageFailures.Add(1)
 		o.log.Error("storage fails; it is tried again", "job", o.id, "operation", what, "error", err)
-		o.showWait(what, err)
+		said := fmt.Sprintf("%s: %v", what, err)
+		told = &said
+		o.storageWait.Store(told)
 		if pause(ctx, wait); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -251,15 +257,6 @@ func (o *owner) step(e execution.Event) []execution.Action {
 		failpoint.LeaderAcknowledged.Reached()
 	}
 	return actions
-}
-
-// showWait adds to what was last shown why nothing comes after it.
-func (o *owner) showWait(what string, err error) {
-	if shown := o.view.Load(); shown != nil {
-		v := *shown
-		v.StorageWait = fmt.Sprintf("%s: %v", what, err)
-		o.view.Store(&v)
-	}
 }
 
 // show publishes the job as it is now, for those who ask.

@@ -60,7 +60,7 @@ func TestEndedJobWhosePlanWasChanged(t *testing.T) {
 	tm := w.taskManager("tm-1", 2).start()
 	w.leader()
 	id := w.submit(a)
-	w.eventually("deployed", func() bool { return w.job(id).State == job.Running })
+	w.eventually("deployed", func() bool { return tm.did("deploys attempt 1 slots [0 1]") == 1 })
 	tm.change(id, job.Finished, "")
 	w.eventually("finished", func() bool { return w.job(id).State == job.Finished })
 	plans, err := filepath.Glob(filepath.Join(w.storage.Dir(), "graphs", "*"))
