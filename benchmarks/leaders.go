@@ -133,7 +133,7 @@ func (a *caller) end() {
 // politely has leaders resign.
 func (t *trial) politely(ctx context.Context) error {
 	return t.onZooKeeper(ctx, nil, func(ctx context.Context, s *stage) error {
-		var signalled, without, claimed, unanswered []time.Duration
+		var signalled, claimed, without, unanswered []time.Duration
 		answered, failed := 0, 0
 		err := s.again(ctx, t.sigterm, bounds{30 * time.Second, 3 * time.Minute}, func(ctx context.Context) error {
 			if err := s.hot(ctx); err != nil {
@@ -155,14 +155,14 @@ func (t *trial) politely(ctx context.Context) error {
 			if err := errors.Join(err, err2, err3, victim.Start()); err != nil {
 				return err
 			}
-			signalled, without = append(signalled, since(at, next, next.ServingMillis)), append(without, millis(next.ServingMillis))
-			claimed = append(claimed, millis(next.ClaimMillis))
+			signalled = append(signalled, since(at, next, next.ServingMillis))
+			claimed, without = append(claimed, since(at, next, next.ClaimMillis)), append(without, millis(next.ServingMillis-next.ClaimMillis))
 			unanswered = append(unanswered, longestGap(a.answered, at, ended))
 			return nil
 		})
-		t.row("SIGTERM of the leader → the next one serves, from the signal: there is no leader for a part of that", len(signalled), three(signalled), "–")
-		t.row("the same, from when the next one saw the resignation", len(without), three(without), "≤ 20")
-		t.row("of it, until its claim was answered; the rest is to read what is committed", len(claimed), three(claimed), "–")
+		t.row("SIGTERM of the leader → the next one serves", len(signalled), three(signalled), "–")
+		t.row("of it, until the next one's claim was answered; until then the leader leads on", len(claimed), three(claimed), "–")
+		t.row("the rest, without a leader: the next one reads what is committed", len(without), three(without), "≤ 20")
 		t.row("the longest that a client which asks again and again waits for an answer meanwhile", len(unanswered), three(unanswered), "–")
 		t.row("calls of it, of which failed", answered+failed, fmt.Sprint(failed), "0")
 		return err

@@ -58,8 +58,8 @@ func (d *detector) watch(ctx context.Context, leader api.JobManager) (s suspicio
 			return suspicion{api.CauseConnection, verdict}, nil
 		case verdict != "": // it was wrong of late, so it is looked into for longer
 		case err == nil:
-			if reason, wrong := d.hold(ctx, conn); reason != "" || wrong != nil {
-				return suspicion{api.CauseHeartbeat, reason}, wrong
+			if s, wrong := d.hold(ctx, conn); s.reason != "" || wrong != nil {
+				return s, wrong
 			}
 			began, met = time.Now(), true
 			continue // redial
@@ -137,9 +137,9 @@ func (d *detector) misplaced(ctx context.Context, h rpc.Header) bool {
 	return err == nil && h.Cluster != "" && h.Cluster != own
 }
 
-// hold reads heartbeats, and answers them, and learns which plans to have at hand, until the connection ends ("": redial) or the leader
-// is silent, or says that the cluster has left.
-func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wrong error) {
+// hold reads heartbeats, and answers them, and learns which plans to have at hand, until the connection ends (the zero suspicion: redial) or the
+// leader is silent, wants to be succeeded, or says that the cluster has left.
+func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (s suspicion, wrong error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -151,30 +151,32 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (reason string, wro
 			wait = last
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return "", nil
+			return suspicion{}, nil
 		}
 		h, m, err := conn.Receive()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && late:
-			return fmt.Sprintf("it was silent for %v", d.timeout()), nil
+			return suspicion{api.CauseHeartbeat, fmt.Sprintf("it was silent for %v", d.timeout())}, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			late = true // one more read: this process may have been held up itself
 			continue
 		case err != nil:
-			return "", nil
+			return suspicion{}, nil
 		}
 		late = false
 		switch m := m.(type) {
 		case rpc.Heartbeat:
 			if err := conn.Send(d.standbyHeader(), m); err != nil {
-				return "", nil
+				return suspicion{}, nil
 			}
 		case rpc.Plans:
 			d.shelf.want(m.Names)
 		case rpc.Released:
 			d.vacancies.released(h.Epoch, m)
+		case rpc.Succeed:
+			return suspicion{api.CauseStepDown, "it handed over: " + m.Reason}, nil
 		case rpc.Moved:
-			return "", &MovedError{m.Reason}
+			return suspicion{}, &MovedError{m.Reason}
 		}
 	}
 }

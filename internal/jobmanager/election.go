@@ -131,7 +131,11 @@ func (jm *JobManager) suspect(ctx context.Context, stop context.CancelCauseFunc,
 			}
 		case s := <-w.verdict:
 			jm.vacancies.note(w.leadership, s)
-			jm.log.Warn("the leader seems dead", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", s.reason)
+			if s.cause == api.CauseStepDown {
+				jm.log.Info("the leader is to be succeeded", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", s.reason)
+			} else {
+				jm.log.Warn("the leader seems dead", "leader", w.leadership.ID, "epoch", w.leadership.Epoch, "reason", s.reason)
+			}
 			w.suspicious = true
 		case tell <- w.leadership.Epoch:
 			w.suspicious = false

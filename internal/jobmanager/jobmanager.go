@@ -117,7 +117,9 @@ func (jm *JobManager) run(ctx context.Context, rpcListener, restListener net.Lis
 		err = jm.learnServed(ctx)
 	}
 	if err == nil {
-		err = jm.elect(ctx)
+		electing, stop := jm.untilSucceeded(ctx)
+		err = jm.elect(electing)
+		stop()
 	}
 	stopListening()
 	wg.Wait()

@@ -42,7 +42,7 @@ type leader struct {
 func (jm *JobManager) lead(ctx context.Context, term coordination.Term) error {
 	failpoint.LeaderClaimed.Reached()
 	took := moments{vacancy: jm.vacancies.before(term.Epoch()), claimed: time.Now()} // in this order
-	if took.alive {
+	if took.alive && took.cause != api.CauseStepDown {
 		jm.detector.replacing(took.previous, term.Epoch())
 	}
 	ctx, end := context.WithCancelCause(ctx)
@@ -129,7 +129,7 @@ func endedItself(cause error) (why rpc.Released, itself bool) {
 	case cause == nil, errors.Is(cause, coordination.ErrStaleEpoch), errors.Is(cause, coordination.ErrSessionEnded):
 		return why, false
 	case errors.Is(cause, context.Canceled): // of the whole process
-		return rpc.Released{Reason: "its process was told to end"}, true
+		return rpc.Released{Reason: errToldToEnd.Error()}, true
 	}
 	toldTo := errors.Is(cause, errSteppedDown) || errors.Is(cause, errGiven)
 	return rpc.Released{Reason: cause.Error(), Failed: !toldTo}, true
@@ -228,7 +228,7 @@ func (l *leader) inform(ctx context.Context) {
 		for _, s := range standbys {
 			s.post(l.header, rpc.Heartbeat{Seq: seq})
 		}
-		h.consider(ctx, standbys)
+		h.consider(ctx)
 		l.tellPlans(standbys)
 		ticker.keep(l.cfg.heartbeatInterval())
 		select {

@@ -50,6 +50,45 @@ func TestStepDown(t *testing.T) {
 	})
 }
 
+// A leader that hands over leads until its successor has claimed; it never resigns, and was not suspected.
+func TestSuccession(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		end          func(*node) error
+	}{
+		{"step-down", "it handed over: an operator had it hand leadership over", func(a *node) error { return a.StepDown(t.Context(), 1) }},
+		{"stop", "it handed over: its process was told to end", func(a *node) error { a.stop(); return nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.start("jm-a")
+			w.leader()
+			w.taskManager("tm-1", 2).start()
+			b := w.start("jm-b")
+			w.standbyOf(a, b)
+			l := a.serving.Load()
+			if err := c.end(a); err != nil {
+				t.Fatal(err)
+			}
+			w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
+			if err := l.over(); !errors.Is(err, coordination.ErrStaleEpoch) {
+				t.Errorf("the term of the one before ended: %v", err)
+			}
+			list, err := b.Failovers(t.Context())
+			if err != nil || len(list) != 2 || list[0].Cause != api.CauseStepDown || list[0].Reason != c.reason {
+				t.Errorf("%+v, %v", list, err)
+			}
+			if c.name == "step-down" {
+				w.standbyOf(b, a)
+			}
+			if b.detector.mu.Lock(); len(b.detector.wrong) > 0 {
+				t.Error("a leader that handed over counts as one that was suspected wrongly")
+			}
+			b.detector.mu.Unlock()
+		})
+	}
+}
+
 // Nobody waits for a standby that is silent: it is told nothing, and hung up on.
 func TestStepDownBesideASilentStandby(t *testing.T) {
 	w := newWorld(t)

@@ -1,6 +1,7 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -97,11 +98,14 @@ type handOver struct {
 }
 
 // consider calls the hook when other standbys answer than the last time, and every second.
-func (h *handOver) consider(ctx context.Context, standbys []*session) {
+func (h *handOver) consider(ctx context.Context) {
 	if h.cfg.HandOver == nil || h.busy.Load() {
 		return
 	}
-	answered := h.answering(standbys)
+	var answered []string
+	for _, s := range h.answering() {
+		answered = append(answered, s.hello.REST)
+	}
 	if len(answered) == 0 || slices.Equal(answered, h.answered) && time.Since(h.called) < time.Second {
 		return
 	}
@@ -117,14 +121,14 @@ func (h *handOver) consider(ctx context.Context, standbys []*session) {
 	})
 }
 
-// answering are the REST addresses of the standbys that have answered within the heartbeat timeout.
-func (l *leader) answering(standbys []*session) []string {
-	var answered []string
-	for _, s := range standbys {
+// answering are the standbys that have answered within the heartbeat timeout, in the order of their REST addresses.
+func (l *leader) answering() []*session {
+	var answered []*session
+	for _, s := range l.connections.listStandbys() {
 		if s.hello.REST != "" && s.silent() < l.cfg.heartbeatTimeout() {
-			answered = append(answered, s.hello.REST)
+			answered = append(answered, s)
 		}
 	}
-	slices.Sort(answered)
+	slices.SortFunc(answered, func(a, b *session) int { return cmp.Compare(a.hello.REST, b.hello.REST) })
 	return answered
 }

@@ -60,7 +60,7 @@ const writeTimeout = 5 * time.Second
 var kinds = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, v := range []Message{
-		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Plans{}, Released{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
+		Hello{}, Greeting{}, Heartbeat{}, Moved{}, Plans{}, Released{}, Succeed{}, Register{}, Report{}, Status{}, Progress{}, Planned{}, Stopped{},
 		Farewell{}, Welcome{}, Refused{}, Lead{}, Plan{}, Deploy{}, Stop{}, Confirm{}, Start{}, Ready{}, Cancel{},
 		Trigger{}, Closed{}, Drain{}, Acknowledge{}, Retire{}, Inspect{}, Inspected{}, Lease{},
 	} {

@@ -80,6 +80,12 @@ type Released struct {
 	Failed bool   `json:"failed,omitempty"` // it could not lead on; else it was told to hand over
 }
 
+// Succeed is sent by a leader to one standby when it is to hand leadership over: that one is to claim now. The leader leads on until it is replaced, or
+// nobody has done it for a while.
+type Succeed struct {
+	Reason string `json:"reason"`
+}
+
 // Moved is sent by a leader to standbys when the cluster has left this coordination: nobody will lead here any more.
 type Moved struct {
 	Reason string `json:"reason"`
@@ -389,6 +395,7 @@ func (Heartbeat) Kind() string   { return "heartbeat" }
 func (Moved) Kind() string       { return "moved" }
 func (Plans) Kind() string       { return "plans" }
 func (Released) Kind() string    { return "released" }
+func (Succeed) Kind() string     { return "succeed" }
 func (Register) Kind() string    { return "register" }
 func (Report) Kind() string      { return "report" }
 func (Status) Kind() string      { return "status" }
