@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type owner struct {
 	mailbox mailbox
 	once    sync.Once
 	view    atomic.Pointer[api.Job]
+	shownAt time.Time // by the owner's goroutine
 	// storageWait is what the owner waits for, by persist; nil: nothing.
 	storageWait atomic.Pointer[string]
 	written     atomic.Pointer[written]
@@ -124,7 +126,8 @@ func (o *owner) run(ctx context.Context) {
 	}
 	o.handle(ctx, execution.Began{})
 	for {
-		for _, p := range o.mailbox.take() {
+		parcels := o.mailbox.take()
+		for _, p := range parcels {
 			o.handle(ctx, p.event)
 			if ctx.Err() != nil {
 				return // a commit may have been refused: nobody is told that anything is done
@@ -134,10 +137,11 @@ func (o *owner) run(ctx context.Context) {
 				close(p.done)
 			}
 		}
-		o.show() // once for all that came together: what a leader hears as it takes over comes from each TaskManager
+		later := o.showPaced(parcels) // once for all that came together: what a leader hears as it takes over comes from each TaskManager
 		timer := o.clock.next(o)
 		select {
 		case <-o.mailbox.wake:
+		case <-later:
 		case <-timer:
 			o.clock.strike(ctx, o)
 		case <-o.forgotten:
@@ -259,8 +263,22 @@ func (o *owner) step(e execution.Event) []execution.Action {
 	return actions
 }
 
+// showEvery is how often counters alone are shown: each subtask of a large job tells its own every second.
+const showEvery = 200 * time.Millisecond
+
+// showPaced shows what has come of parcels, at once or, if they are counters and some were shown a moment ago, when it says.
+func (o *owner) showPaced(parcels []parcel) (later <-chan time.Time) {
+	other := slices.ContainsFunc(parcels, func(p parcel) bool { _, counters := p.event.(execution.Progressed); return !counters })
+	if wait := showEvery - time.Since(o.shownAt); len(parcels) > 0 && !other && wait > 0 {
+		return time.After(wait)
+	}
+	o.show()
+	return nil
+}
+
 // show publishes the job as it is now, for those who ask.
 func (o *owner) show() {
+	o.shownAt = time.Now()
 	v := o.exec.View()
 	o.written.Store(&written{o.exec.Intent(), o.version, o.blob})
 	o.view.Store(&v)
