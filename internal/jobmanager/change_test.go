@@ -167,6 +167,17 @@ func (w *world) cancel(id job.ID) {
 	})
 }
 
+// pair is a leader, jm-a, with a TaskManager of two slots, and a standby of it, jm-b.
+func (w *world) pair() (a, b *node) {
+	w.t.Helper()
+	a = w.start("jm-a")
+	w.leader()
+	w.taskManager("tm-1", 2).start()
+	b = w.start("jm-b")
+	w.standbyOf(a, b)
+	return a, b
+}
+
 // standbyOf waits until b holds a connection to the leader a, and its TaskManagers one to b.
 func (w *world) standbyOf(a, b *node) {
 	w.t.Helper()

@@ -174,7 +174,7 @@ func (d *detector) hold(ctx context.Context, conn *rpc.Conn) (s suspicion, wrong
 		case rpc.Released:
 			d.vacancies.released(h.Epoch, m)
 		case rpc.Succeed:
-			return suspicion{api.CauseStepDown, "it handed over: " + m.Reason}, nil
+			return handedOver(m.Reason), nil
 		case rpc.Moved:
 			return suspicion{}, &MovedError{m.Reason}
 		}

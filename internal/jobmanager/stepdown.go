@@ -35,7 +35,7 @@ func (jm *JobManager) StepDown(ctx context.Context, epoch coordination.Epoch) er
 		return &api.Error{Code: api.Conflict, Message: "no other JobManager stands by and answers, so nobody could take over; nothing was done. Start another one, and see: perennial jobmanagers"}
 	}
 	l.log.Info("stepping down", "standbys", len(standbys))
-	l.beSucceeded(ctx, errSteppedDown.Error())
+	l.beSucceeded(ctx, standbys, errSteppedDown.Error())
 	l.end(errSteppedDown) // it leaves the next claim to others for a second
 	return nil
 }
@@ -43,11 +43,10 @@ func (jm *JobManager) StepDown(ctx context.Context, epoch coordination.Epoch) er
 // succeedTime is how long a leader that hands over leads on for a standby that has not claimed. It is several times what a claim takes.
 const succeedTime = 150 * time.Millisecond
 
-// beSucceeded has a standby claim while this process still leads, so that nobody leads for as long as it takes the next leader to read what is
+// beSucceeded has the first of the standbys claim while this process still leads, so that nobody leads for as long as it takes the next leader to read what is
 // committed, and not for the way of a resignation and of a claim as well. It returns when the term is over, or nobody has claimed for a while: then
 // the leader is to resign. It is safe as any claim over a living leader is (R1); whether the standby hears of it is not important.
-func (l *leader) beSucceeded(ctx context.Context, why string) {
-	standbys := l.answering()
+func (l *leader) beSucceeded(ctx context.Context, standbys []*session, why string) {
 	if len(standbys) == 0 || l.moving.Load() != nil {
 		return
 	}
@@ -70,7 +69,7 @@ func (jm *JobManager) untilSucceeded(ctx context.Context) (handed context.Contex
 		select {
 		case <-ctx.Done():
 			if l := jm.serving.Load(); l != nil {
-				l.beSucceeded(handed, errToldToEnd.Error())
+				l.beSucceeded(handed, l.answering(), errToldToEnd.Error())
 			}
 		case <-handed.Done():
 		}

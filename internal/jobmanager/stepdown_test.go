@@ -61,11 +61,7 @@ func TestSuccession(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			a := w.start("jm-a")
-			w.leader()
-			w.taskManager("tm-1", 2).start()
-			b := w.start("jm-b")
-			w.standbyOf(a, b)
+			a, b := w.pair()
 			l := a.serving.Load()
 			if err := c.end(a); err != nil {
 				t.Fatal(err)
@@ -92,11 +88,7 @@ func TestSuccession(t *testing.T) {
 // Nobody waits for a standby that is silent: it is told nothing, and hung up on.
 func TestStepDownBesideASilentStandby(t *testing.T) {
 	w := newWorld(t)
-	a := w.start("jm-a")
-	w.leader()
-	w.taskManager("tm-1", 2).start()
-	b := w.start("jm-b")
-	w.standbyOf(a, b)
+	a, b := w.pair()
 	here, there := net.Pipe()
 	lost := newSession(rpc.New(here))
 	lost.heard.Store(int64(monotonic() - time.Hour))
@@ -121,11 +113,7 @@ func TestStepDownBesideASilentStandby(t *testing.T) {
 // A standby that goes at the same moment leaves the one that stepped down: it leads again, and knows why it was out.
 func TestStepDownWithoutASuccessor(t *testing.T) {
 	w := newWorld(t)
-	a := w.start("jm-a")
-	w.leader()
-	w.taskManager("tm-1", 2).start()
-	b := w.start("jm-b")
-	w.standbyOf(a, b)
+	a, b := w.pair()
 	b.cut()
 	if err := a.StepDown(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -141,11 +129,7 @@ func TestStepDownWithoutASuccessor(t *testing.T) {
 func TestLeaderThatGivesUp(t *testing.T) {
 	w := newWorld(t)
 	w.tune = func(c *Config) { c.ClaimDelay = func() time.Duration { return 50 * time.Millisecond } } // coordination in memory is faster than a socket
-	a := w.start("jm-a")
-	w.leader()
-	w.taskManager("tm-1", 2).start()
-	b := w.start("jm-b")
-	w.standbyOf(a, b)
+	a, b := w.pair()
 	a.serving.Load().fail(errors.New("job 1 does not keep up"))
 	w.eventually("the standby leads", func() bool { return b.serving.Load() != nil })
 	list, err := b.Failovers(t.Context())

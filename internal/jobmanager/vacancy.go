@@ -26,6 +26,11 @@ type vacancy struct {
 	alive    bool // its session was still there: it was given up on suspicion
 }
 
+// handedOver is why a leader was followed by another one that it had asked for.
+func handedOver(why string) suspicion {
+	return suspicion{api.CauseStepDown, "it handed over: " + why}
+}
+
 // note keeps what is noticed first of the end of a leadership. What its leader said before it resigned explains whatever
 // is noticed after that: a node that is gone, or a port that refuses because the process has ended.
 func (v *vacancies) note(l coordination.Leadership, s suspicion) {
@@ -50,7 +55,7 @@ func (v *vacancies) suspects(epoch coordination.Epoch) bool {
 func (v *vacancies) released(epoch coordination.Epoch, r rpc.Released) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.handed, v.handover = epoch, suspicion{api.CauseStepDown, "it handed over: " + r.Reason}
+	v.handed, v.handover = epoch, handedOver(r.Reason)
 	if r.Failed {
 		v.handover = suspicion{api.CauseFailure, "it gave up: " + r.Reason}
 	}

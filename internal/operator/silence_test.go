@@ -35,19 +35,25 @@ func TestSilence(t *testing.T) {
 					w.Announce(1)
 					said(t, to.Event(record.Event{Kind: record.Barrier, Value: 1}))
 					said(t, to.End())
-					if stepAll(t, d) != Waiting || !strings.HasSuffix(out.String(), "s1") {
-						t.Fatalf("after the barrier it went on: %v", out)
-					}
-					silentUntil(t, w, d, func() { goOn(w) })
-					if stepAll(t, d) != Done {
-						t.Fatal("it did not go on to its end")
-					}
-					if err := sameNumbers(numbersOf(out), 20); err != nil {
-						t.Error(err)
-					}
+					stoppedUntil(t, w, d, out, func() { goOn(w) }, 20)
 				})
 			})
 		}
+	}
+}
+
+// stoppedUntil: d, a reader, has emitted nothing after its barrier, and emits nothing until goOn; then all numbers come, once each.
+func stoppedUntil(t *testing.T, w *Wiring, d Driver, out *journal[int], goOn func(), numbers int) {
+	t.Helper()
+	if stepAll(t, d) != Waiting || !strings.HasSuffix(out.String(), "s1") {
+		t.Fatalf("after the barrier it went on: %v", out)
+	}
+	silentUntil(t, w, d, goOn)
+	if stepAll(t, d) != Done {
+		t.Fatal("it did not go on to its end")
+	}
+	if err := sameNumbers(numbersOf(out), numbers); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -65,16 +71,7 @@ func TestSilenceBeforeTheTrigger(t *testing.T) {
 				stepUntil(t, d, out, "2")
 				said(t, to.Event(record.Event{Kind: record.StopBarrier, Value: 1}))
 				said(t, to.End())
-				if stepAll(t, d) != Waiting || !strings.HasSuffix(out.String(), "s1") {
-					t.Fatalf("after the barrier it went on: %v", out)
-				}
-				silentUntil(t, w, d, func() { goOn(w) })
-				if stepAll(t, d) != Done {
-					t.Fatal("it did not go on to its end")
-				}
-				if err := sameNumbers(numbersOf(out), 10); err != nil {
-					t.Error(err)
-				}
+				stoppedUntil(t, w, d, out, func() { goOn(w) }, 10)
 			})
 		})
 	}
